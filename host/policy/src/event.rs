@@ -1,0 +1,128 @@
+//! What the ledger is told: who did what, and what became of it.
+
+use std::sync::Arc;
+
+use crate::principal::{Database, Principal};
+use crate::set::{Mode, PolicyName};
+use crate::statement::{Access, Action};
+
+/// One event's name: unique over all workers and restarts, sortable by time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventId(pub u128);
+
+impl std::fmt::Display for EventId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// How strictly a record must be kept before its statement leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The operating system has it.
+    Written,
+    /// The disk has it.
+    Synced,
+}
+
+/// One policy's answer about one statement, as the ledger keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyAnswer {
+    pub policy: PolicyName,
+    pub mode: Mode,
+    /// "allow", "deny", "require-approval" or "fault: trap".
+    pub answer: String,
+    pub tags: Vec<String>,
+}
+
+/// A relation as the ledger names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelationTouched {
+    pub name: String,
+    pub access: Access,
+    pub columns: Vec<String>,
+    pub labels: Vec<String>,
+}
+
+/// Written before a statement leaves, or when it is refused.
+#[derive(Clone, Debug)]
+pub struct Intent {
+    pub id: EventId,
+    pub session: u64,
+    pub principal: Arc<Principal>,
+    pub database: Arc<Database>,
+    /// "query", "parse", "bind", "execute", "function-call", "fetch".
+    pub message: &'static str,
+    /// The text with literals redacted.
+    pub text: String,
+    pub fingerprint: String,
+    pub command: String,
+    pub actions: Vec<Action>,
+    pub relations: Vec<RelationTouched>,
+    pub functions: Vec<String>,
+    pub opaque: Vec<String>,
+    pub parameters: u32,
+    pub decision: DecisionMade,
+    pub answers: Vec<PolicyAnswer>,
+    pub revision: u64,
+}
+
+/// What was decided, as the ledger keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DecisionMade {
+    Permitted,
+    Denied { policy: Option<PolicyName>, reason: String },
+    Held { reason: String },
+}
+
+/// How a statement ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The server completed it; the command tag as sent.
+    Completed { tag: String },
+    /// The server answered with an error.
+    Failed { sqlstate: String },
+    /// A portal stopped at its row limit; it may go on.
+    Suspended,
+    /// It never ran: an earlier statement of its pipeline failed.
+    Skipped,
+    /// It was denied.
+    Refused,
+    /// The connection ended first; what became of it is not known.
+    Lost,
+}
+
+/// Written after a statement.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub id: EventId,
+    pub session: u64,
+    pub ending: Ending,
+    pub rows: u64,
+    pub bytes: u64,
+    pub cells_masked: u64,
+    /// Labels of what was masked.
+    pub labels_masked: Vec<String>,
+    pub duration_us: u64,
+    pub revision: u64,
+}
+
+/// Everything else worth a record.
+#[derive(Clone, Debug)]
+pub enum Notable {
+    Started { version: &'static str },
+    Stopped,
+    Login { session: u64, principal: Arc<Principal>, database: Arc<Database> },
+    LoginRefused { role: String, client_address: String, reason: String },
+    Logout { session: u64, statements: u64 },
+    PolicySet { revision: u64, changes: Vec<String>, failures: Vec<String> },
+    Fault { policy: PolicyName, kind: &'static str, message: String },
+}
+
+/// A record of the ledger, before it has a place in it.
+#[derive(Clone, Debug)]
+pub enum Event {
+    Intent(Box<Intent>),
+    Outcome(Outcome),
+    Notable(Notable),
+}
