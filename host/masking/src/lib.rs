@@ -1,0 +1,18 @@
+//! Cells: what they say in text and binary, what is put in their place, and the rows they
+//! stand in.
+//!
+//! No I/O, no clock. Plugins are asked through `PolicySet`; everything else is done here.
+
+mod outcome;
+mod column;
+mod keys;
+mod codec;
+mod rows;
+mod copy;
+
+pub use codec::{binary_to_text, text_to_binary};
+pub use column::MaskColumn;
+pub use copy::{CopyFormat, CopyMasker, CsvOptions, TextOptions};
+pub use keys::Keys;
+pub use outcome::{Flushed, MalformedRow};
+pub use rows::RowMasker;
