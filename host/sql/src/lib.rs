@@ -1,0 +1,18 @@
+//! SQL text to facts: what a statement does, to which relations, and where the values of its
+//! result come from. No I/O, no clock, no runtime.
+//!
+//! PostgreSQL's own grammar is the authority. A second reader is asked too, and where it sees
+//! more than the first the facts are the union of both and the statement is opaque.
+
+// Bottom-up: a module uses only modules listed above it.
+pub mod catalog;
+mod limits;
+mod lexer;
+mod shape;
+mod lineage;
+mod analyze;
+
+pub use analyze::analyze;
+pub use catalog::{Catalog, Column, Function, Relation, RelationKind, Scope};
+pub use limits::Limits;
+pub use shape::{Shape, shape};

@@ -1,0 +1,131 @@
+//! What the readers need to know of a database: relations, columns, views, functions.
+//!
+//! A snapshot of plain data. Whoever talks to the server fills it; nothing here does I/O.
+
+use std::collections::HashMap;
+
+/// What a relation is, from `pg_class.relkind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RelationKind {
+    Table,
+    PartitionedTable,
+    ForeignTable,
+    View,
+    MaterializedView,
+    Sequence,
+    /// Composite types, indexes, toast tables: never read by name in ordinary work.
+    Other,
+}
+
+/// A column of a relation, from `pg_attribute`; dropped columns are left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    pub name: String,
+    /// `attnum`, from 1.
+    pub attribute: i16,
+    pub type_oid: u32,
+    /// As `format_type` prints it.
+    pub type_name: String,
+    pub not_null: bool,
+    pub comment: Option<String>,
+}
+
+/// A relation, from `pg_class`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relation {
+    pub oid: u32,
+    pub schema: String,
+    pub name: String,
+    pub kind: RelationKind,
+    pub columns: Vec<Column>,
+    /// The query of a view or materialised view, from `pg_get_viewdef`.
+    pub definition: Option<String>,
+    /// Parents by inheritance or partitioning, from `pg_inherits`.
+    pub parents: Vec<u32>,
+    /// Names of rules (other than a view's `_RETURN`) and of user triggers: what they do is
+    /// not seen.
+    pub rewrites: Vec<String>,
+}
+
+impl Relation {
+    /// `schema.name`.
+    pub fn qualified(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
+    }
+
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+}
+
+/// A function that is not part of PostgreSQL itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Function {
+    pub schema: String,
+    pub name: String,
+}
+
+/// A snapshot of one database's catalog.
+#[derive(Clone, Debug, Default)]
+pub struct Catalog {
+    /// Counts up with every snapshot that differs; facts are cached under it.
+    pub version: u64,
+    relations: HashMap<u32, Relation>,
+    by_name: HashMap<String, HashMap<String, u32>>,
+    /// User functions by bare name.
+    functions: HashMap<String, Vec<Function>>,
+}
+
+impl Catalog {
+    pub fn new(
+        version: u64,
+        relations: impl IntoIterator<Item = Relation>,
+        functions: impl IntoIterator<Item = Function>,
+    ) -> Catalog {
+        let mut catalog = Catalog { version, ..Catalog::default() };
+        for relation in relations {
+            catalog
+                .by_name
+                .entry(relation.schema.clone())
+                .or_default()
+                .insert(relation.name.clone(), relation.oid);
+            catalog.relations.insert(relation.oid, relation);
+        }
+        for function in functions {
+            catalog.functions.entry(function.name.clone()).or_default().push(function);
+        }
+        catalog
+    }
+
+    pub fn relation(&self, oid: u32) -> Option<&Relation> {
+        self.relations.get(&oid)
+    }
+
+    /// The relation of exactly this schema and name.
+    pub fn find(&self, schema: &str, name: &str) -> Option<&Relation> {
+        self.relations.get(self.by_name.get(schema)?.get(name)?)
+    }
+
+    pub fn relations(&self) -> impl Iterator<Item = &Relation> {
+        self.relations.values()
+    }
+
+    /// User functions of this bare name, in any schema.
+    pub fn functions(&self, name: &str) -> &[Function] {
+        self.functions.get(name).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Under which settings a text is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// None: nothing is resolved, and what a name means stays open.
+    pub catalog: Option<&'a Catalog>,
+    /// Schemas in order, `"$user"` already replaced. `pg_temp` and `pg_catalog` come first
+    /// by themselves, as in PostgreSQL. None: not known.
+    pub search_path: Option<&'a [String]>,
+    /// None: not known; a text in which it matters is then opaque.
+    pub standard_conforming_strings: Option<bool>,
+    /// User functions, `schema.name` or `name`, that the operator vouches for.
+    pub trusted_functions: &'a [String],
+}

@@ -1,0 +1,1 @@
+//! A lexer that agrees with PostgreSQL's.
