@@ -1,0 +1,91 @@
+//! The handle that workers, sinks and the rest of the process share.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use portcullis_policy::event::EventId;
+
+use crate::event_id::EventIds;
+use crate::follower::Follower;
+use crate::horizon::Horizons;
+use crate::segment;
+use crate::stream::{Options, Stream};
+
+/// The ledger, open for writing. Cloning gives another handle on the same ledger.
+#[derive(Clone)]
+pub struct Ledger {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    directory: PathBuf,
+    options: Options,
+    ids: EventIds,
+    horizons: Arc<Horizons>,
+    lock: Arc<File>,
+}
+
+impl Ledger {
+    /// Opens the ledger in `directory`, which is made if need be and closed to others. Only
+    /// one process at a time may have it open.
+    pub fn open(directory: &Path, options: Options) -> io::Result<Ledger> {
+        segment::make_private(directory)?;
+        let lock = lock(directory)?;
+        let inner = Inner {
+            directory: directory.to_owned(),
+            options,
+            ids: EventIds::new()?,
+            horizons: Arc::new(Horizons::default()),
+            lock: Arc::new(lock),
+        };
+        Ok(Ledger { inner: Arc::new(inner) })
+    }
+
+    /// The stream of one worker. A second one for the same worker is refused while the first
+    /// lives.
+    pub fn stream(&self, worker: usize) -> io::Result<Stream> {
+        let Inner { directory, options, horizons, lock, .. } = &*self.inner;
+        let name = worker.to_string();
+        let bell = Arc::clone(horizons);
+        horizons.enter(&name, || {
+            let ring = Box::new(move || bell.ring());
+            let stream = Stream::open(directory, &name, options, ring, Arc::clone(lock))?;
+            let progress = stream.progress();
+            Ok((stream, progress))
+        })
+    }
+
+    /// A new name for an event: unique over workers and restarts, sortable by time.
+    pub fn event_id(&self) -> EventId {
+        self.inner.ids.next()
+    }
+
+    /// Follows the ledger for a sink, from where `cursor_file` says the last one stopped, or
+    /// from the beginning. Two followers must not share a cursor file.
+    pub fn follow(&self, cursor_file: &Path) -> io::Result<Follower> {
+        let horizons = Arc::clone(&self.inner.horizons);
+        Follower::open(&self.inner.directory, cursor_file, horizons)
+    }
+
+    /// Where the ledger is, for [`Reader`](crate::Reader).
+    pub fn directory(&self) -> &Path {
+        &self.inner.directory
+    }
+}
+
+fn lock(directory: &Path) -> io::Result<File> {
+    let path = directory.join("lock");
+    let file =
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let message = format!("another process has the ledger {} open", directory.display());
+            Err(io::Error::new(io::ErrorKind::ResourceBusy, message))
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}

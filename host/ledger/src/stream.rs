@@ -1,0 +1,256 @@
+//! One worker's records on their way into its segments.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use portcullis_policy::event::Event;
+use time::OffsetDateTime;
+use tokio::sync::watch;
+
+use crate::record::{self, Note, Place};
+use crate::segment;
+use crate::sync::{Mark, Progress, Syncer};
+
+/// How a stream behaves; set for the whole ledger.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// A segment that would grow beyond this is finished, and the next one begun.
+    pub segment_bytes_max: u64,
+    /// What nobody waits for is on disk within this.
+    pub sync_interval: std::time::Duration,
+    /// While the ledger cannot be written, records wait up to this; further ones are counted
+    /// and not kept.
+    pub backlog_bytes_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            segment_bytes_max: 64 << 20,
+            sync_interval: std::time::Duration::from_millis(200),
+            backlog_bytes_max: 8 << 20,
+        }
+    }
+}
+
+/// A place in a stream: everything appended before the commit that returned it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    seq: u64,
+}
+
+/// One worker's stream. Not shared: each worker has its own.
+pub struct Stream {
+    name: String,
+    directory: PathBuf,
+    options: Options,
+    file: Arc<File>,
+    written: Mark,
+    /// Number of the last record in `pending`, or of the last one written.
+    seq: u64,
+    pending: Vec<u8>,
+    /// Why nothing can be written at present.
+    outage: Option<Outage>,
+    syncer: Syncer,
+    /// The ledger's lock: held until its last stream is gone.
+    _lock: Arc<File>,
+}
+
+struct Outage {
+    since: String,
+    error: String,
+    first_seq: u64,
+    unwritten: u64,
+}
+
+impl Stream {
+    pub(crate) fn open(
+        ledger: &Path,
+        name: &str,
+        options: &Options,
+        on_progress: Box<dyn Fn() + Send + Sync>,
+        lock: Arc<File>,
+    ) -> io::Result<Stream> {
+        let directory = segment::stream_directory(ledger, name);
+        segment::make_private(&directory)?;
+        let tail = segment::tail(&directory)?;
+        let number = tail.segment.max(1);
+        let file = match tail.segment {
+            0 => segment::create(&directory, number)?,
+            _ => segment::reopen(&directory, number)?,
+        };
+        if tail.torn > 0 {
+            file.set_len(tail.length)?;
+        }
+        // What was there before counts as on disk from now on, so it must be.
+        file.sync_all()?;
+        File::open(&directory)?.sync_all()?;
+        File::open(ledger)?.sync_all()?;
+        let written = Mark { seq: tail.seq, segment: number, offset: tail.length };
+        let mut stream = Stream {
+            name: name.to_owned(),
+            directory,
+            options: options.clone(),
+            file: Arc::new(file),
+            written,
+            seq: tail.seq,
+            pending: Vec::with_capacity(1 << 16),
+            outage: None,
+            syncer: Syncer::start(name, written, options.sync_interval, on_progress)?,
+            _lock: lock,
+        };
+        if tail.torn > 0 {
+            tracing::warn!(stream = name, bytes = tail.torn, "a torn record was cut off");
+            stream.note(&Note::Recovered { segment: number, bytes_removed: tail.torn });
+            stream.commit()?;
+        }
+        Ok(stream)
+    }
+
+    /// Adds a record to the batch. It is in the ledger after the next commit.
+    pub fn append(&mut self, event: &Event) {
+        let place = Place { seq: self.seq + 1, stream: &self.name, now: OffsetDateTime::now_utc() };
+        let before = self.pending.len();
+        record::write_event(&mut self.pending, place, event);
+        self.keep(before);
+    }
+
+    /// Writes the batch: one `write` call, unless the operating system takes less at a time.
+    ///
+    /// After an error the batch is kept, and each later commit tries again from where the
+    /// ledger is whole; until one succeeds all of them fail.
+    pub fn commit(&mut self) -> io::Result<Position> {
+        if let Some(failure) = self.syncer.take_failure() {
+            self.leave_segment(&failure)?;
+        }
+        if !self.pending.is_empty() {
+            self.write()?;
+        }
+        if let Some(outage) = self.outage.take() {
+            tracing::info!(stream = self.name, since = outage.since, "the ledger is written again");
+            self.note(&Note::Resumed {
+                since: &outage.since,
+                error: &outage.error,
+                first_seq: outage.first_seq,
+                last_seq: self.written.seq,
+                unwritten: outage.unwritten,
+            });
+            self.write()?;
+        }
+        Ok(Position { seq: self.written.seq })
+    }
+
+    /// Ready when the disk has everything up to `position`; an error when it may not.
+    ///
+    /// Cancel safe: dropping the future changes nothing.
+    pub fn synced(
+        &self,
+        position: Position,
+    ) -> impl Future<Output = io::Result<()>> + Send + 'static {
+        self.syncer.wait(position.seq)
+    }
+
+    pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
+        self.syncer.watch()
+    }
+
+    fn note(&mut self, note: &Note<'_>) {
+        let place = Place { seq: self.seq + 1, stream: &self.name, now: OffsetDateTime::now_utc() };
+        record::write_note(&mut self.pending, place, note);
+        self.seq += 1;
+    }
+
+    /// Keeps the record just written behind `before`, unless the backlog is full.
+    fn keep(&mut self, before: usize) {
+        if let Some(outage) = &mut self.outage
+            && self.pending.len() > self.options.backlog_bytes_max
+        {
+            self.pending.truncate(before);
+            outage.unwritten += 1;
+            return;
+        }
+        self.seq += 1;
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        let result = self.try_write();
+        if let Err(error) = &result {
+            self.suffer(error);
+        }
+        result
+    }
+
+    fn try_write(&mut self) -> io::Result<()> {
+        if self.outage.is_some() {
+            // The failed write may have left a part behind.
+            self.file.set_len(self.written.offset)?;
+        }
+        let length = self.pending.len() as u64;
+        let full = self.written.offset.saturating_add(length) > self.options.segment_bytes_max;
+        if full && self.written.offset > 0 {
+            self.next_segment()?;
+        }
+        (&*self.file).write_all(&self.pending)?;
+        self.written.offset += length;
+        self.written.seq = self.seq;
+        self.pending.clear();
+        // A batch of unusual size does not keep its memory for ever.
+        self.pending.shrink_to(1 << 20);
+        self.syncer.written(self.written, &self.file);
+        Ok(())
+    }
+
+    fn next_segment(&mut self) -> io::Result<()> {
+        let number = self.written.segment + 1;
+        let file = segment::create(&self.directory, number)?;
+        self.file = Arc::new(file);
+        self.written.segment = number;
+        self.written.offset = 0;
+        self.syncer.also(File::open(&self.directory)?);
+        Ok(())
+    }
+
+    /// After a failed sync the kernel may have thrown pages away and call the next sync a
+    /// success. So nothing more goes into that segment, and the records in doubt are named.
+    fn leave_segment(&mut self, failure: &crate::sync::Failure) -> io::Result<()> {
+        self.note(&Note::Unsynced {
+            first_seq: failure.first_seq,
+            last_seq: failure.last_seq,
+            error: &failure.message,
+        });
+        if self.written.offset > 0 {
+            let moved = self.next_segment();
+            if let Err(error) = &moved {
+                self.suffer(error);
+            }
+            moved?;
+        }
+        Ok(())
+    }
+
+    fn suffer(&mut self, error: &io::Error) {
+        if self.outage.is_some() {
+            return;
+        }
+        tracing::error!(stream = self.name, %error, "the ledger cannot be written");
+        let mut since = Vec::new();
+        record::write_time(&mut since, OffsetDateTime::now_utc());
+        self.outage = Some(Outage {
+            since: String::from_utf8_lossy(&since).into_owned(),
+            error: error.to_string(),
+            first_seq: self.written.seq + 1,
+            unwritten: 0,
+        });
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Err(error) = self.commit() {
+            let bytes = self.pending.len();
+            tracing::error!(stream = self.name, %error, bytes, "records were lost at the end");
+        }
+    }
+}
