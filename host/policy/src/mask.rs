@@ -120,7 +120,9 @@ impl ColumnAction {
         match self {
             ColumnAction::Pass => 0,
             ColumnAction::Calls(_) => 1,
-            ColumnAction::Generalize(_) | ColumnAction::Partial(_) | ColumnAction::Pseudonym(_) => 2,
+            ColumnAction::Generalize(_) | ColumnAction::Partial(_) | ColumnAction::Pseudonym(_) => {
+                2
+            }
             ColumnAction::Constant(_) => 3,
             ColumnAction::Nullify => 4,
         }

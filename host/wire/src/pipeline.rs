@@ -1,0 +1,343 @@
+//! Who answers what: the messages sent to the server whose answers are still to come.
+//!
+//! The server answers in order, so a queue says to which message each answer belongs. What
+//! makes it more than a queue is what PostgreSQL does after an error in the extended
+//! protocol (everything up to Sync is discarded unanswered) and during COPY FROM STDIN
+//! (Sync is ignored); both are followed exactly, because an answer taken for another's
+//! would be masked by another's plan.
+
+use std::collections::VecDeque;
+
+use crate::frame::Malformed;
+
+/// A message sent to the server, by what answers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    Query,
+    Parse,
+    Bind,
+    DescribeStatement,
+    DescribePortal,
+    Execute,
+    Close,
+    Sync,
+    FunctionCall,
+    /// CopyDone or CopyFail: answered by what completes the COPY.
+    CopyEnd,
+}
+
+impl Expect {
+    /// After an error the server discards everything but these.
+    fn ends_skipping(self) -> bool {
+        self == Expect::Sync
+    }
+
+    /// Messages outside the extended protocol: an error in them ends with ReadyForQuery.
+    fn is_simple(self) -> bool {
+        match self {
+            Expect::Query | Expect::Sync | Expect::FunctionCall => true,
+            Expect::Parse
+            | Expect::Bind
+            | Expect::DescribeStatement
+            | Expect::DescribePortal
+            | Expect::Execute
+            | Expect::Close
+            | Expect::CopyEnd => false,
+        }
+    }
+}
+
+/// A message sent, with what its sender wants to remember about it.
+#[derive(Debug)]
+pub struct Entry<T> {
+    pub expect: Expect,
+    pub payload: T,
+}
+
+/// What a message from the server means for the queue.
+#[derive(Debug)]
+pub enum Step<T> {
+    /// Belongs to the message in front, which is not done; see [`Pipeline::front_mut`].
+    Current,
+    /// Belongs to no message: a notice, a parameter, a notification.
+    Asynchronous,
+    /// Answers this message, which is done.
+    Done(Entry<T>),
+    /// This message failed, and the server discards these unanswered.
+    Failed { failed: Entry<T>, skipped: Vec<Entry<T>> },
+    /// ReadyForQuery of this message; `None` where it belongs to a Sync sent during COPY.
+    Ready(Option<Entry<T>>),
+}
+
+/// The queue. `T` is what the sender remembers per message.
+#[derive(Debug)]
+pub struct Pipeline<T> {
+    entries: VecDeque<Entry<T>>,
+    /// After an error in the extended protocol, until the Sync that ends it.
+    skipping: bool,
+    /// The server reads COPY data and the client has not ended it.
+    copy_in: bool,
+    /// Syncs that a COPY may have ignored, or not, if it failed before it read them.
+    stray_syncs: usize,
+}
+
+impl<T> Default for Pipeline<T> {
+    fn default() -> Pipeline<T> {
+        Pipeline { entries: VecDeque::new(), skipping: false, copy_in: false, stray_syncs: 0 }
+    }
+}
+
+impl<T> Pipeline<T> {
+    /// Nothing is unanswered, and the server is not waiting for a Sync.
+    pub fn is_idle(&self) -> bool {
+        self.entries.is_empty() && !self.skipping && !self.copy_in
+    }
+
+    /// The number of messages unanswered.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The server discards what it reads, up to a Sync.
+    pub fn is_skipping(&self) -> bool {
+        self.skipping
+    }
+
+    /// The server reads COPY data.
+    pub fn is_copy_in(&self) -> bool {
+        self.copy_in
+    }
+
+    /// The message whose answers are arriving.
+    pub fn front_mut(&mut self) -> Option<&mut Entry<T>> {
+        self.entries.front_mut()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Entry<T>> {
+        self.entries.iter()
+    }
+
+    /// Everything unanswered: the connection has ended.
+    pub fn drain(&mut self) -> impl Iterator<Item = Entry<T>> + '_ {
+        self.entries.drain(..)
+    }
+
+    /// A message is sent to the server. Gives it back where the server will discard it.
+    pub fn push(&mut self, expect: Expect, payload: T) -> Option<Entry<T>> {
+        let entry = Entry { expect, payload };
+        if self.skipping && !expect.ends_skipping() {
+            return Some(entry);
+        }
+        if self.copy_in && expect == Expect::CopyEnd {
+            self.copy_in = false;
+            return None;
+        }
+        if self.copy_in && expect == Expect::Sync {
+            self.stray_syncs += 1;
+            return Some(entry);
+        }
+        self.entries.push_back(entry);
+        None
+    }
+
+    /// A message came from the server.
+    ///
+    /// # Errors
+    /// When it cannot be an answer to what was sent: the two no longer agree on whose answer
+    /// is whose, and the connection must end.
+    pub fn answer(&mut self, tag: u8) -> Result<Step<T>, Malformed> {
+        let unexpected = |state| Err(Malformed::Unexpected { tag, state });
+        if matches!(tag, b'N' | b'S' | b'A') {
+            return Ok(Step::Asynchronous);
+        }
+        self.forget_copy_end();
+        if tag == b'Z' {
+            return self.ready();
+        }
+        let Some(front) = self.entries.front().map(|entry| entry.expect) else {
+            return unexpected("from the server, which was not asked");
+        };
+        match (tag, front) {
+            (b'1', Expect::Parse)
+            | (b'2', Expect::Bind)
+            | (b'3', Expect::Close)
+            | (b'T' | b'n', Expect::DescribeStatement | Expect::DescribePortal)
+            | (b'C' | b'I' | b's', Expect::Execute) => self.done(),
+            (b't', Expect::DescribeStatement)
+            | (b'T' | b'C' | b'I', Expect::Query)
+            | (b'D' | b'H' | b'd' | b'c', Expect::Query | Expect::Execute)
+            | (b'V', Expect::FunctionCall) => Ok(Step::Current),
+            (b'G', Expect::Query | Expect::Execute) => {
+                self.begin_copy_in();
+                Ok(Step::Current)
+            }
+            (b'E', _) => Ok(self.failed(front)),
+            _ => unexpected("from the server, in answer to another"),
+        }
+    }
+
+    fn done(&mut self) -> Result<Step<T>, Malformed> {
+        let Some(entry) = self.entries.pop_front() else {
+            return Err(Malformed::Form("answer to nothing"));
+        };
+        Ok(Step::Done(entry))
+    }
+
+    /// CopyDone has no answer of its own, so it never waits at the front.
+    fn forget_copy_end(&mut self) {
+        while self.entries.front().is_some_and(|entry| entry.expect == Expect::CopyEnd) {
+            self.entries.pop_front();
+        }
+    }
+
+    fn begin_copy_in(&mut self) {
+        self.copy_in = true;
+        self.stray_syncs = 0;
+        let mut index = 1;
+        while let Some(entry) = self.entries.get(index) {
+            match entry.expect {
+                Expect::Sync => {
+                    self.entries.remove(index);
+                    self.stray_syncs += 1;
+                }
+                Expect::CopyEnd => {
+                    self.entries.remove(index);
+                    self.copy_in = false;
+                    return;
+                }
+                // The server will refuse these inside COPY; its error sorts them out.
+                Expect::Query
+                | Expect::Parse
+                | Expect::Bind
+                | Expect::DescribeStatement
+                | Expect::DescribePortal
+                | Expect::Execute
+                | Expect::Close
+                | Expect::FunctionCall => index += 1,
+            }
+        }
+    }
+
+    fn failed(&mut self, front: Expect) -> Step<T> {
+        self.copy_in = false;
+        if front.is_simple() {
+            return Step::Current;
+        }
+        let sync = self.entries.iter().position(|entry| entry.expect.ends_skipping());
+        self.skipping = sync.is_none() && self.stray_syncs == 0;
+        let mut dropped = self.entries.drain(..sync.unwrap_or(self.entries.len()));
+        match dropped.next() {
+            Some(failed) => Step::Failed { failed, skipped: dropped.collect() },
+            None => Step::Current,
+        }
+    }
+
+    fn ready(&mut self) -> Result<Step<T>, Malformed> {
+        self.skipping = false;
+        match self.entries.front().map(|entry| entry.expect) {
+            Some(Expect::Query | Expect::Sync | Expect::FunctionCall) => {
+                Ok(Step::Ready(self.entries.pop_front()))
+            }
+            Some(_) | None if self.stray_syncs > 0 => {
+                self.stray_syncs -= 1;
+                Ok(Step::Ready(None))
+            }
+            Some(_) | None => {
+                Err(Malformed::Unexpected { tag: b'Z', state: "from the server, out of turn" })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends (`>x`) and answers (`<x`) in turn; says what each answer meant.
+    fn check(script: &str, expected: &str) {
+        let mut pipeline: Pipeline<()> = Pipeline::default();
+        let mut said = Vec::new();
+        for step in script.split_whitespace() {
+            let (direction, tag) = step.split_at(1);
+            let tag = tag.as_bytes()[0];
+            if direction == ">" {
+                let expect = match tag {
+                    b'Q' => Expect::Query,
+                    b'P' => Expect::Parse,
+                    b'B' => Expect::Bind,
+                    b'D' => Expect::DescribePortal,
+                    b'E' => Expect::Execute,
+                    b'C' => Expect::Close,
+                    b'S' => Expect::Sync,
+                    b'c' => Expect::CopyEnd,
+                    other => panic!("no such message {other}"),
+                };
+                if pipeline.push(expect, ()).is_some() {
+                    said.push(format!("{}!", tag as char));
+                }
+                continue;
+            }
+            said.push(match pipeline.answer(tag) {
+                Ok(Step::Current) => "current".into(),
+                Ok(Step::Asynchronous) => "async".into(),
+                Ok(Step::Done(entry)) => format!("{:?}", entry.expect),
+                Ok(Step::Failed { failed, skipped }) => {
+                    format!("{:?}-failed-{}-skipped", failed.expect, skipped.len())
+                }
+                Ok(Step::Ready(Some(entry))) => format!("ready-{:?}", entry.expect),
+                Ok(Step::Ready(None)) => "ready-stray".into(),
+                Err(_) => "error".into(),
+            });
+        }
+        assert_eq!(said.join(" "), expected, "{script}");
+    }
+
+    #[test]
+    fn simple_queries_are_answered_in_order() {
+        check(">Q >Q <T <D <C <Z <C <Z", "current current current ready-Query current ready-Query");
+        check(">Q <E <Z", "current ready-Query");
+        check("<D", "error");
+        check(">Q <1", "error");
+    }
+
+    #[test]
+    fn extended_messages_are_answered_one_by_one() {
+        check(
+            ">P >B >D >E >S <1 <2 <T <D <s <Z",
+            "Parse Bind DescribePortal current Execute ready-Sync",
+        );
+        check(">P >S <N <1 <Z", "async Parse ready-Sync");
+        check(">E <Z", "error");
+    }
+
+    #[test]
+    fn an_error_skips_to_the_sync() {
+        check(
+            ">P >B >E >S >P >S <1 <E <Z <1 <Z",
+            "Parse Bind-failed-1-skipped ready-Sync Parse ready-Sync",
+        );
+        // What is sent after the error and before the Sync is discarded unanswered.
+        check(
+            ">P <E >B >Q >S <Z >Q <C <Z",
+            "Parse-failed-0-skipped B! Q! ready-Sync current ready-Query",
+        );
+        // An error at Sync itself, as by a deferred constraint.
+        check(">E >S <C <E <Z", "Execute current ready-Sync");
+    }
+
+    #[test]
+    fn copy_in_ignores_syncs() {
+        // As PQexecParams does it: a Sync behind the Execute, and one behind the data.
+        check(">E >S <G >c >S <C <Z", "current Execute ready-Sync");
+        check(">Q <G >c <C <Z", "current current ready-Query");
+        // The client sends everything at once.
+        check(">E >c >S <G <C <Z", "current Execute ready-Sync");
+        // The COPY fails in the middle.
+        check(">Q <G <E <Z >c >Q <C <Z", "current current ready-Query current ready-Query");
+        check(">E <G <E >c >S <Z", "current Execute-failed-0-skipped c! ready-Sync");
+    }
+}
