@@ -1,0 +1,31 @@
+#![doc = include_str!("../GUIDE.md")]
+
+// The export macros name this crate by its full path, in its own tests too.
+extern crate self as portcullis_plugin_sdk;
+
+#[doc(hidden)]
+pub mod bindings;
+pub mod host;
+pub mod request;
+pub mod verdict;
+pub mod cells;
+pub mod mask;
+pub mod policy;
+#[doc(hidden)]
+pub mod component;
+pub mod testing;
+
+#[doc(hidden)]
+pub use wit_bindgen;
+
+pub use cells::{Cells, Edits, Masked, Spans};
+pub use host::{EgressError, Level, Response, debug, error, info, log, warn};
+pub use mask::{
+    Callback, Derivation, Label, MaskAction, OutputColumn, Partial, Pseudonym, ResultShape, Sample,
+    SourceColumn, WireFormat,
+};
+pub use policy::{AuditSink, Classifier, Guardrail, Masker, NoSettings, Policy};
+pub use request::{
+    Access, Action, Database, Principal, PrincipalKind, RelationUse, Request, Statement,
+};
+pub use verdict::{Approval, Decision, Denial, Verdict};

@@ -1,0 +1,79 @@
+//! What a policy may ask of the host. Natively, in tests, the answers come from
+//! [`crate::testing`] and the log goes to standard error.
+
+pub use crate::bindings::imports::portcullis::policy::egress::{EgressError, Response};
+pub use crate::bindings::imports::portcullis::policy::host::Level;
+
+/// Writes a line to the proxy's log, under the policy's name.
+pub fn log(level: Level, message: &str) {
+    #[cfg(target_arch = "wasm32")]
+    crate::bindings::imports::portcullis::policy::host::log(level, message);
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        let word = match level {
+            Level::Debug => "debug",
+            Level::Info => "info",
+            Level::Warn => "warn",
+            Level::Error => "error",
+        };
+        eprintln!("{word}: {message}");
+    }
+}
+
+/// [`log`] at level debug.
+pub fn debug(message: &str) {
+    log(Level::Debug, message);
+}
+
+/// [`log`] at level info.
+pub fn info(message: &str) {
+    log(Level::Info, message);
+}
+
+/// [`log`] at level warn.
+pub fn warn(message: &str) {
+    log(Level::Warn, message);
+}
+
+/// [`log`] at level error.
+pub fn error(message: &str) {
+    log(Level::Error, message);
+}
+
+/// Values bound to the statement being judged. A component that calls these imports them, so
+/// whoever installs it can see that it reads values.
+pub mod parameters {
+    /// How many values are bound; 0 for simple queries and before Bind.
+    pub fn count() -> u32 {
+        #[cfg(target_arch = "wasm32")]
+        return crate::bindings::imports::portcullis::policy::parameters::count();
+        #[cfg(not(target_arch = "wasm32"))]
+        crate::testing::parameter_count()
+    }
+
+    /// The text form of value `index`, counted from 0; `None` for NULL and out of range.
+    pub fn get(index: u32) -> Option<String> {
+        #[cfg(target_arch = "wasm32")]
+        return crate::bindings::imports::portcullis::policy::parameters::get(index);
+        #[cfg(not(target_arch = "wasm32"))]
+        crate::testing::parameter(index)
+    }
+}
+
+/// HTTP to the targets of the policy's `[targets]`, for audit sinks.
+pub mod egress {
+    use super::{EgressError, Response};
+
+    /// Posts `body` to the target of this name. Address, credentials, TLS and time-outs are
+    /// the host's.
+    pub fn post(target: &str, content_type: &str, body: &[u8]) -> Result<Response, EgressError> {
+        #[cfg(target_arch = "wasm32")]
+        return crate::bindings::imports::portcullis::policy::egress::post(
+            target,
+            content_type,
+            body,
+        );
+        #[cfg(not(target_arch = "wasm32"))]
+        crate::testing::post(target, content_type, body)
+    }
+}
