@@ -1,0 +1,138 @@
+//! The client's side of SCRAM: the proxy logs in at an upstream.
+
+use std::sync::Arc;
+
+use subtle::ConstantTimeEq;
+
+use crate::binding::ChannelBinding;
+use crate::hash::{hmac_sha256, sha256, xor};
+use crate::message::{
+    BindingFlag, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ServerFinal, ServerFirst, encode, new_nonce,
+};
+use crate::upstream::{Derived, ITERATIONS_ACCEPTED, LoginError, UpstreamKeys};
+
+/// One login at one upstream. After an error it is over.
+pub struct ScramClient {
+    keys: Arc<UpstreamKeys>,
+    mechanism: &'static str,
+    flag: BindingFlag,
+    /// Base64 of the header and the hash the login is bound to.
+    binding: String,
+    nonce: String,
+    first_bare: String,
+    state: State,
+}
+
+enum State {
+    Begun,
+    Proven { keys: Derived, signature: [u8; 32] },
+    Over,
+}
+
+impl ScramClient {
+    /// Begins a login with an upstream that offers `mechanisms`: bound to the channel if
+    /// both sides can.
+    pub fn begin<'m>(
+        mechanisms: impl IntoIterator<Item = &'m str>,
+        binding: &ChannelBinding,
+        keys: Arc<UpstreamKeys>,
+    ) -> Result<ScramClient, LoginError> {
+        let nonce = new_nonce().ok_or(LoginError::Unavailable)?;
+        // The name is left empty: the server goes by the startup packet.
+        ScramClient::begin_with(mechanisms, binding, keys, "", nonce)
+    }
+
+    fn begin_with<'m>(
+        mechanisms: impl IntoIterator<Item = &'m str>,
+        binding: &ChannelBinding,
+        keys: Arc<UpstreamKeys>,
+        name: &str,
+        nonce: String,
+    ) -> Result<ScramClient, LoginError> {
+        let (mut plain, mut plus) = (false, false);
+        for mechanism in mechanisms {
+            plain |= mechanism == SCRAM_SHA_256;
+            plus |= mechanism == SCRAM_SHA_256_PLUS;
+        }
+        let (mechanism, flag, hash) = match binding {
+            ChannelBinding::TlsServerEndPoint(hash) if plus => {
+                (SCRAM_SHA_256_PLUS, BindingFlag::TlsServerEndPoint, hash.as_slice())
+            }
+            ChannelBinding::TlsServerEndPoint(_) if plain => {
+                (SCRAM_SHA_256, BindingFlag::NotOffered, [].as_slice())
+            }
+            ChannelBinding::Unavailable if plain => {
+                (SCRAM_SHA_256, BindingFlag::Unable, [].as_slice())
+            }
+            ChannelBinding::TlsServerEndPoint(_) | ChannelBinding::Unavailable => {
+                return Err(LoginError::NoMechanism);
+            }
+        };
+        Ok(ScramClient {
+            keys,
+            mechanism,
+            flag,
+            binding: encode(&[flag.header().as_bytes(), hash].concat()),
+            first_bare: format!("n={name},r={nonce}"),
+            nonce,
+            state: State::Begun,
+        })
+    }
+
+    /// The mechanism chosen, for SASLInitialResponse.
+    pub fn mechanism(&self) -> &'static str {
+        self.mechanism
+    }
+
+    /// The client's first message.
+    pub fn first(&self) -> Vec<u8> {
+        format!("{}{}", self.flag.header(), self.first_bare).into_bytes()
+    }
+
+    /// True when answering `server_first` takes milliseconds of computing, which belongs on
+    /// another thread than the one that serves sessions.
+    pub fn is_costly(&self, server_first: &[u8]) -> bool {
+        let message = ServerFirst::parse(server_first);
+        message.is_ok_and(|message| {
+            ITERATIONS_ACCEPTED.contains(&message.iterations)
+                && self.keys.cached(&message.salt, message.iterations).is_none()
+        })
+    }
+
+    /// Answers the server's first message with our proof.
+    pub fn respond(&mut self, server_first: &[u8]) -> Result<Vec<u8>, LoginError> {
+        if !matches!(std::mem::replace(&mut self.state, State::Over), State::Begun) {
+            return Err(LoginError::Malformed);
+        }
+        let message = ServerFirst::parse(server_first)?;
+        let continues = message.nonce.strip_prefix(self.nonce.as_str());
+        if continues.is_none_or(str::is_empty) {
+            return Err(LoginError::Nonce);
+        }
+        if !ITERATIONS_ACCEPTED.contains(&message.iterations) {
+            return Err(LoginError::Iterations(message.iterations));
+        }
+        let keys = self.keys.derive(&message.salt, message.iterations);
+        let without_proof = format!("c={},r={}", self.binding, message.nonce);
+        let signed = format!("{},{},{without_proof}", self.first_bare, message.text);
+        let client_signature = hmac_sha256(&sha256(&keys.client_key), &[signed.as_bytes()]);
+        let signature = hmac_sha256(&keys.server_key, &[signed.as_bytes()]);
+        let proof = encode(&xor(&keys.client_key, &client_signature));
+        self.state = State::Proven { keys, signature };
+        Ok(format!("{without_proof},p={proof}").into_bytes())
+    }
+
+    /// Checks that the server knows the password too. Only then is the login good.
+    pub fn verify(&mut self, server_final: &[u8]) -> Result<(), LoginError> {
+        let state = std::mem::replace(&mut self.state, State::Over);
+        let State::Proven { keys, signature } = state else { return Err(LoginError::Malformed) };
+        match ServerFinal::parse(server_final)? {
+            ServerFinal::Signature(theirs) if bool::from(theirs.ct_eq(&signature)) => {
+                self.keys.keep(keys);
+                Ok(())
+            }
+            ServerFinal::Signature(_) => Err(LoginError::Signature),
+            ServerFinal::Refused => Err(LoginError::Refused),
+        }
+    }
+}

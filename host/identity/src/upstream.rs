@@ -1,0 +1,142 @@
+//! The proxy's own passwords, and what is kept so that a login is cheap.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::{Mutex, PoisonError};
+
+use md5::{Digest, Md5};
+
+use crate::hash::{self, Key};
+use crate::message::Malformed;
+
+/// How many iterations an upstream may ask for. Fewer than RFC 7677's minimum would let
+/// whoever poses as the upstream guess the password cheaply from our proof; more would let
+/// it spend our processor.
+pub const ITERATIONS_ACCEPTED: RangeInclusive<u32> = 4096..=600_000;
+
+/// A role's verifier changes when its password does; while one does, two are in use.
+const CACHED_MAX: usize = 4;
+
+/// Why the proxy could not log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginError {
+    /// The upstream offers no mechanism we know.
+    NoMechanism,
+    Malformed,
+    /// It asks for this many iterations, outside of [`ITERATIONS_ACCEPTED`].
+    Iterations(u32),
+    /// Its nonce does not continue ours.
+    Nonce,
+    /// It refused the login.
+    Refused,
+    /// It does not know the password: it is not the server we mean.
+    Signature,
+    /// The system has no random numbers.
+    Unavailable,
+}
+
+impl fmt::Display for LoginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            LoginError::NoMechanism => "the upstream offers no SCRAM mechanism that is known here",
+            LoginError::Malformed => "the upstream sent a malformed SCRAM message",
+            LoginError::Iterations(found) => {
+                let (least, most) = ITERATIONS_ACCEPTED.into_inner();
+                return write!(
+                    f,
+                    "the upstream asks for {found} SCRAM iterations; between {least} and {most} are accepted"
+                );
+            }
+            LoginError::Nonce => "the upstream's SCRAM nonce does not continue ours",
+            LoginError::Refused => "the upstream refused the login",
+            LoginError::Signature => "the upstream could not prove that it knows the password",
+            LoginError::Unavailable => "the system has no random numbers",
+        };
+        f.write_str(text)
+    }
+}
+
+impl std::error::Error for LoginError {}
+
+impl From<Malformed> for LoginError {
+    fn from(_: Malformed) -> LoginError {
+        LoginError::Malformed
+    }
+}
+
+/// The password for one upstream, and the keys derived from it. Shared by all connections
+/// and workers: only the first login with a salt pays for the derivation.
+pub struct UpstreamKeys {
+    password: String,
+    cached: Mutex<Vec<Derived>>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Derived {
+    salt: Vec<u8>,
+    iterations: u32,
+    pub client_key: Key,
+    pub server_key: Key,
+}
+
+impl UpstreamKeys {
+    pub fn new(password: String) -> UpstreamKeys {
+        UpstreamKeys { password, cached: Mutex::new(Vec::new()) }
+    }
+
+    /// The password itself, for an upstream that asks for it in clear text or as md5.
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+
+    pub(crate) fn cached(&self, salt: &[u8], iterations: u32) -> Option<Derived> {
+        let cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |keys: &&Derived| keys.salt == salt && keys.iterations == iterations;
+        cached.iter().find(fits).cloned()
+    }
+
+    pub(crate) fn derive(&self, salt: &[u8], iterations: u32) -> Derived {
+        if let Some(keys) = self.cached(salt, iterations) {
+            return keys;
+        }
+        // Not under the lock: other workers may need keys that are there.
+        let salted = hash::salted_password(&self.password, salt, iterations);
+        Derived {
+            salt: salt.to_owned(),
+            iterations,
+            client_key: hash::client_key(&salted),
+            server_key: hash::server_key(&salted),
+        }
+    }
+
+    /// Keeps keys that led to a login: what a stranger asked for is not worth keeping.
+    pub(crate) fn keep(&self, keys: Derived) {
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |known: &Derived| known.salt == keys.salt && known.iterations == keys.iterations;
+        if cached.iter().any(same) {
+            return;
+        }
+        if cached.len() >= CACHED_MAX {
+            cached.remove(0);
+        }
+        cached.push(keys);
+    }
+}
+
+/// Without the password: debug output ends up in logs.
+impl fmt::Debug for UpstreamKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpstreamKeys").finish_non_exhaustive()
+    }
+}
+
+/// The answer to AuthenticationMD5Password, without its terminating zero.
+pub fn md5_response(user: &str, password: &str, salt: [u8; 4]) -> String {
+    let inner = Md5::new().chain_update(password).chain_update(user).finalize();
+    let outer = Md5::new().chain_update(hex(&inner)).chain_update(salt).finalize();
+    format!("md5{}", hex(&outer))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
