@@ -1,0 +1,169 @@
+//! The one wasmtime engine, its ticking clock, and how much address space it takes.
+//!
+//! There is a single engine for the whole life of the process, so that code compiled for one
+//! revision can never meet types of another.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Thread;
+use std::time::Duration;
+
+use rustix::process::{Resource, getrlimit};
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::config::{DEADLINE_MS_MAX, EngineConfig, STACK_BYTES_MAX};
+use crate::error::EngineError;
+
+/// One tick of the clock that ends calls.
+const TICK: Duration = Duration::from_millis(1);
+
+/// After this many ticks without a call the clock rests. Longer than the longest call, with
+/// every extension it may be given, so it never rests during one.
+const REST_AFTER_TICKS: u32 = 6 * DEADLINE_MS_MAX;
+
+/// Compiles and runs components.
+#[derive(Clone)]
+pub(crate) struct Sandbox {
+    pub(crate) engine: wasmtime::Engine,
+    pub(crate) ticker: Arc<Ticker>,
+}
+
+impl Sandbox {
+    /// A sandbox sized for the configuration, with its ticker thread running.
+    pub(crate) fn new(config: &EngineConfig) -> Result<Sandbox, EngineError> {
+        let fail = |error: wasmtime::Error| {
+            EngineError::new(format!("the WebAssembly engine does not start: {error:#}"))
+        };
+        let engine = match address_space_is_limited() {
+            true => wasmtime::Engine::new(&frugal()).map_err(fail)?,
+            // A kernel may refuse the large reservation without a limit that we can read.
+            false => wasmtime::Engine::new(&pooled(config))
+                .or_else(|_| wasmtime::Engine::new(&frugal()))
+                .map_err(fail)?,
+        };
+        let ticker = Ticker::start(&engine)?;
+        Ok(Sandbox { engine, ticker })
+    }
+
+    /// Names everything that compiled code depends on: wasmtime, its settings, the processor.
+    pub(crate) fn compatibility(&self) -> u64 {
+        // Keys are fixed for this hasher, so that names are equal from one start to the next.
+        #[allow(deprecated)]
+        let mut hasher = std::hash::SipHasher::new();
+        self.engine.precompile_compatibility_hash().hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+/// What holds however memory is laid out.
+fn base() -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .max_wasm_stack(STACK_BYTES_MAX)
+        .wasm_memory64(false)
+        .wasm_relaxed_simd(false)
+        .wasm_tail_call(true)
+        .concurrency_support(false)
+        .wasm_backtrace_max_frames(None);
+    config
+}
+
+/// Slots reserved once; instantiation takes microseconds and no code checks bounds.
+///
+/// Every memory reserves 4 GiB of address space (not of memory), so that accesses need no
+/// bounds check: some terabytes altogether.
+fn pooled(config: &EngineConfig) -> Config {
+    // Each worker, the sink thread and the one that loads hold at most one instance of a
+    // policy at a time, and during a change of the old form and of the new.
+    let instances = (config.workers.saturating_add(2))
+        .saturating_mul(config.policies_max)
+        .saturating_mul(2)
+        .clamp(64, 4096);
+    let instances = u32::try_from(instances).unwrap_or(4096);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(4))
+        .total_memories(instances.saturating_mul(2))
+        .total_tables(instances.saturating_mul(4))
+        .max_memories_per_component(4)
+        .max_memory_size(config.memory_bytes_ceiling)
+        .table_elements(100_000);
+    let mut base = base();
+    base.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    base
+}
+
+/// Address space is taken as it is used, for machines where `ulimit -v` limits it. Code checks
+/// its bounds and instantiation takes some system calls.
+fn frugal() -> Config {
+    let mut base = base();
+    base.allocation_strategy(InstanceAllocationStrategy::OnDemand)
+        .memory_reservation(0)
+        .memory_reservation_for_growth(1 << 20)
+        .memory_guard_size(1 << 16)
+        .memory_may_move(true);
+    base
+}
+
+fn address_space_is_limited() -> bool {
+    getrlimit(Resource::As).current.is_some()
+}
+
+/// Advances the engine's epoch while calls are made.
+pub(crate) struct Ticker {
+    /// Set by every call, cleared by the ticker when it thinks of resting.
+    wanted: AtomicBool,
+    thread: std::sync::OnceLock<Thread>,
+}
+
+impl Ticker {
+    fn start(engine: &wasmtime::Engine) -> Result<Arc<Ticker>, EngineError> {
+        let ticker = Arc::new(Ticker {
+            wanted: AtomicBool::new(true),
+            thread: std::sync::OnceLock::new(),
+        });
+        let weak = engine.weak();
+        let shared = Arc::clone(&ticker);
+        let handle = std::thread::Builder::new()
+            .name("policy-ticker".to_owned())
+            .spawn(move || shared.run(&weak))
+            .map_err(|error| EngineError::new(format!("no thread for the ticker: {error}")))?;
+        let _ = ticker.thread.set(handle.thread().clone());
+        Ok(ticker)
+    }
+
+    /// Called before every call of a guest: wakes the clock if it rests.
+    pub(crate) fn keep_ticking(&self) {
+        // All workers read this line of memory and almost never write it.
+        if !self.wanted.load(Ordering::Relaxed) {
+            self.wanted.store(true, Ordering::SeqCst);
+            if let Some(thread) = self.thread.get() {
+                thread.unpark();
+            }
+        }
+    }
+
+    fn run(&self, engine: &wasmtime::EngineWeak) {
+        let mut quiet_ticks = 0_u32;
+        loop {
+            std::thread::park_timeout(TICK);
+            let Some(engine) = engine.upgrade() else { return };
+            engine.increment_epoch();
+            drop(engine);
+            quiet_ticks = quiet_ticks.saturating_add(1);
+            if quiet_ticks >= REST_AFTER_TICKS {
+                quiet_ticks = 0;
+                if !self.wanted.swap(false, Ordering::SeqCst) {
+                    self.rest();
+                }
+            }
+        }
+    }
+
+    /// Waits until a call is made; looks up now and then, in case the engine is gone.
+    fn rest(&self) {
+        std::thread::park_timeout(Duration::from_secs(60));
+    }
+}

@@ -1,0 +1,1 @@
+//! Badly behaved policies.
