@@ -6,7 +6,24 @@
 mod outcome;
 mod column;
 mod keys;
+mod kind;
+mod reader;
+mod number;
+mod numeric;
+mod calendar;
+mod datetime;
+mod interval;
+mod network;
+mod bits;
+mod json;
+mod array;
 mod codec;
+mod partial;
+mod generalize;
+mod permute;
+mod pseudonym;
+mod value;
+mod plan;
 mod rows;
 mod copy;
 
