@@ -1,0 +1,313 @@
+//! A client that sees every byte: PostgreSQL's protocol on a bare TCP socket.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
+use postgres_protocol::message::frontend;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::waiting::SOON;
+
+/// One message of the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    pub tag: u8,
+    pub body: Vec<u8>,
+}
+
+impl Message {
+    /// A field of an ErrorResponse or a NoticeResponse.
+    pub fn field(&self, code: u8) -> Option<String> {
+        let fields = self.body.split(|byte| *byte == 0);
+        let found = fields.filter(|field| field.first() == Some(&code)).map(|field| &field[1..]);
+        found.map(|text| String::from_utf8_lossy(text).into_owned()).next()
+    }
+
+    /// The cells of a DataRow.
+    pub fn cells(&self) -> Vec<Option<Vec<u8>>> {
+        let mut rest = self.body.get(2..).unwrap_or_default();
+        let mut cells = Vec::new();
+        while let Some((length, after)) = rest.split_first_chunk::<4>() {
+            match usize::try_from(i32::from_be_bytes(*length)) {
+                Ok(length) => {
+                    let (cell, after) = after.split_at(length);
+                    cells.push(Some(cell.to_vec()));
+                    rest = after;
+                }
+                Err(_) => {
+                    cells.push(None);
+                    rest = after;
+                }
+            }
+        }
+        cells
+    }
+}
+
+/// The tags in order, with what matters beside some: `E:42501`, `C:SELECT 1`, `Z:I`. Runs of
+/// rows are one `D*n`; notices and parameter statuses come when they like and are left out.
+pub fn sequence(messages: &[Message]) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let mut rows = 0usize;
+    for message in messages {
+        if message.tag == b'D' {
+            rows += 1;
+            continue;
+        }
+        if rows > 0 {
+            words.push(format!("D*{rows}"));
+            rows = 0;
+        }
+        let detail = match message.tag {
+            b'N' | b'S' => continue,
+            b'E' => message.field(b'C'),
+            b'C' => Some(String::from_utf8_lossy(&message.body).trim_end_matches('\0').to_owned()),
+            b'Z' => Some(String::from_utf8_lossy(&message.body).into_owned()),
+            _ => None,
+        };
+        let tag = char::from(message.tag);
+        words.push(detail.map_or_else(|| tag.to_string(), |detail| format!("{tag}:{detail}")));
+    }
+    words.join(" ")
+}
+
+/// Builds messages of the client one behind the other, for one write.
+#[derive(Default)]
+pub struct Batch(BytesMut);
+
+impl Batch {
+    pub fn new() -> Batch {
+        Batch::default()
+    }
+
+    pub fn query(mut self, text: &str) -> Batch {
+        frontend::query(text, &mut self.0).expect("no NUL in it");
+        self
+    }
+
+    pub fn parse(mut self, name: &str, text: &str) -> Batch {
+        frontend::parse(name, text, std::iter::empty(), &mut self.0).expect("no NUL in it");
+        self
+    }
+
+    /// All results in binary, or all in text.
+    pub fn bind(mut self, portal: &str, name: &str, values: &[&str], binary: bool) -> Batch {
+        let put = |value: &&str, buffer: &mut BytesMut| {
+            buffer.extend_from_slice(value.as_bytes());
+            Ok(postgres_protocol::IsNull::No)
+        };
+        let format = Some(i16::from(binary));
+        if frontend::bind(portal, name, None, values, put, format, &mut self.0).is_err() {
+            panic!("a Bind that does not fit");
+        }
+        self
+    }
+
+    pub fn describe(mut self, kind: u8, name: &str) -> Batch {
+        frontend::describe(kind, name, &mut self.0).expect("no NUL in it");
+        self
+    }
+
+    pub fn execute(mut self, portal: &str, rows_max: i32) -> Batch {
+        frontend::execute(portal, rows_max, &mut self.0).expect("no NUL in it");
+        self
+    }
+
+    pub fn close(mut self, kind: u8, name: &str) -> Batch {
+        frontend::close(kind, name, &mut self.0).expect("no NUL in it");
+        self
+    }
+
+    pub fn flush(mut self) -> Batch {
+        frontend::flush(&mut self.0);
+        self
+    }
+
+    pub fn sync(mut self) -> Batch {
+        frontend::sync(&mut self.0);
+        self
+    }
+
+    /// Any message at all, right or wrong.
+    pub fn raw(mut self, tag: u8, body: &[u8]) -> Batch {
+        let length = u32::try_from(body.len() + 4).expect("a test's message is short");
+        self.0.extend_from_slice(&[tag]);
+        self.0.extend_from_slice(&length.to_be_bytes());
+        self.0.extend_from_slice(body);
+        self
+    }
+
+    /// Parse, Bind, Describe, Execute and Sync of one statement without parameters.
+    pub fn extended(self, text: &str, binary: bool) -> Batch {
+        self.parse("", text).bind("", "", &[], binary).describe(b'P', "").execute("", 0).sync()
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// A connection, and every byte the server has sent on it.
+pub struct Session {
+    stream: TcpStream,
+    unread: BytesMut,
+    pub received: Vec<u8>,
+    /// What BackendKeyData held: process id, then key.
+    pub cancel_key: Vec<u8>,
+}
+
+impl Session {
+    /// Connects and says nothing yet.
+    pub async fn connect(address: SocketAddr) -> Session {
+        let stream = TcpStream::connect(address).await.expect("somebody listens");
+        stream.set_nodelay(true).expect("a TCP socket");
+        Session { stream, unread: BytesMut::new(), received: Vec::new(), cancel_key: Vec::new() }
+    }
+
+    /// Connects, proves who it is and waits until the server is ready.
+    pub async fn login(address: SocketAddr, user: &str, password: &str, database: &str) -> Session {
+        let mut session = Session::connect(address).await;
+        let parameters = [("user", user), ("database", database), ("client_encoding", "UTF8")];
+        let answer = session.try_login(password, &parameters).await;
+        assert!(sequence(&answer).ends_with("Z:I"), "login failed: {}", sequence(&answer));
+        session
+    }
+
+    /// The whole login, up to ReadyForQuery, an error or the end.
+    pub async fn try_login(&mut self, password: &str, parameters: &[(&str, &str)]) -> Vec<Message> {
+        self.startup(parameters).await;
+        let mut seen = Vec::new();
+        let mut scram = ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
+        while let Some(message) = self.message().await {
+            seen.push(message.clone());
+            match message.tag {
+                b'R' => self.authenticate(&message.body, &mut scram).await,
+                b'K' => self.cancel_key = message.body,
+                b'Z' | b'E' => break,
+                _ => {}
+            }
+        }
+        seen
+    }
+
+    async fn authenticate(&mut self, body: &[u8], scram: &mut ScramSha256) {
+        let mut answer = BytesMut::new();
+        match body.split_first_chunk::<4>().map(|(kind, rest)| (u32::from_be_bytes(*kind), rest)) {
+            Some((10, _)) => {
+                frontend::sasl_initial_response("SCRAM-SHA-256", scram.message(), &mut answer)
+                    .expect("it fits");
+            }
+            Some((11, rest)) => {
+                scram.update(rest).expect("a good challenge");
+                frontend::sasl_response(scram.message(), &mut answer).expect("it fits");
+            }
+            Some((12, rest)) => scram.finish(rest).expect("the server knows the password too"),
+            Some((0, _)) => {}
+            other => panic!("an authentication request we do not expect: {other:?}"),
+        }
+        self.send(&answer).await;
+    }
+
+    pub async fn startup(&mut self, parameters: &[(&str, &str)]) {
+        let mut buffer = BytesMut::new();
+        frontend::startup_message(parameters.iter().copied(), &mut buffer).expect("no NUL in it");
+        self.send(&buffer).await;
+    }
+
+    /// Sends bytes as they are. A server that has hung up shows when its answer is read.
+    pub async fn send(&mut self, bytes: &[u8]) {
+        let _ = timeout(SOON, self.stream.write_all(bytes)).await.expect("the server reads");
+    }
+
+    /// The next message; none when the server has closed the connection.
+    pub async fn message(&mut self) -> Option<Message> {
+        loop {
+            if let Some(message) = self.buffered() {
+                return Some(message);
+            }
+            let read = timeout(SOON, self.stream.read_buf(&mut self.unread)).await;
+            let read = read.expect("the server answers or closes").unwrap_or(0);
+            if read == 0 {
+                return None;
+            }
+            let fresh = self.unread.len() - read;
+            self.received.extend_from_slice(&self.unread[fresh..]);
+        }
+    }
+
+    /// Whatever comes within `limit`, when nothing ought to come.
+    pub async fn message_within(&mut self, limit: Duration) -> Option<Message> {
+        timeout(limit, self.message()).await.unwrap_or(None)
+    }
+
+    fn buffered(&mut self) -> Option<Message> {
+        let length = u32::from_be_bytes(self.unread.get(1..5)?.try_into().ok()?) as usize;
+        if self.unread.len() < length + 1 {
+            return None;
+        }
+        let frame = self.unread.split_to(length + 1);
+        Some(Message { tag: frame[0], body: frame[5..].to_vec() })
+    }
+
+    /// One byte of an answer that is no message: S, N or G.
+    pub async fn byte(&mut self) -> Option<u8> {
+        let mut byte = [0];
+        let read = timeout(SOON, self.stream.read(&mut byte)).await;
+        (read.expect("the server answers or closes").unwrap_or(0) == 1).then_some(byte[0])
+    }
+
+    /// Everything up to ReadyForQuery or the end. A COPY from us is called off.
+    pub async fn until_ready(&mut self) -> Vec<Message> {
+        let mut messages = Vec::new();
+        while let Some(message) = self.message().await {
+            let tag = message.tag;
+            messages.push(message);
+            match tag {
+                b'Z' => break,
+                b'G' => {
+                    let failing = Batch::new().raw(b'f', b"nothing to copy\0");
+                    self.send(failing.bytes()).await;
+                }
+                _ => {}
+            }
+        }
+        messages
+    }
+
+    pub async fn exchange(&mut self, batch: Batch) -> Vec<Message> {
+        self.send(batch.bytes()).await;
+        self.until_ready().await
+    }
+
+    /// One simple query and all its answers.
+    pub async fn query(&mut self, text: &str) -> Vec<Message> {
+        self.exchange(Batch::new().query(text)).await
+    }
+
+    /// One statement by the extended protocol. A COPY from us must not be among them.
+    pub async fn extended(&mut self, text: &str, binary: bool) -> Vec<Message> {
+        self.exchange(Batch::new().extended(text, binary)).await
+    }
+}
+
+/// The first error among messages.
+pub fn error_of(messages: &[Message]) -> Option<&Message> {
+    messages.iter().find(|message| message.tag == b'E')
+}
+
+/// Its SQLSTATE.
+pub fn sqlstate_of(messages: &[Message]) -> Option<String> {
+    error_of(messages)?.field(b'C')
+}
+
+/// First cells of all rows, as text.
+pub fn first_column(messages: &[Message]) -> Vec<String> {
+    let rows = messages.iter().filter(|message| message.tag == b'D');
+    rows.filter_map(|row| row.cells().into_iter().next().flatten())
+        .map(|cell| String::from_utf8_lossy(&cell).into_owned())
+        .collect()
+}

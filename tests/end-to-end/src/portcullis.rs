@@ -1,0 +1,363 @@
+//! The real program, in a directory of its own, with a configuration written for one test.
+
+use std::fmt::Write;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio_postgres::{Client, Config};
+
+use crate::artefacts;
+use crate::certificates::{CertificateFiles, Certificates};
+use crate::cluster::{self, APP, APP_PASSWORD, Database};
+use crate::frames::Session;
+use crate::ledger::Ledger;
+use crate::waiting::{SOON, wait_until};
+
+/// The name that clients know the test's database by.
+pub const DATABASE: &str = "shop";
+/// The password of every configured user: what differs is who they are.
+pub const PASSWORD: &str = APP_PASSWORD;
+
+/// Somebody the proxy knows.
+#[derive(Clone, Copy, Debug)]
+pub struct User {
+    pub name: &'static str,
+    pub kind: &'static str,
+    pub groups: &'static [&'static str],
+}
+
+/// Sees masks.
+pub const ANA: User = User { name: "ana", kind: "human", groups: &["analysts"] };
+/// Sees masks, and is a program.
+pub const BOT: User = User { name: "bot", kind: "agent", groups: &["agents"] };
+/// Develops the application; named as the upstream role is, so that answers can be equal.
+pub const DEVELOPER: User = User { name: APP, kind: "human", groups: &["developers"] };
+
+/// What to start.
+pub struct Setup {
+    database: Database,
+    users: Vec<User>,
+    upstream_role: &'static str,
+    sslmode: &'static str,
+    tls: bool,
+    unmatched: &'static str,
+    audit: &'static str,
+    database_lines: String,
+    top_lines: String,
+    policies: Vec<(String, String)>,
+    plugins: Vec<PathBuf>,
+}
+
+impl Setup {
+    /// Everybody known, nothing in force, what nothing matches refused.
+    pub fn new(database: &Database) -> Setup {
+        Setup {
+            database: database.clone(),
+            users: vec![ANA, BOT, DEVELOPER],
+            upstream_role: APP,
+            sslmode: "disable",
+            tls: false,
+            unmatched: "deny",
+            audit: "relaxed",
+            database_lines: String::new(),
+            top_lines: String::new(),
+            policies: Vec::new(),
+            plugins: Vec::new(),
+        }
+    }
+
+    /// A policy file, and the plugin it names from the shipped ones.
+    pub fn policy(self, file: &str, plugin: &str, rest: &str) -> Setup {
+        let source = artefacts::plugin(plugin);
+        self.policy_of(file, &source, rest)
+    }
+
+    /// A policy file, and the plugin it names from anywhere.
+    pub fn policy_of(mut self, file: &str, plugin: &Path, rest: &str) -> Setup {
+        let name = plugin.file_name().and_then(|name| name.to_str()).expect("a plugin has a name");
+        self.policies.push((file.to_owned(), format!("plugin = \"{name}\"\n{rest}\n")));
+        self.plugins.push(plugin.to_owned());
+        self
+    }
+
+    pub fn unmatched(mut self, unmatched: &'static str) -> Setup {
+        self.unmatched = unmatched;
+        self
+    }
+
+    pub fn audit(mut self, audit: &'static str) -> Setup {
+        self.audit = audit;
+        self
+    }
+
+    /// TLS to clients.
+    pub fn tls(mut self) -> Setup {
+        self.tls = true;
+        self
+    }
+
+    /// How the proxy itself logs in, and with which `sslmode`.
+    pub fn upstream(mut self, role: &'static str, sslmode: &'static str) -> Setup {
+        self.upstream_role = role;
+        self.sslmode = sslmode;
+        self
+    }
+
+    /// A line more in `[[database]]`.
+    pub fn database_line(mut self, line: &str) -> Setup {
+        writeln!(self.database_lines, "{line}").expect("a String takes all");
+        self
+    }
+
+    /// A line more at the top of the file.
+    pub fn top_line(mut self, line: &str) -> Setup {
+        writeln!(self.top_lines, "{line}").expect("a String takes all");
+        self
+    }
+
+    pub async fn start(self) -> Portcullis {
+        let directory = tempfile::Builder::new().prefix("portcullis-e2e-proxy-").tempdir();
+        let directory = directory.expect("a temporary directory");
+        let files = self.database.cluster.certificates.write(directory.path());
+        let plugins = directory.path().join("plugins.d");
+        std::fs::create_dir(&plugins).expect("it is new");
+        for (file, text) in &self.policies {
+            std::fs::write(plugins.join(file), text).expect("it takes files");
+        }
+        for plugin in &self.plugins {
+            let name = plugin.file_name().expect("a plugin has a name");
+            std::fs::copy(plugin, plugins.join(name)).expect("it takes files");
+        }
+        std::fs::write(directory.path().join("upstream-password"), APP_PASSWORD)
+            .expect("it takes files");
+        let verifier = self.database.cluster.scram_verifier(PASSWORD).await;
+        let text = self.configuration(directory.path(), &files, &verifier);
+        let configuration = directory.path().join("portcullis.toml");
+        std::fs::write(&configuration, text).expect("it takes files");
+        let mut portcullis = Portcullis {
+            child: None,
+            client: SocketAddr::from(([127, 0, 0, 1], 0)),
+            admin: None,
+            directory,
+            database: self.database,
+            tls: self.tls,
+        };
+        portcullis.launch().await;
+        portcullis
+    }
+
+    fn configuration(&self, directory: &Path, files: &CertificateFiles, verifier: &str) -> String {
+        let place = directory.display();
+        let mut text = format!(
+            "state_dir = \"{place}/state\"\nplugin_dir = \"{place}/plugins.d\"\n{}\
+             [listen]\naddress = \"127.0.0.1:0\"\n",
+            self.top_lines
+        );
+        if self.tls {
+            let (certificate, key) = (files.certificate.display(), files.key.display());
+            let line = format!("tls = {{ certificate = \"{certificate}\", key = \"{key}\" }}");
+            writeln!(text, "{line}").expect("a String takes all");
+        }
+        let root = match self.sslmode {
+            "verify-ca" | "verify-full" => format!("&sslrootcert={}", files.authority.display()),
+            _ => String::new(),
+        };
+        let upstream = format!(
+            "postgresql://{}@127.0.0.1:{}/{}?sslmode={}{root}",
+            self.upstream_role,
+            self.database.cluster.postgres.port(),
+            self.database.name,
+            self.sslmode
+        );
+        write!(
+            text,
+            "[admin]\naddress = \"127.0.0.1:0\"\n\
+             [[database]]\nname = \"{DATABASE}\"\nupstream = \"{upstream}\"\n\
+             password_file = \"{place}/upstream-password\"\n\
+             audit = \"{}\"\nunmatched = \"{}\"\n{}",
+            self.audit, self.unmatched, self.database_lines
+        )
+        .expect("a String takes all");
+        for User { name, kind, groups } in &self.users {
+            write!(
+                text,
+                "[[user]]\nname = \"{name}\"\nkind = \"{kind}\"\nscram = \"{verifier}\"\n\
+                 groups = {groups:?}\n"
+            )
+            .expect("a String takes all");
+        }
+        text
+    }
+}
+
+/// A running proxy. Dropping it ends the process and removes its directory.
+pub struct Portcullis {
+    child: Option<Child>,
+    client: SocketAddr,
+    admin: Option<SocketAddr>,
+    directory: TempDir,
+    database: Database,
+    tls: bool,
+}
+
+impl Portcullis {
+    async fn launch(&mut self) {
+        let ready = self.directory.path().join("ready");
+        let create = |path: &Path| File::create(path).expect("the directory takes files");
+        let log = File::options().create(true).append(true).open(self.log_file());
+        let child = command(&artefacts::program())
+            .args(["serve", "--ready-json", "--config"])
+            .arg(self.configuration_file())
+            .stdin(Stdio::null())
+            .stdout(create(&ready))
+            .stderr(log.expect("the directory takes files"))
+            .spawn()
+            .expect("the program runs");
+        self.child = Some(child);
+        let answer = wait_until("the proxy says that it is ready", SOON, async || {
+            let said = std::fs::read_to_string(&ready).unwrap_or_default();
+            if let Some(line) = said.lines().next().filter(|_| said.contains('\n')) {
+                return Some(serde_json::from_str::<Value>(line).expect("a line of JSON"));
+            }
+            let ended =
+                self.child.as_mut().is_some_and(|child| !matches!(child.try_wait(), Ok(None)));
+            assert!(!ended, "the proxy ended at once:\n{}", self.log());
+            None
+        })
+        .await;
+        let address = |name: &str| answer[name].as_str().and_then(|text| text.parse().ok());
+        self.client = address("client").expect("it says where clients connect");
+        self.admin = address("admin");
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.client
+    }
+
+    /// Where the admin API listens.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin.expect("the admin API is on")
+    }
+
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    pub fn certificates(&self) -> &'static Certificates {
+        &self.database.cluster.certificates
+    }
+
+    pub fn is_tls(&self) -> bool {
+        self.tls
+    }
+
+    pub fn plugins(&self) -> PathBuf {
+        self.directory.path().join("plugins.d")
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
+    pub fn configuration_file(&self) -> PathBuf {
+        self.directory.path().join("portcullis.toml")
+    }
+
+    pub fn authority_file(&self) -> PathBuf {
+        self.directory.path().join("authority.crt")
+    }
+
+    pub fn ledger(&self) -> Ledger {
+        Ledger::of(&self.state())
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.directory.path().join("portcullis.log")
+    }
+
+    /// What the proxy has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    pub fn config(&self, user: User) -> Config {
+        let mut config = Config::new();
+        config.host("127.0.0.1").port(self.client.port()).user(user.name).password(PASSWORD);
+        config.dbname(DATABASE).application_name("end-to-end");
+        config
+    }
+
+    /// tokio-postgres, as `user`, without TLS.
+    pub async fn connect(&self, user: User) -> Client {
+        let client = cluster::connect(&self.config(user)).await;
+        client
+            .unwrap_or_else(|error| panic!("{} may connect: {error:?}\n{}", user.name, self.log()))
+    }
+
+    /// The bare protocol, as `user`, without TLS.
+    pub async fn session(&self, user: User) -> Session {
+        Session::login(self.client, user.name, PASSWORD, DATABASE).await
+    }
+
+    /// Sends a signal, by name.
+    pub fn signal(&self, name: &str) {
+        if let Some(child) = &self.child {
+            let process = child.id().to_string();
+            let sent = Command::new("kill").args([&format!("-{name}"), &process]).status();
+            assert!(sent.is_ok_and(|status| status.success()), "kill works");
+        }
+    }
+
+    /// True while the process runs.
+    pub fn is_up(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// Ends it in good order, and waits for that.
+    pub async fn stop(&mut self) {
+        self.signal("TERM");
+        wait_until("the proxy ends after SIGTERM", SOON, async || (!self.is_up()).then_some(()))
+            .await;
+        self.child = None;
+    }
+
+    /// Ends it and starts it anew on the same directory, on another port.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        self.launch().await;
+    }
+
+    /// Writes a policy file or plugin as careful operators do: beside it, then renamed.
+    pub fn replace(&self, file: &str, contents: impl AsRef<[u8]>) {
+        let aside = self.directory.path().join("aside");
+        std::fs::write(&aside, contents).expect("the directory takes files");
+        std::fs::rename(&aside, self.plugins().join(file)).expect("one file system");
+    }
+}
+
+impl Drop for Portcullis {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            println!("--- the proxy's log ---\n{}", self.log());
+        }
+    }
+}
+
+/// The program, tied to us where the system can: a killed test must leave nothing behind.
+fn command(program: &Path) -> Command {
+    if Path::new("/usr/bin/setpriv").exists() {
+        let mut command = Command::new("/usr/bin/setpriv");
+        command.args(["--pdeathsig", "KILL"]).arg(program);
+        return command;
+    }
+    Command::new(program)
+}

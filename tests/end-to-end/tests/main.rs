@@ -1,0 +1,4 @@
+//! Everything end to end, in one program: it links once and starts one PostgreSQL.
+
+mod scenario;
+mod connection;
