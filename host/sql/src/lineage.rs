@@ -1,9 +1,48 @@
-//! Lineage: for each output column of a statement, the base columns it is computed from.
+//! Lineage: for each output column of a statement, the base columns it is computed from; for
+//! each column written, where the value comes from.
+//!
+//! Masking stands on this: a value derived from a sensitive column that is not attributed to
+//! that column leaks. So names resolve exactly as PostgreSQL resolves them, and what is not
+//! explained is unknown, with everything the statement could have read as its sources.
+//!
+//! Where a row comes from is not where its values come from: predicates, joins and grouping
+//! add no sources. There is one exception. A value that reads nothing itself (a constant, a
+//! count, a number from `generate_series`) but is there or not, or is chosen, by a predicate
+//! over a column tells that column's value, so it gets the predicate's sources.
+
+mod call;
+mod expression;
+mod flow;
+mod from;
+mod json;
+mod label;
+mod query;
+mod relation;
+mod space;
+mod statement;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
 use pg_query::NodeEnum;
 use portcullis_policy::lineage::{ColumnRef, Outputs, WrittenColumn};
 
 use crate::catalog::Scope;
+use flow::{ColumnId, Columns, Flow, How};
+use space::Rows;
+
+/// Beyond this many nested nodes nothing is explained. Each level costs a few stack frames.
+const DEPTH_MAX: usize = 300;
+/// Views of views beyond this are not followed.
+const VIEW_DEPTH_MAX: usize = 32;
+/// Rounds of a recursive CTE until its sources stand still; more means unknown.
+const ROUNDS_MAX: usize = 16;
+
+/// Nodes looked at in one statement, views and repeated rounds included.
+const STEPS_MAX: usize = 200_000;
 
 /// What a statement reads and writes, column by column.
 pub(crate) struct Traced {
@@ -14,6 +53,131 @@ pub(crate) struct Traced {
 }
 
 /// Traces one statement, the node inside its `RawStmt`.
-pub(crate) fn trace(_statement: &NodeEnum, _scope: &Scope<'_>) -> Traced {
-    Traced { outputs: Outputs::Anything, written: Vec::new(), columns: Vec::new() }
+pub(crate) fn trace(statement: &NodeEnum, scope: &Scope<'_>) -> Traced {
+    let mut tracer = Tracer::new(scope);
+    let result = tracer.statement(statement, &space::Env::empty());
+    tracer.finish(result)
+}
+
+/// What a statement gives back.
+enum Result {
+    Nothing,
+    Rows(Rows),
+    Anything,
+}
+
+/// A column written and where its value comes from, before numbers become names.
+struct Write {
+    target: ColumnId,
+    flow: Flow,
+}
+
+/// One query being traced: columns that belong to scopes outside of it, met inside of it.
+struct Frame {
+    depth: usize,
+    outside: BTreeSet<ColumnId>,
+    how: How,
+}
+
+/// The state of one trace.
+struct Tracer<'a> {
+    scope: Scope<'a>,
+    columns: Columns,
+    referenced: BTreeSet<ColumnId>,
+    written: Vec<Write>,
+    /// Row sets of relations already looked at; None while a view is being followed.
+    relations: HashMap<u32, Option<Rc<Rows>>>,
+    frames: Vec<Frame>,
+    depth: usize,
+    steps: usize,
+    view_depth: usize,
+    /// The next query is a view's own: what it selects is not yet read.
+    view_body: bool,
+    /// Something in the statement reads what its text does not name.
+    reads_anything: bool,
+    /// A function nobody can see into is called.
+    blind: bool,
+}
+
+impl<'a> Tracer<'a> {
+    fn new(scope: &Scope<'a>) -> Tracer<'a> {
+        Tracer {
+            scope: *scope,
+            columns: Columns::default(),
+            referenced: BTreeSet::new(),
+            written: Vec::new(),
+            relations: HashMap::new(),
+            frames: Vec::new(),
+            depth: 0,
+            steps: 0,
+            view_depth: 0,
+            view_body: false,
+            reads_anything: false,
+            blind: false,
+        }
+    }
+
+    /// Notes that the statement refers to these columns.
+    fn refer(&mut self, flow: &Flow) {
+        self.referenced.extend(&flow.sources);
+    }
+
+    /// Notes that a value of the scope at `depth` is used in the queries inside that scope.
+    fn refer_outside(&mut self, flow: &Flow, depth: usize) {
+        for frame in self.frames.iter_mut().filter(|frame| depth <= frame.depth) {
+            frame.outside.extend(&flow.sources);
+            frame.how = frame.how.max(flow.how);
+        }
+    }
+
+    /// Runs one level deeper; beyond the limit the value is `too_deep`.
+    fn deeper<T>(&mut self, too_deep: T, run: impl FnOnce(&mut Self) -> T) -> T {
+        self.steps = self.steps.saturating_add(1);
+        if self.depth >= DEPTH_MAX || self.steps > STEPS_MAX {
+            // What stands deeper is not looked at, so it could read anything.
+            self.reads_anything = true;
+            return too_deep;
+        }
+        self.depth += 1;
+        let result = run(self);
+        self.depth -= 1;
+        result
+    }
+
+    fn finish(mut self, result: Result) -> Traced {
+        let outputs = self.outputs(result);
+        let catalog = self.scope.catalog;
+        let mut written: Vec<WrittenColumn> = Vec::new();
+        for write in std::mem::take(&mut self.written) {
+            let sources = self.columns.sources(&write.flow, catalog);
+            let Some(target) = self.columns.reference(write.target, catalog) else { continue };
+            let column = WrittenColumn { target, sources };
+            if !written.contains(&column) {
+                written.push(column);
+            }
+        }
+        let referenced: Vec<ColumnId> = self.referenced.iter().copied().collect();
+        Traced { outputs, written, columns: self.columns.references(&referenced, catalog) }
+    }
+
+    fn outputs(&mut self, result: Result) -> Outputs {
+        let catalog = self.scope.catalog;
+        let rows = match result {
+            Result::Nothing => return Outputs::Nothing,
+            Result::Anything => return Outputs::Anything,
+            Result::Rows(_) if self.reads_anything => return Outputs::Anything,
+            Result::Rows(rows) => rows,
+        };
+        if rows.rest.is_some() {
+            let whole = rows.whole();
+            return match whole.how {
+                How::Database | How::Named => Outputs::Anything,
+                How::None | How::Count | How::Direct | How::Derived | How::Opaque => {
+                    Outputs::Unknown(self.columns.sources(&whole, catalog))
+                }
+            };
+        }
+        let lineage = rows.fields.iter().map(|field| self.columns.lineage(&field.flow, catalog));
+        Outputs::Columns(lineage.collect())
+    }
 }

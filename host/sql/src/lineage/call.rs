@@ -1,0 +1,181 @@
+//! Function calls.
+
+use pg_query::protobuf::FuncCall;
+use pg_query::{Node, NodeEnum};
+
+use super::Tracer;
+use super::flow::{Flow, How};
+use super::space::{Env, Rows, names};
+
+/// Functions of PostgreSQL that read what is named, or not even named, in their arguments:
+/// queries and tables as text, files, large objects, the log.
+const READERS: &[&str] = &[
+    "cursor_to_xml",
+    "database_to_xml",
+    "database_to_xml_and_xmlschema",
+    "lo_get",
+    "loread",
+    "pg_logical_slot_get_binary_changes",
+    "pg_logical_slot_get_changes",
+    "pg_logical_slot_peek_binary_changes",
+    "pg_logical_slot_peek_changes",
+    "pg_read_binary_file",
+    "pg_read_file",
+    "query_to_xml",
+    "query_to_xml_and_xmlschema",
+    "schema_to_xml",
+    "schema_to_xml_and_xmlschema",
+    "table_to_xml",
+    "table_to_xml_and_xmlschema",
+    "ts_rewrite",
+    "ts_stat",
+];
+
+/// Window functions that tell a position, not a value.
+const POSITIONS: &[&str] =
+    &["cume_dist", "dense_rank", "ntile", "percent_rank", "rank", "row_number"];
+
+/// Functions of PostgreSQL that give several rows: how many tells of their arguments.
+const SPREADERS: &[&str] = &[
+    "generate_series",
+    "generate_subscripts",
+    "json_array_elements",
+    "json_array_elements_text",
+    "json_each",
+    "json_each_text",
+    "json_object_keys",
+    "json_populate_recordset",
+    "jsonb_array_elements",
+    "jsonb_array_elements_text",
+    "jsonb_each",
+    "jsonb_each_text",
+    "jsonb_object_keys",
+    "jsonb_path_query",
+    "jsonb_populate_recordset",
+    "regexp_matches",
+    "regexp_split_to_table",
+    "string_to_table",
+    "unnest",
+];
+
+impl Tracer<'_> {
+    pub(super) fn call(&mut self, call: &FuncCall, env: &Env<'_>) -> Flow {
+        let path = names(&call.funcname);
+        let (schema, name) = match path.as_slice() {
+            [name] => (None, name.as_str()),
+            [.., schema, name] => (Some(schema.as_str()), name.as_str()),
+            [] => return Flow::opaque(),
+        };
+        let filter = self.computed(call.agg_filter.as_deref(), env);
+        if let Some(window) = &call.over {
+            self.window(window, env);
+        }
+        let own = self.is_user_function(schema, name);
+        if !own && call.over.is_some() && POSITIONS.contains(&name) {
+            return Flow::new(How::Count, Vec::new());
+        }
+        if !own && name == "count" && (call.agg_star || !call.args.is_empty()) {
+            let count = self.counted(&call.args, env);
+            self.order_by(&call.agg_order, &Rows::default(), env);
+            let number = number_of(env);
+            return Flow::mix([&count.steered(&number).steered(&filter)]);
+        }
+        let args = self.arguments(call, env);
+        let value = self.applied(schema, name, args);
+        // A filter decides which values count, as a CASE would.
+        if filter.reads_nothing() { value } else { Flow::mix([&value, &filter]) }
+    }
+
+    /// All arguments; for an ordered-set aggregate what it orders is one of them.
+    fn arguments(&mut self, call: &FuncCall, env: &Env<'_>) -> Flow {
+        let args = self.computed(&call.args, env);
+        let mut order = Vec::new();
+        for node in &call.agg_order {
+            match &node.node {
+                Some(NodeEnum::SortBy(sort)) => {
+                    order.push(self.computed(sort.node.as_deref(), env));
+                }
+                _ => order.push(Flow::opaque()),
+            }
+        }
+        if call.agg_within_group {
+            order.push(args);
+            return Flow::mix(&order);
+        }
+        args
+    }
+
+    /// A function of this name applied to arguments already traced.
+    pub(super) fn applied(&mut self, schema: Option<&str>, name: &str, args: Flow) -> Flow {
+        if self.is_user_function(schema, name) {
+            if self.is_trusted(schema, name) {
+                return Flow { how: args.how.max(How::Derived), sources: args.sources };
+            }
+            self.blind = true;
+            return Flow { how: args.how.max(How::Opaque), sources: args.sources };
+        }
+        if READERS.contains(&name) {
+            self.reads_anything = true;
+            return Flow { how: How::Opaque, sources: args.sources };
+        }
+        if self.scope.catalog.is_none() && schema != Some("pg_catalog") {
+            // Without a catalog nobody knows whose function this is.
+            return Flow { how: args.how.max(How::Opaque), sources: args.sources };
+        }
+        Flow::mix([&args])
+    }
+
+    /// The rows of a function in FROM.
+    pub(super) fn function_rows(&mut self, node: &Node, env: &Env<'_>) -> (Rows, Option<String>) {
+        let Some(NodeEnum::FuncCall(call)) = &node.node else {
+            let flow = self.expression(node, env);
+            return (Rows::open(flow), super::label::label(node));
+        };
+        let flow = self.call(call, env);
+        let name = names(&call.funcname).pop();
+        let number = (!flow.reads_nothing()).then(|| flow.clone());
+        (Rows { number, ..Rows::open(flow) }, name)
+    }
+
+    /// What the number of rows tells of, where an output spreads into several.
+    pub(super) fn spread(&self, value: &Node, flow: &Flow) -> Option<Flow> {
+        let Some(NodeEnum::FuncCall(call)) = &value.node else { return None };
+        let name = names(&call.funcname).pop()?;
+        let spreads = SPREADERS.contains(&name.as_str()) && !flow.reads_nothing();
+        spreads.then(|| flow.clone())
+    }
+
+    fn is_user_function(&self, schema: Option<&str>, name: &str) -> bool {
+        if schema == Some("pg_catalog") {
+            return false;
+        }
+        let functions = self.scope.catalog.map_or(&[][..], |catalog| catalog.functions(name));
+        match schema {
+            None => !functions.is_empty(),
+            // A schema nobody knows a function of may still hold one.
+            Some(_) => true,
+        }
+    }
+
+    fn is_trusted(&self, schema: Option<&str>, name: &str) -> bool {
+        let Some(catalog) = self.scope.catalog else { return false };
+        let trusted = self.scope.trusted_functions;
+        let mut candidates = catalog
+            .functions(name)
+            .iter()
+            .filter(|function| schema.is_none_or(|schema| function.schema == schema))
+            .peekable();
+        candidates.peek().is_some()
+            && candidates.all(|function| {
+                let full = format!("{}.{}", function.schema, function.name);
+                trusted.iter().any(|entry| *entry == full || *entry == function.name)
+            })
+    }
+}
+
+/// What the number of rows of the nearest level tells of.
+fn number_of(env: &Env<'_>) -> Flow {
+    let items = env.levels().next().map_or(&[][..], |(_, items)| items);
+    let items = items.iter().filter(|item| item.by_column);
+    Flow::mix(items.filter_map(|item| item.rows.number.as_ref()))
+}

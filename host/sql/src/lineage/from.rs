@@ -1,0 +1,257 @@
+//! FROM: the entries a query reads, joined and named.
+
+use std::rc::Rc;
+
+use pg_query::protobuf::{
+    Alias, JoinExpr, JoinType, RangeFunction, RangeSubselect, RangeVar,
+};
+use pg_query::{Node, NodeEnum};
+
+use super::flow::{Flow, How};
+use super::query::{both_rests, extend};
+use super::space::{Env, Field, Item, Rows, names, text};
+use super::{Result, Tracer};
+
+impl Tracer<'_> {
+    /// The entries of a FROM list, and its WHERE.
+    pub(super) fn from(
+        &mut self,
+        list: &[Node],
+        filter: Option<&Node>,
+        outer: &Env<'_>,
+    ) -> Vec<Item> {
+        let mut items = Vec::new();
+        for node in list {
+            let more = self.entry(node, outer, &items);
+            items.extend(more);
+        }
+        if let Some(filter) = filter {
+            self.expression(filter, &Env::items(outer, &items));
+        }
+        items
+    }
+
+    /// One entry: a join brings its arms along, for `arm.column`.
+    pub(super) fn entry(&mut self, node: &Node, outer: &Env<'_>, left: &[Item]) -> Vec<Item> {
+        let opaque = || vec![Item::new(None, Rc::new(Rows::opaque()))];
+        let Some(node) = &node.node else { return opaque() };
+        self.deeper(opaque(), |tracer| tracer.entry_node(node, outer, left))
+    }
+
+    #[allow(clippy::wildcard_enum_match_arm, reason = "a node not named here is not explained")]
+    fn entry_node(&mut self, node: &NodeEnum, outer: &Env<'_>, left: &[Item]) -> Vec<Item> {
+        let lateral = Env::items(outer, left);
+        match node {
+            NodeEnum::RangeVar(range) => vec![self.range(range, outer)],
+            NodeEnum::RangeSubselect(select) => {
+                let env = if select.lateral { &lateral } else { outer };
+                vec![self.range_select(select, env)]
+            }
+            NodeEnum::RangeFunction(function) => vec![self.range_function(function, &lateral)],
+            NodeEnum::RangeTableFunc(table) => {
+                let rows = self.xml_table(table, &lateral);
+                vec![aliased(rows, table.alias.as_ref(), Some("xmltable"))]
+            }
+            NodeEnum::JsonTable(table) => {
+                let rows = self.json_table(table, &lateral);
+                vec![aliased(rows, table.alias.as_ref(), Some("json_table"))]
+            }
+            NodeEnum::RangeTableSample(sample) => {
+                self.computed(sample.args.iter(), &lateral);
+                self.computed(sample.repeatable.as_deref(), &lateral);
+                match sample.relation.as_deref() {
+                    Some(relation) => self.entry(relation, outer, left),
+                    None => vec![Item::new(None, Rc::new(Rows::opaque()))],
+                }
+            }
+            NodeEnum::JoinExpr(join) => self.join(join, outer, left),
+            _ => vec![Item::new(None, Rc::new(Rows::opaque()))],
+        }
+    }
+
+    /// A relation or a CTE.
+    pub(super) fn range(&mut self, range: &RangeVar, env: &Env<'_>) -> Item {
+        let cte = if range.schemaname.is_empty() { env.cte(&range.relname) } else { None };
+        let mut item = match cte {
+            Some(found) => {
+                let rows = self.cte(found.with, found.index, &found.env);
+                Item::new(Some(range.relname.clone()), rows)
+            }
+            None => self.relation_item(range),
+        };
+        if let Some(alias) = &range.alias {
+            rename(&mut item, alias);
+        }
+        item
+    }
+
+    fn range_select(&mut self, select: &RangeSubselect, env: &Env<'_>) -> Item {
+        let query = select.subquery.as_deref().and_then(|query| query.node.as_ref());
+        let rows = match query.map(|query| self.statement(query, env)) {
+            Some(Result::Rows(rows)) => rows,
+            Some(Result::Nothing | Result::Anything) | None => Rows::opaque(),
+        };
+        aliased(rows, select.alias.as_ref(), None)
+    }
+
+    fn range_function(&mut self, function: &RangeFunction, env: &Env<'_>) -> Item {
+        let mut rows = Rows::default();
+        let mut name = None;
+        let alias = function.alias.as_ref().map(|alias| alias.aliasname.as_str());
+        for node in &function.functions {
+            // Each is a pair: the call, and its column definitions.
+            let Some(NodeEnum::List(pair)) = &node.node else {
+                extend(&mut rows, &Rows::opaque());
+                continue;
+            };
+            let Some(call) = pair.items.first() else { continue };
+            let definitions = match pair.items.get(1).and_then(|node| node.node.as_ref()) {
+                Some(NodeEnum::List(list)) => list.items.as_slice(),
+                _ => &function.coldeflist,
+            };
+            let (columns, called) = self.function_rows(call, env);
+            name = name.or(called);
+            let number = Flow::mix(rows.number.iter().chain(&columns.number));
+            extend(&mut rows, &defined(columns, definitions));
+            rows.number = (!number.reads_nothing()).then_some(number);
+        }
+        // The one column of a plain function bears the alias, or the function's name.
+        let column = alias.map(str::to_owned).or_else(|| name.clone());
+        if let Some(rest) = &rows.rest {
+            let flow = rest.flow.clone();
+            rows.fields.push(Field { name: column, flow });
+        }
+        if function.ordinality {
+            let flow = Flow::new(How::Count, Vec::new());
+            rows.fields.push(Field { name: Some("ordinality".to_owned()), flow });
+        }
+        aliased(rows, function.alias.as_ref(), name.as_deref())
+    }
+
+    fn join(&mut self, join: &JoinExpr, outer: &Env<'_>, left: &[Item]) -> Vec<Item> {
+        let (Some(larg), Some(rarg)) = (join.larg.as_deref(), join.rarg.as_deref()) else {
+            return vec![Item::new(None, Rc::new(Rows::opaque()))];
+        };
+        let mut items = self.entry(larg, outer, left);
+        let mut seen = left.to_vec();
+        seen.extend(items.iter().cloned());
+        let right_items = self.entry(rarg, outer, &seen);
+        let (left_rows, right_rows) = (columns_of(&items), columns_of(&right_items));
+        items.extend(right_items);
+        if let Some(condition) = join.quals.as_deref() {
+            let mut seen = left.to_vec();
+            seen.extend(items.iter().cloned());
+            // Entries of the list before the join are hidden from its condition by name only.
+            self.expression(condition, &Env::items(outer, &seen));
+        }
+        let (rows, merged) = self.joined(join, left_rows, right_rows);
+        for item in &mut items {
+            item.by_column = false;
+            item.by_name &= join.alias.is_none();
+        }
+        if let Some(alias) = &join.join_using_alias {
+            let mut item = Item::new(Some(alias.aliasname.clone()), Rc::new(merged));
+            item.by_column = false;
+            items.push(item);
+        }
+        items.push(aliased(rows, join.alias.as_ref(), None));
+        items
+    }
+
+    /// The columns of a join, and those merged by USING or NATURAL, which come first.
+    fn joined(&mut self, join: &JoinExpr, left: Rows, right: Rows) -> (Rows, Rows) {
+        let number = Flow::mix(left.number.iter().chain(&right.number));
+        let common: Vec<String> = match join.is_natural {
+            false => names(&join.using_clause),
+            true => {
+                let named = left.fields.iter().filter_map(|field| field.name.clone());
+                named.filter(|name| has(&right, name)).collect()
+            }
+        };
+        let mut merged = Rows::default();
+        for name in common {
+            let flow = self.merged(join.jointype(), &left, &right, &name);
+            self.refer(&flow);
+            merged.fields.push(Field { name: Some(name), flow });
+        }
+        let mut rows = merged.clone();
+        for side in [left, right] {
+            let own = side.fields.into_iter().filter(|field| {
+                field.name.as_ref().is_none_or(|name| !has(&merged, name))
+            });
+            rows.fields.extend(own);
+            rows.rest = both_rests(rows.rest.take(), side.rest.as_ref());
+        }
+        rows.number = (!number.reads_nothing()).then_some(number);
+        (rows, merged)
+    }
+
+    /// A merged column holds the value of either side.
+    fn merged(&mut self, join: JoinType, left: &Rows, right: &Rows, name: &str) -> Flow {
+        let left = self.side(left, name);
+        let right = self.side(right, name);
+        if join == JoinType::JoinFull { Flow::mix([&left, &right]) } else { left.either(&right) }
+    }
+
+    fn side(&mut self, rows: &Rows, name: &str) -> Flow {
+        let field = rows.fields.iter().find(|field| field.name.as_deref() == Some(name));
+        match (field, &rows.rest) {
+            (Some(field), _) => field.flow.clone(),
+            (None, Some(rest)) => self.rest_column(rest, name),
+            (None, None) => Flow::opaque(),
+        }
+    }
+}
+
+/// An entry under its alias, or else under a name of its own.
+fn aliased(rows: Rows, alias: Option<&Alias>, name: Option<&str>) -> Item {
+    match alias {
+        Some(alias) => {
+            let rows = rows.renamed(&names(&alias.colnames));
+            Item::new(Some(alias.aliasname.clone()), Rc::new(rows))
+        }
+        None => Item::new(name.map(str::to_owned), Rc::new(rows)),
+    }
+}
+
+/// A relation under an alias: its own name no longer finds it.
+pub(super) fn rename(item: &mut Item, alias: &Alias) {
+    item.name = Some(alias.aliasname.clone());
+    item.schema = None;
+    item.any_schema = false;
+    let columns = names(&alias.colnames);
+    if !columns.is_empty() {
+        item.rows = Rc::new((*item.rows).clone().renamed(&columns));
+    }
+}
+
+/// The columns of the entry that `*` finds: the join's or the only one.
+fn columns_of(items: &[Item]) -> Rows {
+    let mut rows = Rows::default();
+    for item in items.iter().filter(|item| item.by_column) {
+        extend(&mut rows, &item.rows);
+        let number = Flow::mix(rows.number.iter().chain(&item.rows.number));
+        rows.number = (!number.reads_nothing()).then_some(number);
+    }
+    rows
+}
+
+/// A function's columns under the definitions written for them.
+fn defined(rows: Rows, definitions: &[Node]) -> Rows {
+    if definitions.is_empty() {
+        return rows;
+    }
+    let flow = rows.whole();
+    let fields = definitions.iter().map(|node| {
+        let name = match &node.node {
+            Some(NodeEnum::ColumnDef(definition)) => Some(definition.colname.clone()),
+            _ => text(node).map(str::to_owned),
+        };
+        Field { name, flow: flow.clone() }
+    });
+    Rows { fields: fields.collect(), rest: None, number: rows.number }
+}
+
+fn has(rows: &Rows, name: &str) -> bool {
+    rows.fields.iter().any(|field| field.name.as_deref() == Some(name))
+}

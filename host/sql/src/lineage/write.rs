@@ -1,0 +1,1 @@
+//! Statements that write: which columns, and from which.
