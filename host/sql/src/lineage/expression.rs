@@ -5,9 +5,9 @@ use pg_query::protobuf::{
 };
 use pg_query::{Node, NodeEnum};
 
+use super::Tracer;
 use super::flow::{Flow, How};
 use super::space::{Env, Item, Rest, Rows, is_system_column, may_hold, text};
-use super::Tracer;
 
 /// Whether an output spreads into several: `*`, `t.*`, `(x).*`.
 pub(super) fn is_star(value: &Node) -> bool {
@@ -32,8 +32,7 @@ impl Tracer<'_> {
         nodes: impl IntoIterator<Item = &'n Node>,
         env: &Env<'_>,
     ) -> Flow {
-        let flows: Vec<Flow> =
-            nodes.into_iter().map(|node| self.expression(node, env)).collect();
+        let flows: Vec<Flow> = nodes.into_iter().map(|node| self.expression(node, env)).collect();
         Flow::mix(&flows)
     }
 
@@ -317,12 +316,7 @@ impl Tracer<'_> {
         let flow = match flow.how {
             // Whatever the row is of, it is one value with all columns in it.
             How::Database => Flow { how: How::Opaque, ..flow },
-            How::None
-            | How::Count
-            | How::Direct
-            | How::Derived
-            | How::Named
-            | How::Opaque => flow,
+            How::None | How::Count | How::Direct | How::Derived | How::Named | How::Opaque => flow,
         };
         self.use_column(&flow, depth);
         flow

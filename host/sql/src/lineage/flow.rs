@@ -154,11 +154,9 @@ impl Columns {
 
     pub(super) fn reference(&self, id: ColumnId, catalog: Option<&Catalog>) -> Option<ColumnRef> {
         match self.columns.get(id as usize)? {
-            Column::AsWritten(relation, column) => Some(ColumnRef {
-                relation: relation.clone(),
-                column: column.clone(),
-                origin: None,
-            }),
+            Column::AsWritten(relation, column) => {
+                Some(ColumnRef { relation: relation.clone(), column: column.clone(), origin: None })
+            }
             Column::Known(oid, attribute) => {
                 let relation = catalog?.relation(*oid)?;
                 let column = relation.columns.iter().find(|c| c.attribute == *attribute)?;

@@ -2,9 +2,7 @@
 
 use std::rc::Rc;
 
-use pg_query::protobuf::{
-    Alias, JoinExpr, JoinType, RangeFunction, RangeSubselect, RangeVar,
-};
+use pg_query::protobuf::{Alias, JoinExpr, JoinType, RangeFunction, RangeSubselect, RangeVar};
 use pg_query::{Node, NodeEnum};
 
 use super::flow::{Flow, How};
@@ -176,9 +174,10 @@ impl Tracer<'_> {
         }
         let mut rows = merged.clone();
         for side in [left, right] {
-            let own = side.fields.into_iter().filter(|field| {
-                field.name.as_ref().is_none_or(|name| !has(&merged, name))
-            });
+            let own = side
+                .fields
+                .into_iter()
+                .filter(|field| field.name.as_ref().is_none_or(|name| !has(&merged, name)));
             rows.fields.extend(own);
             rows.rest = both_rests(rows.rest.take(), side.rest.as_ref());
         }

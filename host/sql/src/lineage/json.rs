@@ -20,10 +20,12 @@ impl Tracer<'_> {
             NodeEnum::ResTarget(target) => self.computed(target.val.as_deref(), env),
             NodeEnum::JsonObjectConstructor(json) => self.computed(&json.exprs, env),
             NodeEnum::JsonArrayConstructor(json) => self.computed(&json.exprs, env),
-            NodeEnum::JsonArrayQueryConstructor(json) => match json.query.as_deref()?.node.as_ref()? {
-                NodeEnum::SelectStmt(select) => Flow::mix([&self.query(select, env).whole()]),
-                _ => return None,
-            },
+            NodeEnum::JsonArrayQueryConstructor(json) => {
+                match json.query.as_deref()?.node.as_ref()? {
+                    NodeEnum::SelectStmt(select) => Flow::mix([&self.query(select, env).whole()]),
+                    _ => return None,
+                }
+            }
             NodeEnum::JsonKeyValue(pair) => {
                 let key = self.computed(pair.key.as_deref(), env);
                 let value = self.json_value(pair.value.as_deref(), env);

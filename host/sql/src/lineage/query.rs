@@ -173,9 +173,7 @@ impl Tracer<'_> {
     /// A query without its WITH.
     fn body(&mut self, select: &SelectStmt, env: &Env<'_>, view_body: bool) -> Rows {
         let rows = match select.op() {
-            SetOperation::SetopUnion
-            | SetOperation::SetopIntersect
-            | SetOperation::SetopExcept => {
+            SetOperation::SetopUnion | SetOperation::SetopIntersect | SetOperation::SetopExcept => {
                 let (Some(left), Some(right)) = (&select.larg, &select.rarg) else {
                     return Rows::opaque();
                 };

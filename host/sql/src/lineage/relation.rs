@@ -15,7 +15,10 @@ enum Named<'a> {
     Known(&'a Relation),
     /// PostgreSQL's own: its columns hold no base column. `shadow` is a relation of the same
     /// name further down the search path, which may be meant.
-    System { name: String, shadow: Option<&'a Relation> },
+    System {
+        name: String,
+        shadow: Option<&'a Relation>,
+    },
     Stranger(String),
 }
 
@@ -56,10 +59,7 @@ impl<'a> Tracer<'a> {
             Named::Stranger(name) => {
                 let star = self.columns.read_stranger(&name);
                 let flow = Flow::new(How::Database, vec![star]);
-                Rc::new(Rows {
-                    rest: Some(Rest { flow, relation: Some(name) }),
-                    ..Rows::default()
-                })
+                Rc::new(Rows { rest: Some(Rest { flow, relation: Some(name) }), ..Rows::default() })
             }
             Named::System { name, shadow } => {
                 let star = self.columns.as_written(&name, "*");
@@ -111,9 +111,7 @@ impl<'a> Tracer<'a> {
         let path = self.scope.search_path?;
         let first = ["pg_temp", "pg_catalog"];
         let implied = first.into_iter().filter(|schema| !path.iter().any(|name| name == schema));
-        implied
-            .chain(path.iter().map(String::as_str))
-            .find_map(|schema| catalog.find(schema, name))
+        implied.chain(path.iter().map(String::as_str)).find_map(|schema| catalog.find(schema, name))
     }
 
     fn rows_of(&mut self, relation: &'a Relation) -> Rc<Rows> {

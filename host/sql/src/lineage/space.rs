@@ -65,9 +65,7 @@ impl Rows {
         }
         if let Some(rest) = &mut self.rest {
             // Which columns these names fall on is not known, so each may be any.
-            let flow = Flow::mix(
-                self.fields.iter().map(|field| &field.flow).chain([&rest.flow]),
-            );
+            let flow = Flow::mix(self.fields.iter().map(|field| &field.flow).chain([&rest.flow]));
             rest.flow = flow.clone();
             rest.relation = None;
             self.fields = names
@@ -201,8 +199,8 @@ impl<'e> Env<'e> {
             let Layer::With(with) = env.layer else { return None };
             let index = with.ctes.iter().position(|cte| cte.ctename == name)?;
             // Without RECURSIVE a WITH item sees only those before it.
-            let visible = with.recursive
-                || matches!(with.known.borrow().get(index), Some(Known::Done(_)));
+            let visible =
+                with.recursive || matches!(with.known.borrow().get(index), Some(Known::Done(_)));
             visible.then_some(FoundCte { with, index, env: *env })
         })
     }
