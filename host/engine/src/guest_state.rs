@@ -169,7 +169,9 @@ impl Deadline {
 }
 
 /// Decides what becomes of a call whose ticks are over.
-pub(crate) fn on_epoch(mut store: StoreContextMut<'_, GuestState>) -> wasmtime::Result<UpdateDeadline> {
+pub(crate) fn on_epoch(
+    mut store: StoreContextMut<'_, GuestState>,
+) -> wasmtime::Result<UpdateDeadline> {
     match store.data_mut().deadline.more() {
         Some(ticks) => Ok(UpdateDeadline::Continue(ticks)),
         None => Err(Trap::Interrupt.into()),
@@ -215,10 +217,18 @@ impl imports::host::Host for GuestState {
         let policy: &str = &self.policy;
         let message = printable(&message);
         match level {
-            imports::host::Level::Debug => tracing::debug!(target: "portcullis::plugin", policy, "{message}"),
-            imports::host::Level::Info => tracing::info!(target: "portcullis::plugin", policy, "{message}"),
-            imports::host::Level::Warn => tracing::warn!(target: "portcullis::plugin", policy, "{message}"),
-            imports::host::Level::Error => tracing::error!(target: "portcullis::plugin", policy, "{message}"),
+            imports::host::Level::Debug => {
+                tracing::debug!(target: "portcullis::plugin", policy, "{message}")
+            }
+            imports::host::Level::Info => {
+                tracing::info!(target: "portcullis::plugin", policy, "{message}")
+            }
+            imports::host::Level::Warn => {
+                tracing::warn!(target: "portcullis::plugin", policy, "{message}")
+            }
+            imports::host::Level::Error => {
+                tracing::error!(target: "portcullis::plugin", policy, "{message}")
+            }
         }
         if last {
             tracing::warn!(target: "portcullis::plugin", policy, "logs too much; the rest of this second is dropped");

@@ -5,7 +5,7 @@
 //! emptiest value of its own type, so this serves every version of WASI 0.2 and grants none
 //! of it.
 
-use wasmtime::component::types::{ComponentFunc, ComponentItem, ComponentInstance, Type};
+use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem, Type};
 use wasmtime::component::{Component, Linker, Resource, ResourceAny, ResourceType, Val};
 use wasmtime::{StoreContextMut, bail};
 
@@ -78,9 +78,7 @@ fn answer(
 ) -> wasmtime::Result<()> {
     for (result, ty) in results.iter_mut().zip(ty.results()) {
         *result = match (function, arguments) {
-            ("get-random-bytes" | "get-insecure-random-bytes", [Val::U64(count)]) => {
-                zeros(*count)?
-            }
+            ("get-random-bytes" | "get-insecure-random-bytes", [Val::U64(count)]) => zeros(*count)?,
             ("poll", [Val::List(pollables)]) => {
                 // Everything is ready: nothing will ever happen that is worth a wait.
                 let count = u32::try_from(pollables.len())?;

@@ -83,6 +83,8 @@ pub(crate) struct Plugin {
     pub(crate) digest: Digest,
     pub(crate) kinds: Kinds,
     pub(crate) imports: Vec<String>,
+    /// Linked to an empty WASI.
+    pub(crate) wasi_inert: bool,
     /// Values of statements are handed out only to those that can read them.
     pub(crate) reads_parameters: bool,
     pub(crate) pre: InstancePre<GuestState>,
@@ -123,7 +125,7 @@ impl Plugin {
         let pre = link(sandbox, component, kinds, wasi_inert).map_err(fail)?;
         let indices = Indices::of(&pre, kinds).map_err(fail)?;
         let reads_parameters = imports.iter().any(|import| interface_of(import) == "parameters");
-        Ok(Plugin { digest, kinds, imports, reads_parameters, pre, indices })
+        Ok(Plugin { digest, kinds, imports, wasi_inert, reads_parameters, pre, indices })
     }
 }
 
@@ -189,11 +191,8 @@ fn check_imports(imports: &[String], kinds: Kinds, wasi_inert: bool) -> Result<(
 }
 
 fn nothing_exported(engine: &wasmtime::Engine, component: &Component) -> String {
-    let exports: Vec<String> = component
-        .component_type()
-        .exports(engine)
-        .map(|(name, _)| name.to_owned())
-        .collect();
+    let exports: Vec<String> =
+        component.component_type().exports(engine).map(|(name, _)| name.to_owned()).collect();
     let seen = match exports.is_empty() {
         true => "nothing".to_owned(),
         false => exports.join(", "),

@@ -64,17 +64,14 @@ impl Stamp {
     /// of a file that changed just now proves nothing.
     fn is_settled(&self) -> bool {
         let (seconds, nanos) = self.changed;
-        let changed = Duration::new(
-            u64::try_from(seconds).unwrap_or(0),
-            u32::try_from(nanos).unwrap_or(0),
-        );
+        let changed =
+            Duration::new(u64::try_from(seconds).unwrap_or(0), u32::try_from(nanos).unwrap_or(0));
         match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
             Ok(now) => now.saturating_sub(changed) > Duration::from_millis(100),
             Err(_) => false,
         }
     }
 }
-
 
 /// Reads files again only when their stamps changed.
 #[derive(Default)]

@@ -120,10 +120,8 @@ pub(crate) struct Ticker {
 
 impl Ticker {
     fn start(engine: &wasmtime::Engine) -> Result<Arc<Ticker>, EngineError> {
-        let ticker = Arc::new(Ticker {
-            wanted: AtomicBool::new(true),
-            thread: std::sync::OnceLock::new(),
-        });
+        let ticker =
+            Arc::new(Ticker { wanted: AtomicBool::new(true), thread: std::sync::OnceLock::new() });
         let weak = engine.weak();
         let shared = Arc::clone(&ticker);
         let handle = std::thread::Builder::new()

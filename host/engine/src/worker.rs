@@ -1,0 +1,314 @@
+//! What one worker thread calls: its own instances of the policies in force.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use portcullis_policy::set::{
+    Parameters, PlanAnswer, PolicyHub, PolicyName, PolicySet, PolicySource, Request, VerdictAnswer,
+};
+use portcullis_policy::{
+    Cells, ColumnSample, Coverage, Database, Fault, FaultKind, Label, Masked, Mode, Principal,
+    ResultShape,
+};
+
+use crate::config::{FAULT_WINDOW, FAULTS_MAX, SAMPLE_BYTES_PER_CALL, SUSPENSION};
+use crate::convert;
+use crate::instance::{Form, Instance};
+use crate::policy::{Policy, Set};
+
+/// Hands out sources; cheap to clone and to send.
+pub(crate) struct Hub {
+    pub(crate) current: Arc<ArcSwap<Set>>,
+}
+
+impl PolicyHub for Hub {
+    fn worker(&self) -> Box<dyn PolicySource> {
+        let set = Rc::new(WorkerSet::new(self.current.load_full(), None));
+        Box::new(Source { current: Arc::clone(&self.current), held: RefCell::new(set) })
+    }
+}
+
+/// The newest set with this worker's instances.
+struct Source {
+    current: Arc<ArcSwap<Set>>,
+    held: RefCell<Rc<WorkerSet>>,
+}
+
+impl PolicySource for Source {
+    fn current(&self) -> Rc<dyn PolicySet> {
+        let revision = self.current.load().revision;
+        let mut held = self.held.borrow_mut();
+        if held.set.revision != revision {
+            *held = Rc::new(WorkerSet::new(self.current.load_full(), Some(&held)));
+        }
+        Rc::clone(&*held) as Rc<dyn PolicySet>
+    }
+}
+
+/// A set as one worker calls it. A statement that still holds an older one keeps its
+/// instances alive until it lets go.
+struct WorkerSet {
+    set: Arc<Set>,
+    /// One per policy, in the same order.
+    bench: Vec<Rc<Seat>>,
+}
+
+impl WorkerSet {
+    /// Seats of policies whose form is the same in `before` are carried over.
+    fn new(set: Arc<Set>, before: Option<&WorkerSet>) -> WorkerSet {
+        let seat = |policy: &Arc<Policy>| {
+            before
+                .into_iter()
+                .flat_map(|before| &before.bench)
+                .find(|seat| Arc::ptr_eq(&seat.form, &policy.form))
+                .map_or_else(|| Rc::new(Seat::new(Arc::clone(&policy.form))), Rc::clone)
+        };
+        let bench = set.policies.iter().map(seat).collect();
+        WorkerSet { set, bench }
+    }
+
+    fn seats(&self) -> impl Iterator<Item = (&Policy, &Seat)> {
+        self.set.policies.iter().map(Arc::as_ref).zip(self.bench.iter().map(Rc::as_ref))
+    }
+}
+
+/// Where a worker's instance of a policy sits. Calls are synchronous, so one is enough.
+struct Seat {
+    form: Arc<Form>,
+    instance: RefCell<Option<Instance>>,
+    faults: RefCell<FaultRecord>,
+}
+
+impl Seat {
+    fn new(form: Arc<Form>) -> Seat {
+        Seat { form, instance: RefCell::new(None), faults: RefCell::new(FaultRecord::default()) }
+    }
+
+    /// Calls an instance, made for the occasion where there is none.
+    fn call<T>(&self, call: impl FnOnce(&mut Instance) -> Result<T, Fault>) -> Result<T, Fault> {
+        if self.faults.borrow().is_suspended() {
+            let message = "too many faults lately; not called for some seconds".to_owned();
+            return Err(Fault { kind: FaultKind::Suspended, message });
+        }
+        let waiting = self.instance.borrow_mut().take();
+        let started = match waiting {
+            Some(instance) => Ok(instance),
+            None => Instance::start(&self.form),
+        };
+        let (answer, instance) = match started {
+            Ok(mut instance) => (call(&mut instance), Some(instance)),
+            Err(fault) => (Err(fault), None),
+        };
+        match &answer {
+            Ok(_) => *self.instance.borrow_mut() = instance.filter(|one| !one.is_worn()),
+            Err(fault) => self.note(fault, instance),
+        }
+        answer
+    }
+
+    /// Only a plugin that said no by itself is as good as before.
+    fn note(&self, fault: &Fault, instance: Option<Instance>) {
+        let policy: &str = &self.form.policy;
+        tracing::warn!(policy, kind = fault.kind.as_str(), message = %fault.message, "policy fault");
+        match fault.kind {
+            FaultKind::Refused => *self.instance.borrow_mut() = instance,
+            FaultKind::Trap
+            | FaultKind::Deadline
+            | FaultKind::Memory
+            | FaultKind::Malformed
+            | FaultKind::Suspended
+            | FaultKind::Unavailable => {
+                if self.faults.borrow_mut().add() {
+                    tracing::error!(
+                        policy,
+                        "policy suspended: {FAULTS_MAX} faults in {FAULT_WINDOW:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// When a policy lately failed this worker.
+#[derive(Default)]
+struct FaultRecord {
+    recent: VecDeque<Instant>,
+    suspended_at: Option<Instant>,
+}
+
+impl FaultRecord {
+    fn is_suspended(&self) -> bool {
+        self.suspended_at.is_some_and(|since| since.elapsed() < SUSPENSION)
+    }
+
+    /// Adds a fault that happened now; says whether it is one too many.
+    fn add(&mut self) -> bool {
+        let now = Instant::now();
+        self.recent.retain(|then| now.duration_since(*then) < FAULT_WINDOW);
+        self.recent.push_back(now);
+        let suspended = self.recent.len() >= FAULTS_MAX;
+        if suspended {
+            self.suspended_at = Some(now);
+            self.recent.clear();
+        }
+        suspended
+    }
+}
+
+impl PolicySet for WorkerSet {
+    fn revision(&self) -> u64 {
+        self.set.revision
+    }
+
+    fn coverage(&self, principal: &Principal, database: &Database) -> Coverage {
+        let mut coverage = Coverage::default();
+        for policy in &self.set.policies {
+            if policy.mode == Mode::Enforce && policy.matching.holds(principal, database) {
+                coverage.guardrail |= policy.kinds().guardrail;
+                coverage.masker |= policy.kinds().masker;
+            }
+        }
+        coverage
+    }
+
+    fn judge(&self, request: &Request<'_>, parameters: &dyn Parameters) -> Vec<VerdictAnswer> {
+        // Printed once, and only if somebody may look.
+        let mut printed: Option<Arc<[Option<String>]>> = None;
+        convert::with_request(request, |wit| {
+            self.seats()
+                .filter(|(policy, _)| policy.kinds().guardrail)
+                .filter(|(policy, _)| policy.matching.holds(request.principal, request.database))
+                .map(|(policy, seat)| {
+                    let values = policy
+                        .form
+                        .plugin
+                        .reads_parameters
+                        .then(|| Arc::clone(printed.get_or_insert_with(|| print(parameters))));
+                    VerdictAnswer {
+                        policy: Arc::clone(&policy.name),
+                        mode: policy.mode,
+                        answer: seat.call(|instance| instance.judge(wit, values)),
+                    }
+                })
+                .collect()
+        })
+    }
+
+    fn plan(&self, shape: &ResultShape<'_>) -> Vec<PlanAnswer> {
+        convert::with_shape(shape, |wit| {
+            self.seats()
+                .filter(|(policy, _)| policy.kinds().masker)
+                .filter(|(policy, _)| policy.matching.holds(shape.principal, shape.database))
+                .map(|(policy, seat)| PlanAnswer {
+                    policy: Arc::clone(&policy.name),
+                    mode: policy.mode,
+                    answer: seat.call(|instance| instance.plan(wit)),
+                })
+                .collect()
+        })
+    }
+
+    fn mask(
+        &self,
+        policy: &PolicyName,
+        handle: u32,
+        batch: &Cells,
+        also: &[Cells],
+    ) -> Result<Masked, Fault> {
+        match self.seats().find(|(own, _)| own.name == *policy) {
+            Some((_, seat)) => seat.call(|instance| instance.mask(handle, batch, also)),
+            None => {
+                let message = format!("no policy {policy} in revision {}", self.set.revision);
+                Err(Fault { kind: FaultKind::Unavailable, message })
+            }
+        }
+    }
+
+    /// Policies that only observe are asked too: a label is a fact, not an effect.
+    fn classify(&self, samples: &[ColumnSample]) -> Vec<Vec<Label>> {
+        let mut labels: Vec<Vec<Label>> = vec![Vec::new(); samples.len()];
+        for (policy, seat) in self.seats() {
+            if policy.kinds().classifier {
+                let mut rest = labels.as_mut_slice();
+                for part in parts(samples) {
+                    let (front, back) = rest.split_at_mut(part.len().min(rest.len()));
+                    rest = back;
+                    if let Ok(answers) = seat.call(|instance| instance.classify(part)) {
+                        for (labels, answer) in front.iter_mut().zip(answers) {
+                            answer.into_iter().for_each(|label| add(labels, label));
+                        }
+                    }
+                }
+            }
+        }
+        labels
+    }
+}
+
+fn print(parameters: &dyn Parameters) -> Arc<[Option<String>]> {
+    (0..parameters.count()).map(|index| parameters.text(index)).collect()
+}
+
+/// Keeps each label once, with the confidence of the surest classifier.
+fn add(labels: &mut Vec<Label>, label: Label) {
+    match labels.iter_mut().find(|standing| standing.name == label.name) {
+        Some(standing) => standing.confidence = standing.confidence.max(label.confidence),
+        None => labels.push(label),
+    }
+}
+
+/// Cuts samples into parts small enough for one call's deadline.
+fn parts(samples: &[ColumnSample]) -> Vec<&[ColumnSample]> {
+    let mut parts = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (index, sample) in samples.iter().enumerate() {
+        let own: usize = sample.values.iter().map(|value| value.len() + 8).sum();
+        if index > start && bytes + own > SAMPLE_BYTES_PER_CALL {
+            parts.extend(samples.get(start..index));
+            (start, bytes) = (index, 0);
+        }
+        bytes += own;
+    }
+    parts.extend(samples.get(start..).filter(|rest| !rest.is_empty()));
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_cut_by_their_text() {
+        let sample = |bytes: usize| ColumnSample {
+            relation: "public.t".into(),
+            column: "c".into(),
+            type_name: "text".into(),
+            comment: None,
+            values: vec!["x".repeat(bytes)],
+        };
+        let check = |bytes: &[usize], expected: &[usize]| {
+            let samples: Vec<ColumnSample> = bytes.iter().map(|bytes| sample(*bytes)).collect();
+            let lens: Vec<usize> = parts(&samples).iter().map(|part| part.len()).collect();
+            assert_eq!(lens, expected, "{bytes:?}");
+        };
+        check(&[], &[]);
+        check(&[10, 10, 10], &[3]);
+        check(&[100_000, 10, 100_000], &[1, 1, 1]);
+        check(&[20_000, 10_000, 20_000, 10], &[2, 2]);
+    }
+
+    #[test]
+    fn five_faults_suspend() {
+        let mut record = FaultRecord::default();
+        for _ in 1..FAULTS_MAX {
+            assert!(!record.add());
+        }
+        assert!(!record.is_suspended());
+        assert!(record.add());
+        assert!(record.is_suspended());
+    }
+}
