@@ -162,7 +162,7 @@ mod tests {
         check(Kind::Numeric, "1000", "54321.99", Some("54000.00"));
         check(Kind::Numeric, "0.5", "3.7", Some("3.5"));
         check(Kind::Numeric, "0.25", "-0.1", Some("-0.25"));
-        check(Kind::Float8, "0.1", "0.35", Some("0.3"));
+        check(Kind::Float8, "0.1", "0.35", Some("0.30"));
         check(Kind::Float8, "1000", "1.5e+20", Some("150000000000000000000"));
         check(Kind::Numeric, "10", "NaN", None);
         check(Kind::Numeric, "10", "1e30", None);

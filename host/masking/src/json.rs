@@ -138,10 +138,24 @@ mod tests {
     #[test]
     fn what_is_json_and_what_is_not() {
         let check = |text: &str, expected: bool| assert_eq!(is_json(text), expected, "{text}");
-        for text in ["0", "-1.5e+3", "\"a\\u00e9\\n\"", " [ ] ", "{\"a\": [1, {\"b\": null}], \"c\": true}"] {
+        for text in
+            ["0", "-1.5e+3", "\"a\\u00e9\\n\"", " [ ] ", "{\"a\": [1, {\"b\": null}], \"c\": true}"]
+        {
             check(text, true);
         }
-        for text in ["", "01", "1.", "***", "\"a", "[1,]", "{\"a\"}", "{a: 1}", "1 2", "\"\u{1}\"", "\"\\x\""] {
+        for text in [
+            "",
+            "01",
+            "1.",
+            "***",
+            "\"a",
+            "[1,]",
+            "{\"a\"}",
+            "{a: 1}",
+            "1 2",
+            "\"\u{1}\"",
+            "\"\\x\"",
+        ] {
             check(text, false);
         }
         let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);

@@ -24,12 +24,21 @@ mod permute;
 mod pseudonym;
 mod value;
 mod plan;
+mod batch;
+mod call;
+mod masks;
+mod cell;
+mod masker;
+#[cfg(test)]
+mod double;
 mod rows;
+mod fields;
 mod copy;
 
+pub use cell::{CopyFormat, CsvOptions, TextOptions};
 pub use codec::{binary_to_text, text_to_binary};
 pub use column::MaskColumn;
-pub use copy::{CopyFormat, CopyMasker, CsvOptions, TextOptions};
+pub use copy::CopyMasker;
 pub use keys::Keys;
 pub use outcome::{Flushed, MalformedRow};
 pub use rows::RowMasker;

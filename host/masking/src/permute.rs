@@ -59,7 +59,8 @@ mod tests {
                 let mut rest = number;
                 let mut symbols = Vec::new();
                 for radix in radixes {
-                    symbols.push(Symbol { value: (rest % u32::from(*radix)) as u16, radix: *radix });
+                    symbols
+                        .push(Symbol { value: (rest % u32::from(*radix)) as u16, radix: *radix });
                     rest /= u32::from(*radix);
                 }
                 permute(&[7; 32], &mut symbols);

@@ -174,6 +174,11 @@ fn planned(call: Call, touched: &[usize]) -> PlannedCall {
     PlannedCall { policy: call.policy, handle: call.handle, also }
 }
 
+/// Short enough to stand in every row, and without the byte that no text in PostgreSQL has.
+fn is_fill(text: &str) -> bool {
+    text.len() <= FILL_BYTES_MAX && !text.contains('\0')
+}
+
 /// Texts of one cell before and after, kept to be used again.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scratch {
@@ -186,12 +191,12 @@ impl Transform {
     fn new(kind: Kind, action: ColumnAction, keys: &Keys) -> Option<Transform> {
         let text_like = kind.is_textual() || kind.is_textual_array();
         match action {
-            ColumnAction::Constant(text) => (text_like && text.len() <= FILL_BYTES_MAX)
-                .then_some(Transform::Constant(text)),
-            ColumnAction::Partial(partial) => (text_like
-                && partial.fill.len() <= FILL_BYTES_MAX
-                && !partial.fill.contains('\0'))
-            .then_some(Transform::Partial(partial)),
+            ColumnAction::Constant(text) => {
+                (text_like && is_fill(&text)).then_some(Transform::Constant(text))
+            }
+            ColumnAction::Partial(partial) => {
+                (text_like && is_fill(&partial.fill)).then_some(Transform::Partial(partial))
+            }
             ColumnAction::Pseudonym(pseudonym) => {
                 Pseudonyms::new(&pseudonym, keys).map(Transform::Pseudonym)
             }

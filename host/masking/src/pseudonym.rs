@@ -85,7 +85,7 @@ impl Pseudonyms {
                     .next()
                     .and_then(|symbol| char::from_u32(u32::from(first) + u32::from(symbol.value))),
                 // A letter of an alphabet that is not listed must not stay.
-                None if letter.is_alphanumeric() => Some(any_letter(&key, place)),
+                None if letter.is_alphanumeric() => Some(any_letter(&key, place, letter)),
                 None => Some(letter),
             };
             out.extend_from_slice(replaced.unwrap_or('x').encode_utf8(&mut [0; 4]).as_bytes());
@@ -98,7 +98,9 @@ impl Pseudonyms {
         match kind {
             Kind::Int2 => self.write_integer(text, "32767", "32768", out),
             Kind::Int4 => self.write_integer(text, "2147483647", "2147483648", out),
-            Kind::Int8 => self.write_integer(text, "9223372036854775807", "9223372036854775808", out),
+            Kind::Int8 => {
+                self.write_integer(text, "9223372036854775807", "9223372036854775808", out)
+            }
             Kind::Oid => self.write_integer(text, "4294967295", "0", out),
             Kind::Numeric | Kind::Float4 | Kind::Float8 => self.write_decimal(text, out),
             Kind::Uuid => self.write_uuid(text, out),
@@ -285,10 +287,16 @@ fn alphabet(letter: char) -> Option<(char, u16)> {
     })
 }
 
-fn any_letter(key: &[u8; 32], place: u32) -> char {
+/// In place of a letter or digit whose alphabet is not listed: one of ASCII.
+fn any_letter(key: &[u8; 32], place: u32, letter: char) -> char {
+    let (first, radix) = match letter {
+        _ if letter.is_numeric() => (b'0', 10),
+        _ if letter.is_uppercase() => (b'A', 26),
+        _ => (b'a', 26),
+    };
     let code = Sha256::new().chain_update(key).chain_update(place.to_be_bytes()).finalize();
-    let number = code.iter().fold(0_u32, |sum, byte| (sum << 8 | u32::from(*byte)) % 26);
-    char::from(b'a' + number as u8)
+    let number = code.iter().fold(0_u32, |sum, byte| (sum << 8 | u32::from(*byte)) % radix);
+    char::from(first + number as u8)
 }
 
 #[cfg(test)]
