@@ -42,7 +42,7 @@ impl ScramClient {
         ScramClient::begin_with(mechanisms, binding, keys, "", nonce)
     }
 
-    fn begin_with<'m>(
+    pub(crate) fn begin_with<'m>(
         mechanisms: impl IntoIterator<Item = &'m str>,
         binding: &ChannelBinding,
         keys: Arc<UpstreamKeys>,

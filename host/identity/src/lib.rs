@@ -37,3 +37,6 @@ pub use server::{AuthError, ScramServer};
 pub use upstream::{ITERATIONS_ACCEPTED, LoginError, UpstreamKeys, md5_response};
 pub use users::{MockSecret, User, UserConfig, UserMatched, Users};
 pub use verifier::{ITERATIONS_DEFAULT, Verifier, VerifierError};
+
+#[cfg(test)]
+mod tests;

@@ -115,7 +115,7 @@ impl ScramServer {
         }
     }
 
-    fn first_with(
+    pub(crate) fn first_with(
         &mut self,
         mechanism: &str,
         client_first: &[u8],

@@ -107,3 +107,6 @@ pub use portcullis_policy::event::EventId;
 pub use reader::{ReadError, Reader, Record};
 pub use record::LAYOUT;
 pub use stream::{Options, Position, Stream};
+
+#[cfg(test)]
+mod tests;

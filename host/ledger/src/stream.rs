@@ -156,6 +156,11 @@ impl Stream {
         self.syncer.watch()
     }
 
+    #[cfg(test)]
+    pub(crate) fn sync_also(&self, file: File) {
+        self.syncer.also(file);
+    }
+
     fn note(&mut self, note: &Note<'_>) {
         let place = Place { seq: self.seq + 1, stream: &self.name, now: OffsetDateTime::now_utc() };
         record::write_note(&mut self.pending, place, note);

@@ -1,0 +1,69 @@
+//! Our client against our server.
+
+use super::{keys, users};
+use crate::{AuthError, ChannelBinding, ScramClient, ScramServer, UserMatched};
+
+/// Runs a login, the channel being bound as each side sees it.
+fn login(
+    user: &str,
+    password: &str,
+    client_binding: &ChannelBinding,
+    server_binding: ChannelBinding,
+) -> Result<(&'static str, UserMatched), AuthError> {
+    let mut server = ScramServer::begin(&users(), user, server_binding);
+    let offered = server.mechanisms().iter().copied();
+    let mut client = ScramClient::begin(offered, client_binding, keys(password)).unwrap();
+    let challenge = server.first(client.mechanism(), &client.first())?;
+    let proof = client.respond(&challenge).unwrap();
+    let (signature, matched) = server.finish(&proof)?;
+    client.verify(&signature).unwrap();
+    Ok((client.mechanism(), matched))
+}
+
+#[test]
+fn the_right_password_over_the_right_channel_is_let_in() {
+    let channel = |hash: &[u8]| ChannelBinding::TlsServerEndPoint(hash.to_vec());
+    let plain = ChannelBinding::Unavailable;
+    for (user, password, ours, theirs, expected) in [
+        ("user", "pencil", plain.clone(), plain.clone(), Ok("SCRAM-SHA-256")),
+        ("other", "crayon", plain.clone(), plain.clone(), Ok("SCRAM-SHA-256")),
+        ("user", "pencil", channel(b"a"), channel(b"a"), Ok("SCRAM-SHA-256-PLUS")),
+        // A client that cannot bind, and one whose server cannot.
+        ("user", "pencil", plain.clone(), channel(b"a"), Ok("SCRAM-SHA-256")),
+        ("user", "pencil", channel(b"a"), plain.clone(), Ok("SCRAM-SHA-256")),
+        ("user", "crayon", plain.clone(), plain.clone(), Err(AuthError::Refused)),
+        ("user", "", plain.clone(), plain.clone(), Err(AuthError::Refused)),
+        ("nobody", "pencil", plain.clone(), plain.clone(), Err(AuthError::Refused)),
+        ("", "", plain.clone(), plain.clone(), Err(AuthError::Refused)),
+        // Somebody in the middle shows another certificate.
+        ("user", "pencil", channel(b"b"), channel(b"a"), Err(AuthError::Refused)),
+    ] {
+        let outcome = login(user, password, &ours, theirs.clone());
+        if let Ok((_, matched)) = &outcome {
+            assert_eq!(matched.user().name, user);
+        }
+        let outcome = outcome.map(|(mechanism, _)| mechanism);
+        assert_eq!(outcome, expected, "{user} {password} {ours:?} {theirs:?}");
+    }
+}
+
+#[test]
+fn a_login_becomes_a_principal() {
+    let plain = ChannelBinding::Unavailable;
+    let (_, matched) = login("user", "pencil", &plain, plain.clone()).unwrap();
+    let principal = matched.principal("192.0.2.1:4711", "psql", "postgres");
+    assert_eq!(principal.subject, "user");
+    assert_eq!(principal.groups, ["analysts"]);
+    assert_eq!(principal.proof, "scram");
+    assert_eq!(principal.role, "postgres");
+    assert!(matched.may_use("anything"));
+}
+
+#[test]
+fn a_user_kept_to_some_databases_may_use_no_other() {
+    let mut user = users().named("user").unwrap().as_ref().clone();
+    user.databases = Some(vec!["shop".to_owned()]);
+    let matched = UserMatched::proven(std::sync::Arc::new(user));
+    assert!(matched.may_use("shop"));
+    assert!(!matched.may_use("payroll"));
+}
