@@ -2,3 +2,5 @@
 
 mod scenario;
 mod connection;
+mod guardrail;
+mod masking;

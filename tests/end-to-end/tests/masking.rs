@@ -1,0 +1,303 @@
+//! What a mask hides stays hidden, whatever is asked and however; what it need not hide
+//! comes through unharmed.
+
+mod attacks;
+mod channels;
+
+use end_to_end::cluster::APP;
+use end_to_end::frames::{Batch, Message, Session, error_of, first_column, sequence, sqlstate_of};
+use end_to_end::leaks::Needles;
+use end_to_end::portcullis::{ANA, DATABASE, DEVELOPER, PASSWORD};
+use end_to_end::{Database, Portcullis, Setup, cluster};
+
+use attacks::Attack;
+
+/// The shipped masker alone, as it comes: no label, no setting.
+async fn masked(database: &Database) -> Portcullis {
+    Setup::new(database)
+        .unmatched("allow")
+        .policy("50-pii.toml", "pii_mask.wasm", "match = { groups = [\"analysts\"] }")
+        .start()
+        .await
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Simple,
+    ExtendedText,
+    ExtendedBinary,
+}
+
+impl Way {
+    const ALL: [Way; 3] = [Way::Simple, Way::ExtendedText, Way::ExtendedBinary];
+
+    async fn run(self, session: &mut Session, statement: &str) -> Vec<Message> {
+        match self {
+            Way::Simple => session.query(statement).await,
+            Way::ExtendedText => session.extended(statement, false).await,
+            Way::ExtendedBinary => session.extended(statement, true).await,
+        }
+    }
+}
+
+async fn direct_session(database: &Database) -> Session {
+    let address = ([127, 0, 0, 1], database.cluster.postgres.port()).into();
+    Session::login(address, APP, PASSWORD, &database.name).await
+}
+
+/// Runs an attack in a session of its own and says what it gave away.
+async fn give_away(
+    portcullis: &Portcullis,
+    needles: &Needles,
+    attack: &Attack,
+    way: Way,
+) -> Option<String> {
+    let mut session = portcullis.session(ANA).await;
+    for step in attack.steps {
+        let before = session.received.len();
+        let answer = way.run(&mut session, step).await;
+        let Some(ready) = answer.last().filter(|message| message.tag == b'Z') else {
+            return Some(format!("the session ended at {step}: {}", sequence(&answer)));
+        };
+        if let Some(value) = needles.leak(&session.received[before..]) {
+            return Some(format!("{step} gave away {value}"));
+        }
+        if ready.body == b"E" {
+            session.query("ROLLBACK").await;
+        }
+    }
+    let alive = first_column(&session.query("SELECT 'alive'").await);
+    (alive != ["alive"]).then(|| "the session does not go on".to_owned())
+}
+
+/// Runs a twin directly and through the proxy, and says how the answers differ.
+async fn harm(portcullis: &Portcullis, twin: &str, way: Way) -> Option<String> {
+    let direct_database = portcullis.database();
+    let direct = way.run(&mut direct_session(direct_database).await, twin).await;
+    let proxied = way.run(&mut portcullis.session(ANA).await, twin).await;
+    // Settings and notices may come at other moments.
+    let visible = |messages: &[Message]| -> Vec<Message> {
+        messages.iter().filter(|message| !b"SN".contains(&message.tag)).cloned().collect()
+    };
+    if visible(&direct) == visible(&proxied) {
+        return None;
+    }
+    let complaint = error_of(&proxied).and_then(|error| error.field(b'M')).unwrap_or_default();
+    let (direct, proxied) = (sequence(&direct), sequence(&proxied));
+    Some(format!("twin {twin}: directly {direct}, proxied {proxied} {complaint}"))
+}
+
+async fn check(attacks: &[Attack]) {
+    let database = cluster().await.database().await;
+    let needles = Needles::of(&database).await;
+    let portcullis = masked(&database).await;
+    let mut failures = Vec::new();
+    for attack in attacks {
+        for way in Way::ALL {
+            let mut failed = |failure: Option<String>| {
+                failures.extend(failure.map(|what| format!("{} ({way:?}): {what}", attack.name)));
+            };
+            failed(harm(&portcullis, attack.twin, way).await);
+            failed(give_away(&portcullis, &needles, attack, way).await);
+        }
+    }
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[tokio::test]
+async fn no_name_of_a_column_gets_past() {
+    check(attacks::NAMES).await;
+}
+
+#[tokio::test]
+async fn no_expression_gets_past() {
+    check(attacks::EXPRESSIONS).await;
+}
+
+#[tokio::test]
+async fn no_other_relation_gets_past() {
+    check(channels::RELATIONS).await;
+}
+
+#[tokio::test]
+async fn no_other_channel_gets_past() {
+    check(channels::CHANNELS).await;
+}
+
+#[tokio::test]
+async fn no_predicate_gets_past() {
+    check(channels::PREDICATES).await;
+}
+
+/// The needles find what they are to find: directly, nearly every attack gives a value away.
+#[tokio::test]
+async fn without_the_proxy_the_attacks_succeed() {
+    let database = cluster().await.database().await;
+    let needles = Needles::of(&database).await;
+    for attack in attacks::NAMES.iter().chain(attacks::EXPRESSIONS) {
+        let mut session = direct_session(&database).await;
+        let before = session.received.len();
+        for step in attack.steps {
+            let answer = session.query(step).await;
+            assert_eq!(error_of(&answer), None, "{}: {step}", attack.name);
+        }
+        let leak = needles.leak(&session.received[before..]);
+        let empty = ["natural join"].contains(&attack.name);
+        assert!(leak.is_some() || empty, "{} finds nothing even directly", attack.name);
+    }
+    for attack in channels::RELATIONS.iter().chain(channels::CHANNELS).chain(channels::PREDICATES) {
+        let mut session = direct_session(&database).await;
+        let twin = session.query(attack.twin).await;
+        let class = sqlstate_of(&twin).unwrap_or_default();
+        assert!(
+            class.is_empty() || class.starts_with("22") || class.starts_with("23"),
+            "{}: {}",
+            attack.twin,
+            class
+        );
+    }
+}
+
+/// The first, the second and the hundredth execution of one named statement.
+#[tokio::test]
+async fn every_execution_is_masked() {
+    let database = cluster().await.database().await;
+    let needles = Needles::of(&database).await;
+    let portcullis = masked(&database).await;
+    for binary in [false, true] {
+        let mut session = portcullis.session(ANA).await;
+        let text = "SELECT id, email, card_number, note FROM customers WHERE id = $1::text::int";
+        session.exchange(Batch::new().parse("again", text).sync()).await;
+        let mut first = Vec::new();
+        for number in 1..=100 {
+            let batch = Batch::new().bind("", "again", &["2"], binary).execute("", 0).sync();
+            let answer = session.exchange(batch).await;
+            assert_eq!(sequence(&answer), "2 D*1 C:SELECT 1 Z:I", "execution {number}");
+            if number == 1 {
+                first = answer;
+            } else {
+                assert_eq!(answer, first, "execution {number} is masked as the first is");
+            }
+        }
+        let leak = needles.leak(&session.received);
+        assert_eq!(leak, None, "binary {binary}");
+    }
+}
+
+/// A portal that stops at its row limit and goes on, batch by batch.
+#[tokio::test]
+async fn a_resumed_portal_is_masked() {
+    let database = cluster().await.database().await;
+    let needles = Needles::of(&database).await;
+    let portcullis = masked(&database).await;
+    let mut session = portcullis.session(ANA).await;
+    let begin = Batch::new()
+        .query("BEGIN")
+        .parse("", "SELECT email FROM ONLY customers ORDER BY id")
+        .bind("walk", "", &[], false)
+        .sync();
+    session.exchange(begin).await;
+    session.until_ready().await;
+    let mut rows = 0;
+    loop {
+        let answer = session.exchange(Batch::new().execute("walk", 30).sync()).await;
+        rows += first_column(&answer).len();
+        if !answer.iter().any(|message| message.tag == b's') {
+            break;
+        }
+    }
+    assert_eq!((rows, needles.leak(&session.received)), (200, None));
+}
+
+/// Whoever no masker matches sees what is there.
+#[tokio::test]
+async fn who_is_not_masked_sees_everything() {
+    let database = cluster().await.database().await;
+    let portcullis = masked(&database).await;
+    let mut developer = portcullis.session(DEVELOPER).await;
+    let query = "SELECT email FROM customers WHERE id = 2";
+    assert_eq!(first_column(&developer.query(query).await), ["carla.conti2@example.com"]);
+    let mut ana = portcullis.session(ANA).await;
+    let seen = first_column(&ana.query(query).await);
+    assert_eq!(seen.len(), 1, "the row is there");
+    assert_ne!(seen, ["carla.conti2@example.com"]);
+}
+
+/// A masked cell decodes as its type in binary: tokio-postgres reads nothing else.
+#[tokio::test]
+async fn masked_cells_keep_their_types() {
+    let database = cluster().await.database().await;
+    let labels =
+        ["session_id", "last_ip", "document", "photo", "level", "emails", "membership", "contact"];
+    let labelled: Vec<String> = labels
+        .iter()
+        .map(|column| format!("\"public.profiles.{column}\" = \"secret\""))
+        .chain(["\"public.customers.birth_date\" = \"secret\"".to_owned()])
+        .chain(["\"public.employees.salary\" = \"secret\"".to_owned()])
+        .collect();
+    let portcullis = Setup::new(&database)
+        .unmatched("allow")
+        .policy("50-pii.toml", "pii_mask.wasm", "match = { groups = [\"analysts\"] }")
+        .database_line(&format!("column_labels = {{ {} }}", labelled.join(", ")))
+        .start()
+        .await;
+    let client = portcullis.connect(ANA).await;
+    let query = "SELECT last_ip, photo, emails FROM profiles ORDER BY customer_id LIMIT 3";
+    for row in client.query(query, &[]).await.expect("it is masked, not refused") {
+        row.try_get::<_, Option<std::net::IpAddr>>(0).expect("an inet");
+        row.try_get::<_, Option<Vec<u8>>>(1).expect("a bytea");
+        row.try_get::<_, Option<Vec<Option<String>>>>(2).expect("an array");
+    }
+    let mut session = portcullis.session(ANA).await;
+    let plain = direct_session(&database).await;
+    for (table, columns) in [
+        ("profiles", labels.join(", ")),
+        ("customers", "birth_date".into()),
+        ("employees", "salary".into()),
+    ] {
+        for column in columns.split(", ") {
+            let query = format!("SELECT {column} FROM {table} LIMIT 3");
+            let answer = session.extended(&query, true).await;
+            assert!(sequence(&answer).ends_with("Z:I"), "{query}: {}", sequence(&answer));
+            assert_eq!(sqlstate_of(&answer), None, "{query}");
+        }
+    }
+    drop(plain);
+    let seen = session.query("SELECT birth_date FROM customers WHERE id = 1").await;
+    assert_ne!(first_column(&seen), ["1950-04-08"]);
+    let seen = session.query("SELECT salary FROM employees WHERE id = 1").await;
+    assert_ne!(first_column(&seen), ["39375.50"]);
+}
+
+/// Who sees a column masked may not write it, or the placeholder lands in the table.
+#[tokio::test]
+async fn a_masked_column_is_not_written_by_who_sees_it_masked() {
+    let database = cluster().await.database().await;
+    let portcullis = masked(&database).await;
+    let mut ana = portcullis.session(ANA).await;
+    let answer = ana.query("UPDATE customers SET email = 'b***@example.com' WHERE id = 2").await;
+    assert_eq!(sqlstate_of(&answer).as_deref(), Some("42501"), "{}", sequence(&answer));
+    let answer = ana.query("UPDATE scratch SET word = 'mine' WHERE id = 2").await;
+    assert_eq!(sequence(&answer), "C:UPDATE 1 Z:I");
+    let mut developer = portcullis.session(DEVELOPER).await;
+    let answer =
+        developer.query("UPDATE customers SET email = 'new@example.com' WHERE id = 2").await;
+    assert_eq!(sequence(&answer), "C:UPDATE 1 Z:I");
+}
+
+/// pg_dump reads everything there is; none of it may leave in the clear.
+#[tokio::test]
+async fn pg_dump_takes_nothing_away() {
+    let database = cluster().await.database().await;
+    let needles = Needles::of(&database).await;
+    let portcullis = masked(&database).await;
+    let program = database.cluster.postgres.binaries().directory.join("pg_dump");
+    let output = std::process::Command::new(program)
+        .args(["-h", "127.0.0.1", "-p", &portcullis.address().port().to_string()])
+        .args(["-U", ANA.name, "--inserts", DATABASE])
+        .env("PGPASSWORD", PASSWORD)
+        .output()
+        .expect("pg_dump runs");
+    assert_eq!(needles.leak(&output.stdout), None);
+    assert_eq!(needles.leak(&output.stderr), None);
+}
