@@ -1,1 +1,68 @@
-fn main() {}
+//! The repository's commands. `cargo xtask` lists them.
+//!
+//! The standard library alone, so that the first command of a fresh clone starts at once.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod failure;
+mod repository;
+mod program;
+mod system_package;
+mod python;
+mod node;
+mod postgres;
+mod setup;
+mod component;
+mod plugins;
+mod examples;
+mod demo;
+mod verify;
+
+use std::process::ExitCode;
+
+use crate::failure::Failure;
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  demo [ARGS…]  the proxy with the shipped policies before a database with made-up customers;
+                what follows goes to `portcullis demo` (--script: the tour by itself)
+  test          everything the tests need, then all tests
+  ci            format, lint, all tests, and the scripted demo
+
+  setup         check what is needed to build and test, and get what is missing
+  plugins       the shipped policies as components, in target/plugins
+  examples      the example policies in every language, in target/examples
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match run(&args) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &[String]) -> Result<ExitCode, Failure> {
+    let (command, rest) = match args.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", args),
+    };
+    if let ("setup" | "plugins" | "examples" | "test" | "ci", Some(extra)) = (command, rest.first())
+    {
+        return Err(Failure::new(format!("`{command}` takes no `{extra}`\n\n{USAGE}")));
+    }
+    match command {
+        "demo" => return demo::run(rest),
+        "help" | "-h" | "--help" => print!("{USAGE}"),
+        "setup" => setup::to_test()?.report(),
+        "plugins" => plugins::build(&setup::to_build()?)?,
+        "examples" => examples::build(&setup::to_build()?)?,
+        "test" => verify::test()?,
+        "ci" => verify::ci()?,
+        other => return Err(Failure::new(format!("no command `{other}`\n\n{USAGE}"))),
+    }
+    Ok(ExitCode::SUCCESS)
+}

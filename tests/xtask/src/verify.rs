@@ -1,0 +1,71 @@
+//! All tests, and all that must hold before a change is kept.
+
+use std::time::Instant;
+
+use crate::failure::Failure;
+use crate::setup::{self, Ready};
+use crate::{examples, plugins, program, repository};
+
+pub(crate) fn test() -> Result<(), Failure> {
+    let ready = setup::to_test()?;
+    let mut steps = Steps::default();
+    let passed = test_steps(&mut steps, &ready);
+    steps.print();
+    passed
+}
+
+pub(crate) fn ci() -> Result<(), Failure> {
+    let ready = setup::to_test()?;
+    let mut steps = Steps::default();
+    let passed = ci_steps(&mut steps, &ready);
+    steps.print();
+    passed
+}
+
+fn ci_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {
+    steps.take("format", || program::run(ready.cargo().args(["fmt", "--all", "--check"])))?;
+    steps.take("lint", || {
+        let mut clippy = ready.cargo();
+        clippy.args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
+        program::run(&mut clippy)
+    })?;
+    test_steps(steps, ready)?;
+    steps.take("demo --script", || demo_script(ready))
+}
+
+fn test_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {
+    steps.take("plugins", || plugins::build(ready))?;
+    steps.take("examples", || examples::build(ready))?;
+    steps.take("tests", || program::run(ready.cargo().args(["test", "--workspace"])))
+}
+
+/// As somebody with a fresh clone would run it.
+fn demo_script(ready: &Ready) -> Result<(), Failure> {
+    program::run(ready.cargo().args(["build", "--release", "--package", "portcullis"]))?;
+    let mut demo = program::command(repository::cargo_target().join("release/portcullis"));
+    demo.arg("demo").arg("--plugins").arg(repository::plugins()).arg("--script");
+    program::run(ready.apply(&mut demo))
+}
+
+/// What was done, how long it took and how it ended.
+#[derive(Default)]
+struct Steps(Vec<String>);
+
+impl Steps {
+    fn take(
+        &mut self,
+        name: &str,
+        step: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        println!("\n==> {name}");
+        let started = Instant::now();
+        let ended = step();
+        let how = if ended.is_ok() { "ok" } else { "FAILED" };
+        self.0.push(format!("{name:<16} {how:<8} {:>5} s", started.elapsed().as_secs()));
+        ended
+    }
+
+    fn print(&self) {
+        println!("\n{}", self.0.join("\n"));
+    }
+}
