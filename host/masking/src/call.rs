@@ -60,16 +60,14 @@ impl View {
         if self.cells.data.len() > GROWTH_BYTES_MAX {
             return None;
         }
-        match kind {
-            // Types of extensions and enums that are sent as plain text are shown as such;
-            // what a plugin changes in them is lost.
-            Kind::Unknown => {
-                let text = std::str::from_utf8(bytes).ok()?;
-                let printable = !text.chars().any(char::is_control);
-                printable.then(|| self.text.push_str(text))
-            }
-            _ => decode(kind, bytes, &mut self.text),
+        if kind != Kind::Unknown {
+            return decode(kind, bytes, &mut self.text);
         }
+        // Types of extensions and enums that are sent as plain text are shown as such; what
+        // a plugin changes in them is lost.
+        let text = std::str::from_utf8(bytes).ok()?;
+        let printable = !text.chars().any(char::is_control);
+        printable.then(|| self.text.push_str(text))
     }
 
     /// Asks one policy and applies its answer. On a fault the column's values are lost.

@@ -3,12 +3,12 @@
 use crate::array::Array;
 use crate::bits;
 use crate::datetime::{
-    Clock, DAY, Moment, parse_date, parse_time, parse_timestamp, write_date, write_time,
+    Clock, DAY, Moment, SECOND, parse_date, parse_time, parse_timestamp, write_date, write_time,
     write_timestamp,
 };
 use crate::interval::{self, Interval};
 use crate::json::is_json;
-use crate::kind::Kind;
+use crate::kind::{Kind, Number, Temporal};
 use crate::network;
 use crate::number::{
     FLOAT4_EXPONENT_MIN, FLOAT8_EXPONENT_MIN, parse_float4, parse_float8, write_float,
@@ -59,22 +59,14 @@ pub(crate) fn decode(kind: Kind, bytes: &[u8], out: &mut String) -> Option<()> {
             [byte] if byte.is_ascii() => out.push(char::from(*byte)),
             _ => return None,
         },
-        Kind::Int2 | Kind::Int4 | Kind::Int8 | Kind::Oid | Kind::Float4 | Kind::Float8 => {
-            decode_number(kind, bytes, out)?;
-        }
-        Kind::Numeric => numeric::decode(bytes, out)?,
+        Kind::Number(number) => decode_number(number, bytes, out)?,
         Kind::Bytea => {
             out.push_str("\\x");
             bits::write_hex(bytes, out);
         }
         Kind::Uuid => bits::decode_uuid(bytes, out)?,
-        Kind::Bit | Kind::Varbit => bits::decode_bits(bytes, out)?,
-        Kind::Date
-        | Kind::Time
-        | Kind::TimeTz
-        | Kind::Timestamp
-        | Kind::TimestampTz
-        | Kind::Interval => decode_datetime(kind, bytes, out)?,
+        Kind::Bits => bits::decode_bits(bytes, out)?,
+        Kind::Temporal(temporal) => decode_temporal(temporal, bytes, out)?,
         Kind::Inet => network::decode_address(false, bytes, out)?,
         Kind::Cidr => network::decode_address(true, bytes, out)?,
         Kind::Macaddr => network::decode_mac(6, bytes, out)?,
@@ -117,22 +109,11 @@ fn encode_partly(kind: Kind, text: &str, out: &mut Vec<u8>) -> Option<()> {
             [byte] => out.push(*byte),
             _ => return None,
         },
-        Kind::Int2 => out.extend_from_slice(&text.parse::<i16>().ok()?.to_be_bytes()),
-        Kind::Int4 => out.extend_from_slice(&text.parse::<i32>().ok()?.to_be_bytes()),
-        Kind::Int8 => out.extend_from_slice(&text.parse::<i64>().ok()?.to_be_bytes()),
-        Kind::Oid => out.extend_from_slice(&text.parse::<u32>().ok()?.to_be_bytes()),
-        Kind::Float4 => out.extend_from_slice(&parse_float4(text)?.to_be_bytes()),
-        Kind::Float8 => out.extend_from_slice(&parse_float8(text)?.to_be_bytes()),
-        Kind::Numeric => numeric::encode(text, out)?,
+        Kind::Number(number) => encode_number(number, text, out)?,
         Kind::Bytea => bits::encode_bytea(text, out)?,
         Kind::Uuid => bits::encode_uuid(text, out)?,
-        Kind::Bit | Kind::Varbit => bits::encode_bits(text, out)?,
-        Kind::Date
-        | Kind::Time
-        | Kind::TimeTz
-        | Kind::Timestamp
-        | Kind::TimestampTz
-        | Kind::Interval => encode_datetime(kind, text, out)?,
+        Kind::Bits => bits::encode_bits(text, out)?,
+        Kind::Temporal(temporal) => encode_temporal(temporal, text, out)?,
         Kind::Inet => network::encode_address(false, text, out)?,
         Kind::Cidr => network::encode_address(true, text, out)?,
         Kind::Macaddr => network::encode_mac(6, text, out)?,
@@ -149,23 +130,37 @@ fn encode_partly(kind: Kind, text: &str, out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-fn decode_number(kind: Kind, bytes: &[u8], out: &mut String) -> Option<()> {
+fn decode_number(number: Number, bytes: &[u8], out: &mut String) -> Option<()> {
     let mut reader = Reader::new(bytes);
-    match kind {
-        Kind::Int2 => push(reader.i16()?, out),
-        Kind::Int4 => push(reader.i32()?, out),
-        Kind::Int8 => push(reader.i64()?, out),
-        Kind::Oid => push(u32::from_be_bytes(reader.array()?), out),
-        Kind::Float4 => {
+    match number {
+        Number::Int2 => push(reader.i16()?, out),
+        Number::Int4 => push(reader.i32()?, out),
+        Number::Int8 => push(reader.i64()?, out),
+        Number::Oid => push(u32::from_be_bytes(reader.array()?), out),
+        Number::Float4 => {
             let value = f32::from_be_bytes(reader.array()?);
             write_float(&format!("{value:e}"), &format!("{value}"), FLOAT4_EXPONENT_MIN, out);
         }
-        _ => {
+        Number::Float8 => {
             let value = f64::from_be_bytes(reader.array()?);
             write_float(&format!("{value:e}"), &format!("{value}"), FLOAT8_EXPONENT_MIN, out);
         }
+        Number::Numeric => return numeric::decode(bytes, out),
     }
     reader.end()
+}
+
+fn encode_number(number: Number, text: &str, out: &mut Vec<u8>) -> Option<()> {
+    match number {
+        Number::Int2 => out.extend_from_slice(&text.parse::<i16>().ok()?.to_be_bytes()),
+        Number::Int4 => out.extend_from_slice(&text.parse::<i32>().ok()?.to_be_bytes()),
+        Number::Int8 => out.extend_from_slice(&text.parse::<i64>().ok()?.to_be_bytes()),
+        Number::Oid => out.extend_from_slice(&text.parse::<u32>().ok()?.to_be_bytes()),
+        Number::Float4 => out.extend_from_slice(&parse_float4(text)?.to_be_bytes()),
+        Number::Float8 => out.extend_from_slice(&parse_float8(text)?.to_be_bytes()),
+        Number::Numeric => numeric::encode(text, out)?,
+    }
+    Some(())
 }
 
 fn push(value: impl std::fmt::Display, out: &mut String) {
@@ -174,39 +169,29 @@ fn push(value: impl std::fmt::Display, out: &mut String) {
     let _ = write!(out, "{value}");
 }
 
-fn decode_datetime(kind: Kind, bytes: &[u8], out: &mut String) -> Option<()> {
+fn decode_temporal(temporal: Temporal, bytes: &[u8], out: &mut String) -> Option<()> {
     let mut reader = Reader::new(bytes);
-    match kind {
-        Kind::Date => write_date(
-            match reader.i32()? {
+    match temporal {
+        Temporal::Date => {
+            let date = match reader.i32()? {
                 i32::MIN => Moment::MinusInfinity,
                 i32::MAX => Moment::Infinity,
                 days => Moment::At(days),
-            },
-            out,
-        ),
-        Kind::Time | Kind::TimeTz => {
-            let micros = reader.i64()?;
-            if !(0..=DAY).contains(&micros) {
-                return None;
-            }
-            // The zone is sent as seconds west of Greenwich.
-            let zone_seconds = match kind {
-                Kind::TimeTz => Some(reader.i32()?.checked_neg()?),
-                _ => None,
             };
+            write_date(date, out);
+        }
+        Temporal::Time => {
+            write_time(Clock { micros: day_micros(&mut reader)?, zone_seconds: None }, out)
+        }
+        Temporal::TimeTz => {
+            let micros = day_micros(&mut reader)?;
+            // The zone is sent as seconds west of Greenwich.
+            let zone_seconds = Some(reader.i32()?.checked_neg()?);
             write_time(Clock { micros, zone_seconds }, out);
         }
-        Kind::Timestamp | Kind::TimestampTz => {
-            let zone_seconds = (kind == Kind::TimestampTz).then_some(0);
-            let moment = match reader.i64()? {
-                i64::MIN => Moment::MinusInfinity,
-                i64::MAX => Moment::Infinity,
-                micros => Moment::At(Clock { micros, zone_seconds }),
-            };
-            write_timestamp(moment, out);
-        }
-        _ => {
+        Temporal::Timestamp => write_timestamp(timestamp(reader.i64()?, None), out),
+        Temporal::TimestampTz => write_timestamp(timestamp(reader.i64()?, Some(0)), out),
+        Temporal::Interval => {
             let (micros, days, months) = (reader.i64()?, reader.i32()?, reader.i32()?);
             interval::write(Interval { months, days, micros }, out)?;
         }
@@ -214,9 +199,21 @@ fn decode_datetime(kind: Kind, bytes: &[u8], out: &mut String) -> Option<()> {
     reader.end()
 }
 
-fn encode_datetime(kind: Kind, text: &str, out: &mut Vec<u8>) -> Option<()> {
-    match kind {
-        Kind::Date => {
+fn day_micros(reader: &mut Reader<'_>) -> Option<i64> {
+    reader.i64().filter(|micros| (0..=DAY).contains(micros))
+}
+
+fn timestamp(micros: i64, zone_seconds: Option<i32>) -> Moment<Clock> {
+    match micros {
+        i64::MIN => Moment::MinusInfinity,
+        i64::MAX => Moment::Infinity,
+        micros => Moment::At(Clock { micros, zone_seconds }),
+    }
+}
+
+fn encode_temporal(temporal: Temporal, text: &str, out: &mut Vec<u8>) -> Option<()> {
+    match temporal {
+        Temporal::Date => {
             let days = match parse_date(text)? {
                 Moment::MinusInfinity => i32::MIN,
                 Moment::Infinity => i32::MAX,
@@ -224,30 +221,24 @@ fn encode_datetime(kind: Kind, text: &str, out: &mut Vec<u8>) -> Option<()> {
             };
             out.extend_from_slice(&days.to_be_bytes());
         }
-        Kind::Time => {
+        Temporal::Time => {
             let clock = parse_time(text).filter(|clock| clock.zone_seconds.is_none())?;
             out.extend_from_slice(&clock.micros.to_be_bytes());
         }
-        Kind::TimeTz => {
+        Temporal::TimeTz => {
             let clock = parse_time(text)?;
             out.extend_from_slice(&clock.micros.to_be_bytes());
             out.extend_from_slice(&(-clock.zone_seconds.unwrap_or(0)).to_be_bytes());
         }
-        Kind::Timestamp | Kind::TimestampTz => {
-            let micros = match parse_timestamp(text)? {
-                Moment::MinusInfinity => i64::MIN,
-                Moment::Infinity => i64::MAX,
-                Moment::At(Clock { zone_seconds: Some(_), .. }) if kind == Kind::Timestamp => {
-                    return None;
-                }
-                Moment::At(Clock { micros, zone_seconds }) => {
-                    let zone = i64::from(zone_seconds.unwrap_or(0));
-                    micros.checked_sub(zone * crate::datetime::SECOND)?
-                }
-            };
-            out.extend_from_slice(&micros.to_be_bytes());
+        Temporal::Timestamp => {
+            let moment = parse_timestamp(text)?
+                .try_map(|clock| clock.zone_seconds.is_none().then_some(clock))?;
+            out.extend_from_slice(&utc_micros(moment)?.to_be_bytes());
         }
-        _ => {
+        Temporal::TimestampTz => {
+            out.extend_from_slice(&utc_micros(parse_timestamp(text)?)?.to_be_bytes());
+        }
+        Temporal::Interval => {
             let Interval { months, days, micros } = interval::parse(text)?;
             out.extend_from_slice(&micros.to_be_bytes());
             out.extend_from_slice(&days.to_be_bytes());
@@ -255,6 +246,16 @@ fn encode_datetime(kind: Kind, text: &str, out: &mut Vec<u8>) -> Option<()> {
         }
     }
     Some(())
+}
+
+fn utc_micros(moment: Moment<Clock>) -> Option<i64> {
+    match moment {
+        Moment::MinusInfinity => Some(i64::MIN),
+        Moment::Infinity => Some(i64::MAX),
+        Moment::At(Clock { micros, zone_seconds }) => {
+            micros.checked_sub(i64::from(zone_seconds.unwrap_or(0)) * SECOND)
+        }
+    }
 }
 
 fn decode_array(element_oid: u32, bytes: &[u8], out: &mut String) -> Option<()> {

@@ -56,7 +56,7 @@ impl CopyMasker {
         columns.iter_mut().for_each(|column| column.format = cells);
         let format = match format {
             CopyFormat::Text => CopyFormat::TextWith(TextOptions::default()),
-            other => other,
+            CopyFormat::TextWith(_) | CopyFormat::Csv(_) | CopyFormat::Binary => format,
         };
         CopyMasker {
             format,
@@ -116,10 +116,15 @@ impl CopyMasker {
     /// To be called at CopyDone: a part of a row that is left over is an error, and so is
     /// binary data without its trailer.
     pub fn finish(&mut self) -> Result<(), MalformedRow> {
+        if !self.partial.is_empty() {
+            return Err(MalformedRow::Short);
+        }
         match self.format {
-            _ if !self.partial.is_empty() => Err(MalformedRow::Short),
             CopyFormat::Binary if self.stage != Stage::Ended => Err(MalformedRow::CopyFraming),
-            _ => Ok(()),
+            CopyFormat::Text
+            | CopyFormat::TextWith(_)
+            | CopyFormat::Csv(_)
+            | CopyFormat::Binary => Ok(()),
         }
     }
 

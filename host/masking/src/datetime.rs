@@ -21,6 +21,17 @@ pub(crate) enum Moment<T> {
     Infinity,
 }
 
+impl<T> Moment<T> {
+    /// What is infinite stays so; `None` where `change` has no answer.
+    pub(crate) fn try_map<U>(self, change: impl FnOnce(T) -> Option<U>) -> Option<Moment<U>> {
+        match self {
+            Moment::MinusInfinity => Some(Moment::MinusInfinity),
+            Moment::At(value) => change(value).map(Moment::At),
+            Moment::Infinity => Some(Moment::Infinity),
+        }
+    }
+}
+
 /// A time on a clock, and how far that clock is ahead of UTC where the text says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Clock {
@@ -136,10 +147,10 @@ fn write_zone(zone_seconds: i32, out: &mut String) {
     let seconds = zone_seconds.unsigned_abs();
     out.push(if zone_seconds < 0 { '-' } else { '+' });
     let _ = write!(out, "{:02}", seconds / 3600);
-    if seconds % 3600 != 0 {
+    if !seconds.is_multiple_of(3600) {
         let _ = write!(out, ":{:02}", seconds / 60 % 60);
     }
-    if seconds % 60 != 0 {
+    if !seconds.is_multiple_of(60) {
         let _ = write!(out, ":{:02}", seconds % 60);
     }
 }

@@ -179,11 +179,12 @@ fn unquote(options: &CsvOptions, raw: &[u8], out: &mut Vec<u8>) -> usize {
     let mut bytes = raw.iter().copied().peekable();
     while let Some(byte) = bytes.next() {
         let special = |next: &u8| *next == options.quote || *next == options.escape;
-        if in_quotes && byte == options.escape {
-            if let Some(literal) = bytes.next_if(special) {
-                out.push(literal);
-                continue;
-            }
+        if in_quotes
+            && byte == options.escape
+            && let Some(literal) = bytes.next_if(special)
+        {
+            out.push(literal);
+            continue;
         }
         if byte == options.quote {
             in_quotes = !in_quotes;

@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use crate::calendar::{civil_from_days, days_from_civil};
 use crate::datetime::{
-    Clock, DAY, Moment, SECOND, parse_date, parse_time, parse_timestamp, write_date, write_time,
+    Clock, DAY, SECOND, parse_date, parse_time, parse_timestamp, write_date, write_time,
     write_timestamp,
 };
-use crate::kind::Kind;
+use crate::kind::{Kind, Number, Temporal};
 
 const HOUR: i64 = 3600 * SECOND;
 
@@ -40,45 +40,50 @@ impl Grain {
     /// go together.
     pub(crate) fn write(self, kind: Kind, text: &str, out: &mut String) -> Option<()> {
         match (self, kind) {
-            (
-                Grain::Number(step),
-                Kind::Int2 | Kind::Int4 | Kind::Int8 | Kind::Oid | Kind::Numeric,
-            ) => Decimal::parse(text)?.floor(step)?.write(out),
-            (Grain::Number(step), Kind::Float4 | Kind::Float8) => {
-                let plain = format!("{}", text.parse::<f64>().ok()?);
-                Decimal::parse(&plain)?.floor(step)?.write(out);
-            }
-            (Grain::Number(_), _) => return None,
-            (_, Kind::Date) => write_date(
-                match parse_date(text)? {
-                    Moment::At(days) => {
-                        Moment::At(i32::try_from(self.first_day(i64::from(days))).ok()?)
+            (Grain::Number(step), Kind::Number(number)) => {
+                let plain = match number {
+                    // Without an exponent.
+                    Number::Float4 | Number::Float8 => {
+                        Some(format!("{}", text.parse::<f64>().ok()?))
                     }
-                    infinite => infinite,
-                },
-                out,
-            ),
-            (_, Kind::Timestamp | Kind::TimestampTz) => write_timestamp(
-                match parse_timestamp(text)? {
-                    Moment::At(clock) => Moment::At(self.first_micros(clock)?),
-                    infinite => infinite,
-                },
-                out,
-            ),
-            (Grain::Hour, Kind::Time | Kind::TimeTz) => {
+                    Number::Int2 | Number::Int4 | Number::Int8 | Number::Oid | Number::Numeric => {
+                        None
+                    }
+                };
+                Decimal::parse(plain.as_deref().unwrap_or(text))?.floor(step)?.write(out);
+                Some(())
+            }
+            (Grain::Number(_), _) => None,
+            (_, Kind::Temporal(temporal)) => self.write_temporal(temporal, text, out),
+            _ => None,
+        }
+    }
+
+    fn write_temporal(self, temporal: Temporal, text: &str, out: &mut String) -> Option<()> {
+        match temporal {
+            Temporal::Date => {
+                let first = |days| i32::try_from(self.first_day(i64::from(days))).ok();
+                write_date(parse_date(text)?.try_map(first)?, out);
+            }
+            Temporal::Timestamp | Temporal::TimestampTz => {
+                let first = |clock| self.first_micros(clock);
+                write_timestamp(parse_timestamp(text)?.try_map(first)?, out);
+            }
+            Temporal::Time | Temporal::TimeTz if self == Grain::Hour => {
                 let clock = parse_time(text)?;
                 write_time(Clock { micros: clock.micros / HOUR * HOUR, ..clock }, out);
             }
-            _ => return None,
+            Temporal::Time | Temporal::TimeTz | Temporal::Interval => return None,
         }
         Some(())
     }
 
     /// On the clock that the text shows, whatever its zone.
     fn first_micros(self, clock: Clock) -> Option<Clock> {
-        let micros = match self {
-            Grain::Hour => clock.micros.div_euclid(HOUR).checked_mul(HOUR)?,
-            _ => self.first_day(clock.micros.div_euclid(DAY)).checked_mul(DAY)?,
+        let micros = if self == Grain::Hour {
+            clock.micros.div_euclid(HOUR).checked_mul(HOUR)?
+        } else {
+            self.first_day(clock.micros.div_euclid(DAY)).checked_mul(DAY)?
         };
         Some(Clock { micros, ..clock })
     }
@@ -156,39 +161,49 @@ mod tests {
 
     #[test]
     fn numbers_go_down_to_a_multiple() {
-        check(Kind::Int4, "10", "57", Some("50"));
-        check(Kind::Int4, "10", "-57", Some("-60"));
-        check(Kind::Int8, "1000", "999", Some("0"));
-        check(Kind::Numeric, "1000", "54321.99", Some("54000.00"));
-        check(Kind::Numeric, "0.5", "3.7", Some("3.5"));
-        check(Kind::Numeric, "0.25", "-0.1", Some("-0.25"));
-        check(Kind::Float8, "0.1", "0.35", Some("0.30"));
-        check(Kind::Float8, "1000", "1.5e+20", Some("150000000000000000000"));
-        check(Kind::Numeric, "10", "NaN", None);
-        check(Kind::Numeric, "10", "1e30", None);
-        check(Kind::Int4, "0", "5", None);
-        check(Kind::Int4, "-5", "5", None);
-        check(Kind::Int4, "ten", "5", None);
-        check(Kind::Int4, "month", "5", None);
+        check(Kind::Number(Number::Int4), "10", "57", Some("50"));
+        check(Kind::Number(Number::Int4), "10", "-57", Some("-60"));
+        check(Kind::Number(Number::Int8), "1000", "999", Some("0"));
+        check(Kind::Number(Number::Numeric), "1000", "54321.99", Some("54000.00"));
+        check(Kind::Number(Number::Numeric), "0.5", "3.7", Some("3.5"));
+        check(Kind::Number(Number::Numeric), "0.25", "-0.1", Some("-0.25"));
+        check(Kind::Number(Number::Float8), "0.1", "0.35", Some("0.30"));
+        check(Kind::Number(Number::Float8), "1000", "1.5e+20", Some("150000000000000000000"));
+        check(Kind::Number(Number::Numeric), "10", "NaN", None);
+        check(Kind::Number(Number::Numeric), "10", "1e30", None);
+        check(Kind::Number(Number::Int4), "0", "5", None);
+        check(Kind::Number(Number::Int4), "-5", "5", None);
+        check(Kind::Number(Number::Int4), "ten", "5", None);
+        check(Kind::Number(Number::Int4), "month", "5", None);
         check(Kind::Text, "10", "57", None);
     }
 
     #[test]
     fn dates_go_down_to_the_first_day() {
-        check(Kind::Date, "year", "2026-11-22", Some("2026-01-01"));
-        check(Kind::Date, "quarter", "2026-11-22", Some("2026-10-01"));
-        check(Kind::Date, "month", "2024-02-29", Some("2024-02-01"));
-        check(Kind::Date, "week", "2026-11-22", Some("2026-11-16"));
-        check(Kind::Date, "week", "2000-01-01", Some("1999-12-27"));
-        check(Kind::Date, "year", "0044-03-15 BC", Some("0044-01-01 BC"));
-        check(Kind::Date, "year", "infinity", Some("infinity"));
-        check(Kind::Date, "10", "2026-11-22", None);
-        check(Kind::Date, "year", "22/11/2026", None);
+        check(Kind::Temporal(Temporal::Date), "year", "2026-11-22", Some("2026-01-01"));
+        check(Kind::Temporal(Temporal::Date), "quarter", "2026-11-22", Some("2026-10-01"));
+        check(Kind::Temporal(Temporal::Date), "month", "2024-02-29", Some("2024-02-01"));
+        check(Kind::Temporal(Temporal::Date), "week", "2026-11-22", Some("2026-11-16"));
+        check(Kind::Temporal(Temporal::Date), "week", "2000-01-01", Some("1999-12-27"));
+        check(Kind::Temporal(Temporal::Date), "year", "0044-03-15 BC", Some("0044-01-01 BC"));
+        check(Kind::Temporal(Temporal::Date), "year", "infinity", Some("infinity"));
+        check(Kind::Temporal(Temporal::Date), "10", "2026-11-22", None);
+        check(Kind::Temporal(Temporal::Date), "year", "22/11/2026", None);
         let stamp = "2026-11-22 05:22:52.25";
-        check(Kind::Timestamp, "day", stamp, Some("2026-11-22 00:00:00"));
-        check(Kind::Timestamp, "hour", "1999-12-31 23:59:59", Some("1999-12-31 23:00:00"));
-        check(Kind::TimestampTz, "month", "2026-11-22 05:22:52+02", Some("2026-11-01 00:00:00+02"));
-        check(Kind::Time, "hour", "05:22:52", Some("05:00:00"));
-        check(Kind::Time, "year", "05:22:52", None);
+        check(Kind::Temporal(Temporal::Timestamp), "day", stamp, Some("2026-11-22 00:00:00"));
+        check(
+            Kind::Temporal(Temporal::Timestamp),
+            "hour",
+            "1999-12-31 23:59:59",
+            Some("1999-12-31 23:00:00"),
+        );
+        check(
+            Kind::Temporal(Temporal::TimestampTz),
+            "month",
+            "2026-11-22 05:22:52+02",
+            Some("2026-11-01 00:00:00+02"),
+        );
+        check(Kind::Temporal(Temporal::Time), "hour", "05:22:52", Some("05:00:00"));
+        check(Kind::Temporal(Temporal::Time), "year", "05:22:52", None);
     }
 }

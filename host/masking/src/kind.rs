@@ -5,13 +5,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Bool,
-    Int2,
-    Int4,
-    Int8,
-    Oid,
-    Float4,
-    Float8,
-    Numeric,
+    Number(Number),
     Money,
     Text,
     /// Text padded with spaces that do not count.
@@ -19,12 +13,7 @@ pub(crate) enum Kind {
     /// The one-byte type `"char"`.
     Char,
     Bytea,
-    Date,
-    Time,
-    TimeTz,
-    Timestamp,
-    TimestampTz,
-    Interval,
+    Temporal(Temporal),
     Uuid,
     Inet,
     Cidr,
@@ -33,11 +22,32 @@ pub(crate) enum Kind {
     Json,
     Jsonb,
     Xml,
-    Bit,
-    Varbit,
+    /// `bit` and `varbit`.
+    Bits,
     /// Of elements of this OID, which is known and no array.
     Array(u32),
     Unknown,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Number {
+    Int2,
+    Int4,
+    Int8,
+    Oid,
+    Float4,
+    Float8,
+    Numeric,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Temporal {
+    Date,
+    Time,
+    TimeTz,
+    Timestamp,
+    TimestampTz,
+    Interval,
 }
 
 impl Kind {
@@ -55,10 +65,7 @@ impl Kind {
 
     /// True for an array whose elements are textual.
     pub(crate) fn is_textual_array(self) -> bool {
-        match self {
-            Kind::Array(element) => scalar(element).is_textual(),
-            _ => false,
-        }
+        matches!(self, Kind::Array(element) if scalar(element).is_textual())
     }
 }
 
@@ -70,29 +77,28 @@ fn scalar(type_oid: u32) -> Kind {
         // text, varchar, name, unknown, cstring
         25 | 1043 | 19 | 705 | 2275 => Kind::Text,
         1042 => Kind::Bpchar,
-        20 => Kind::Int8,
-        21 => Kind::Int2,
-        23 => Kind::Int4,
+        20 => Kind::Number(Number::Int8),
+        21 => Kind::Number(Number::Int2),
+        23 => Kind::Number(Number::Int4),
         // oid, xid, cid
-        26 | 28 | 29 => Kind::Oid,
+        26 | 28 | 29 => Kind::Number(Number::Oid),
         114 => Kind::Json,
         142 => Kind::Xml,
         650 => Kind::Cidr,
-        700 => Kind::Float4,
-        701 => Kind::Float8,
+        700 => Kind::Number(Number::Float4),
+        701 => Kind::Number(Number::Float8),
         774 => Kind::Macaddr8,
         790 => Kind::Money,
         829 => Kind::Macaddr,
         869 => Kind::Inet,
-        1082 => Kind::Date,
-        1083 => Kind::Time,
-        1114 => Kind::Timestamp,
-        1184 => Kind::TimestampTz,
-        1186 => Kind::Interval,
-        1266 => Kind::TimeTz,
-        1560 => Kind::Bit,
-        1562 => Kind::Varbit,
-        1700 => Kind::Numeric,
+        1082 => Kind::Temporal(Temporal::Date),
+        1083 => Kind::Temporal(Temporal::Time),
+        1114 => Kind::Temporal(Temporal::Timestamp),
+        1184 => Kind::Temporal(Temporal::TimestampTz),
+        1186 => Kind::Temporal(Temporal::Interval),
+        1266 => Kind::Temporal(Temporal::TimeTz),
+        1560 | 1562 => Kind::Bits,
+        1700 => Kind::Number(Number::Numeric),
         2950 => Kind::Uuid,
         3802 => Kind::Jsonb,
         _ => Kind::Unknown,

@@ -107,7 +107,11 @@ impl Plan {
                 let cell = short.then(|| constant(kind, format, &text)).flatten();
                 Step::Same(cell.or_else(|| lost.clone()))
             }
-            other => match Transform::new(kind, other, keys) {
+            other @ (ColumnAction::Nullify
+            | ColumnAction::Constant(_)
+            | ColumnAction::Partial(_)
+            | ColumnAction::Pseudonym(_)
+            | ColumnAction::Generalize(_)) => match Transform::new(kind, other, keys) {
                 Some(transform) => Step::Transform(transform),
                 None => Step::Same(lost.clone()),
             },
@@ -123,27 +127,26 @@ impl Plan {
         scratch: &mut Scratch,
         out: &mut Vec<u8>,
     ) -> Option<()> {
-        match self.kind {
-            kind if kind.is_textual() => {
-                transform.write_textual(kind, std::str::from_utf8(cell).ok()?, out)
-            }
-            Kind::Array(element) if self.kind.is_textual_array() => {
-                self.transform_array(transform, element, cell, out)
-            }
-            kind => {
-                scratch.after.clear();
-                let text = match self.format {
-                    WireFormat::Text => std::str::from_utf8(cell).ok()?,
-                    WireFormat::Binary => {
-                        scratch.before.clear();
-                        decode(kind, cell, &mut scratch.before)?;
-                        &scratch.before
-                    }
-                };
-                transform.write_typed(kind, text, &mut scratch.after)?;
-                write_value(kind, self.format, &scratch.after, out)
-            }
+        let kind = self.kind;
+        if kind.is_textual() {
+            return transform.write_textual(kind, std::str::from_utf8(cell).ok()?, out);
         }
+        if let Kind::Array(element) = kind
+            && kind.is_textual_array()
+        {
+            return self.transform_array(transform, element, cell, out);
+        }
+        scratch.after.clear();
+        let text = match self.format {
+            WireFormat::Text => std::str::from_utf8(cell).ok()?,
+            WireFormat::Binary => {
+                scratch.before.clear();
+                decode(kind, cell, &mut scratch.before)?;
+                &scratch.before
+            }
+        };
+        transform.write_typed(kind, text, &mut scratch.after)?;
+        write_value(kind, self.format, &scratch.after, out)
     }
 
     fn transform_array(

@@ -8,10 +8,10 @@ use sha2::{Digest, Sha256};
 
 use crate::calendar::{civil_from_days, days_from_civil};
 use crate::datetime::{
-    Clock, DAY, Moment, SECOND, parse_date, parse_timestamp, write_date, write_timestamp,
+    Clock, DAY, SECOND, parse_date, parse_timestamp, write_date, write_timestamp,
 };
 use crate::keys::Keys;
-use crate::kind::Kind;
+use crate::kind::{Kind, Number, Temporal};
 use crate::permute::{Symbol, permute};
 
 /// What names this use of a key, so that no other use of it gives the same bytes.
@@ -96,38 +96,48 @@ impl Pseudonyms {
     /// the type has none.
     pub(crate) fn write_typed(&self, kind: Kind, text: &str, out: &mut String) -> Option<()> {
         match kind {
-            Kind::Int2 => self.write_integer(text, "32767", "32768", out),
-            Kind::Int4 => self.write_integer(text, "2147483647", "2147483648", out),
-            Kind::Int8 => {
-                self.write_integer(text, "9223372036854775807", "9223372036854775808", out)
-            }
-            Kind::Oid => self.write_integer(text, "4294967295", "0", out),
-            Kind::Numeric | Kind::Float4 | Kind::Float8 => self.write_decimal(text, out),
+            Kind::Number(number) => self.write_number(number, text, out),
             Kind::Uuid => self.write_uuid(text, out),
-            Kind::Date => {
-                write_date(
-                    match parse_date(text)? {
-                        Moment::At(days) => {
-                            Moment::At(i32::try_from(self.day(i64::from(days))?).ok()?)
-                        }
-                        infinite => infinite,
-                    },
-                    out,
-                );
+            Kind::Temporal(Temporal::Date) => {
+                let image = |days| i32::try_from(self.day(i64::from(days))?).ok();
+                write_date(parse_date(text)?.try_map(image)?, out);
                 Some(())
             }
-            Kind::Timestamp | Kind::TimestampTz => {
-                write_timestamp(
-                    match parse_timestamp(text)? {
-                        Moment::At(clock) => Moment::At(self.clock(clock)?),
-                        infinite => infinite,
-                    },
-                    out,
-                );
+            Kind::Temporal(Temporal::Timestamp | Temporal::TimestampTz) => {
+                write_timestamp(parse_timestamp(text)?.try_map(|clock| self.clock(clock))?, out);
                 Some(())
             }
-            _ => None,
+            Kind::Temporal(Temporal::Time | Temporal::TimeTz | Temporal::Interval)
+            | Kind::Bool
+            | Kind::Money
+            | Kind::Text
+            | Kind::Bpchar
+            | Kind::Char
+            | Kind::Bytea
+            | Kind::Inet
+            | Kind::Cidr
+            | Kind::Macaddr
+            | Kind::Macaddr8
+            | Kind::Json
+            | Kind::Jsonb
+            | Kind::Xml
+            | Kind::Bits
+            | Kind::Array(_)
+            | Kind::Unknown => None,
         }
+    }
+
+    fn write_number(&self, number: Number, text: &str, out: &mut String) -> Option<()> {
+        let (max, min) = match number {
+            Number::Int2 => ("32767", "32768"),
+            Number::Int4 => ("2147483647", "2147483648"),
+            Number::Int8 => ("9223372036854775807", "9223372036854775808"),
+            Number::Oid => ("4294967295", "0"),
+            Number::Float4 | Number::Float8 | Number::Numeric => {
+                return self.write_decimal(text, out);
+            }
+        };
+        self.write_integer(text, max, min, out)
     }
 
     fn key(&self, class: &[u8], form: &[u8]) -> [u8; 32] {

@@ -4,7 +4,7 @@ use portcullis_policy::WireFormat;
 
 use crate::codec::{decode, encode};
 use crate::json::{is_json, write_string};
-use crate::kind::Kind;
+use crate::kind::{Kind, Temporal};
 
 /// Appends the cell of a text. On `None`, which says that the text is no value of the type,
 /// `out` is as it was.
@@ -47,7 +47,23 @@ pub(crate) fn constant(kind: Kind, format: WireFormat, text: &str) -> Option<Vec
             _ => bent.push(letter),
         }),
         Kind::Char => bent.extend(text.chars().next()),
-        _ => bent.push_str(text),
+        Kind::Json
+        | Kind::Jsonb
+        | Kind::Bool
+        | Kind::Number(_)
+        | Kind::Money
+        | Kind::Text
+        | Kind::Bpchar
+        | Kind::Bytea
+        | Kind::Temporal(_)
+        | Kind::Uuid
+        | Kind::Inet
+        | Kind::Cidr
+        | Kind::Macaddr
+        | Kind::Macaddr8
+        | Kind::Bits
+        | Kind::Array(_)
+        | Kind::Unknown => bent.push_str(text),
     }
     let mut out = Vec::new();
     write_value(kind, format, &bent, &mut out)?;
@@ -58,22 +74,22 @@ pub(crate) fn constant(kind: Kind, format: WireFormat, text: &str) -> Option<Vec
 pub(crate) fn neutral(kind: Kind, format: WireFormat) -> Option<Vec<u8>> {
     let text = match kind {
         Kind::Bool => "f",
-        Kind::Int2 | Kind::Int4 | Kind::Int8 | Kind::Oid => "0",
-        Kind::Float4 | Kind::Float8 | Kind::Numeric => "0",
+        Kind::Number(_) | Kind::Bits => "0",
         Kind::Money if format == WireFormat::Binary => return Some(vec![0; 8]),
         Kind::Money => "0.00",
         Kind::Text | Kind::Bpchar => portcullis_policy::mask::FILL,
         Kind::Char => "*",
         Kind::Bytea => "\\x",
-        Kind::Date | Kind::Timestamp | Kind::TimestampTz => "2000-01-01",
-        Kind::Time | Kind::TimeTz | Kind::Interval => "00:00:00",
+        Kind::Temporal(Temporal::Date | Temporal::Timestamp | Temporal::TimestampTz) => {
+            "2000-01-01"
+        }
+        Kind::Temporal(Temporal::Time | Temporal::TimeTz | Temporal::Interval) => "00:00:00",
         Kind::Uuid => "00000000-0000-0000-0000-000000000000",
         Kind::Inet | Kind::Cidr => "0.0.0.0",
         Kind::Macaddr => "00:00:00:00:00:00",
         Kind::Macaddr8 => "00:00:00:00:00:00:00:00",
         Kind::Json | Kind::Jsonb | Kind::Array(_) => "{}",
         Kind::Xml => "<masked/>",
-        Kind::Bit | Kind::Varbit => "0",
         Kind::Unknown => return None,
     };
     let mut out = Vec::new();
@@ -92,6 +108,7 @@ fn is_money(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kind::Number;
 
     const OIDS: [u32; 29] = [
         16, 17, 18, 19, 20, 21, 23, 25, 26, 114, 142, 650, 700, 701, 774, 829, 869, 1042, 1082,
@@ -125,18 +142,22 @@ mod tests {
         check(Kind::Text, "a\0b", None);
         check(Kind::Bpchar, "x", Some("x"));
         check(Kind::Char, "***", Some("*"));
-        check(Kind::Int4, "7", Some("7"));
-        check(Kind::Int4, "+7", Some("7"));
-        check(Kind::Int4, "***", None);
-        check(Kind::Int2, "40000", None);
+        check(Kind::Number(Number::Int4), "7", Some("7"));
+        check(Kind::Number(Number::Int4), "+7", Some("7"));
+        check(Kind::Number(Number::Int4), "***", None);
+        check(Kind::Number(Number::Int2), "40000", None);
         check(Kind::Bool, "yes", Some("t"));
-        check(Kind::Numeric, "1.50", Some("1.50"));
-        check(Kind::Float8, "1e20", Some("1e+20"));
-        check(Kind::Float8, "1e400", None);
-        check(Kind::Date, "1970-01-01", Some("1970-01-01"));
-        check(Kind::Date, "1970-02-30", None);
-        check(Kind::Timestamp, "1970-01-01", Some("1970-01-01 00:00:00"));
-        check(Kind::TimestampTz, "1970-01-01 01:00+01", Some("1970-01-01 00:00:00+00"));
+        check(Kind::Number(Number::Numeric), "1.50", Some("1.50"));
+        check(Kind::Number(Number::Float8), "1e20", Some("1e+20"));
+        check(Kind::Number(Number::Float8), "1e400", None);
+        check(Kind::Temporal(Temporal::Date), "1970-01-01", Some("1970-01-01"));
+        check(Kind::Temporal(Temporal::Date), "1970-02-30", None);
+        check(Kind::Temporal(Temporal::Timestamp), "1970-01-01", Some("1970-01-01 00:00:00"));
+        check(
+            Kind::Temporal(Temporal::TimestampTz),
+            "1970-01-01 01:00+01",
+            Some("1970-01-01 00:00:00+00"),
+        );
         check(Kind::Json, "***", Some("\"***\""));
         check(Kind::Jsonb, "{\"a\": 1}", Some("{\"a\": 1}"));
         check(Kind::Xml, "<&>", Some("&lt;&amp;&gt;"));
