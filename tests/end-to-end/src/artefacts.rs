@@ -17,8 +17,12 @@ pub fn plugin(file: &str) -> PathBuf {
     present(found, "a shipped plugin", "PORTCULLIS_PLUGINS", "cargo xtask plugins")
 }
 
-/// A plugin from `examples/`, by file name.
+/// A plugin from `examples/`, by file name. The one in Rust is built together with ours.
 pub fn example(file: &str) -> PathBuf {
+    let beside_ours = directory("PORTCULLIS_PLUGINS", "target/plugins").join(file);
+    if beside_ours.exists() {
+        return beside_ours;
+    }
     let found = directory("PORTCULLIS_EXAMPLES", "target/examples").join(file);
     present(found, "an example plugin", "PORTCULLIS_EXAMPLES", "cargo xtask examples")
 }

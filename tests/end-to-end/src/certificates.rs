@@ -77,6 +77,13 @@ impl Certificates {
     pub fn connector(&self) -> Rustls {
         Rustls { connector: TlsConnector::from(self.client_config()) }
     }
+
+    /// TLS for tokio-postgres that speaks it at once, which wants ALPN.
+    pub fn direct_connector(&self) -> Rustls {
+        let mut config = ClientConfig::clone(&self.client_config());
+        config.alpn_protocols = vec![b"postgresql".to_vec()];
+        Rustls { connector: TlsConnector::from(Arc::new(config)) }
+    }
 }
 
 impl Default for Certificates {

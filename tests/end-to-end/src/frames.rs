@@ -75,6 +75,32 @@ pub fn sequence(messages: &[Message]) -> String {
     words.join(" ")
 }
 
+pub const PROTOCOL_3_0: u32 = 3 << 16;
+pub const PROTOCOL_3_2: u32 = PROTOCOL_3_0 + 2;
+
+/// Asks for TLS.
+pub const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+/// Asks for encryption by GSSAPI.
+pub const GSSENC_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 48];
+
+/// The first packet of a connection.
+pub fn startup_packet(version: u32, parameters: &[(&str, &str)]) -> Vec<u8> {
+    let mut body = version.to_be_bytes().to_vec();
+    for word in parameters.iter().flat_map(|(name, value)| [name, value]) {
+        body.extend_from_slice(word.as_bytes());
+        body.push(0);
+    }
+    body.push(0);
+    let length = u32::try_from(body.len() + 4).expect("a test's packet is short");
+    [&length.to_be_bytes()[..], &body].concat()
+}
+
+/// Asks to cancel what the session with this key is doing.
+pub fn cancel_request(key: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(key.len() + 8).expect("keys are short");
+    [&length.to_be_bytes()[..], &[4, 210, 22, 46], key].concat()
+}
+
 /// Builds messages of the client one behind the other, for one write.
 #[derive(Default)]
 pub struct Batch(BytesMut);
@@ -179,7 +205,12 @@ impl Session {
 
     /// The whole login, up to ReadyForQuery, an error or the end.
     pub async fn try_login(&mut self, password: &str, parameters: &[(&str, &str)]) -> Vec<Message> {
-        self.startup(parameters).await;
+        self.send(&startup_packet(PROTOCOL_3_0, parameters)).await;
+        self.prove(password).await
+    }
+
+    /// The login behind a startup packet already sent.
+    pub async fn prove(&mut self, password: &str) -> Vec<Message> {
         let mut seen = Vec::new();
         let mut scram = ScramSha256::new(password.as_bytes(), ChannelBinding::unsupported());
         while let Some(message) = self.message().await {
@@ -210,12 +241,6 @@ impl Session {
             other => panic!("an authentication request we do not expect: {other:?}"),
         }
         self.send(&answer).await;
-    }
-
-    pub async fn startup(&mut self, parameters: &[(&str, &str)]) {
-        let mut buffer = BytesMut::new();
-        frontend::startup_message(parameters.iter().copied(), &mut buffer).expect("no NUL in it");
-        self.send(&buffer).await;
     }
 
     /// Sends bytes as they are. A server that has hung up shows when its answer is read.

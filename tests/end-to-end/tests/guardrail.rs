@@ -252,7 +252,7 @@ async fn a_refused_parse_leaves_what_a_syntax_error_leaves() {
     .await;
     check_sequence(
         "after an earlier failure",
-        &[|x| Batch::new().parse("", "SELEC").parse("", x).execute("", 0).sync()],
+        &[|x| Batch::new().parse("", "SELECT nope").parse("", x).execute("", 0).sync()],
     )
     .await;
     check_sequence("described", &[|x| Batch::new().parse("s", x).describe(b'S', "s").sync()]).await;

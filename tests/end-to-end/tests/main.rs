@@ -4,3 +4,4 @@ mod scenario;
 mod connection;
 mod guardrail;
 mod masking;
+mod protocol;

@@ -154,7 +154,7 @@ pub(crate) const HARMLESS: &[&[&str]] = &[
         "SELECT relname FROM pg_class WHERE relname = 'scratch'",
         "SELECT * FROM information_schema.tables LIMIT 0",
     ],
-    &["SELECT nope", "SELEC", "SELECT * FROM nowhere", ""],
+    &["SELECT nope", "SELECT * FROM nowhere", ""],
     &["SELECT 1; SELECT 2", ";", "SELECT 1;"],
     &["SELECT (SELECT max(amount) FROM orders), generate_series(1, 3)"],
     &["SELECT pg_typeof(1), pg_backend_pid() > 0, pg_size_pretty(1000::bigint)"],
