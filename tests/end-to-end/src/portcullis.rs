@@ -1,5 +1,6 @@
 //! The real program, in a directory of its own, with a configuration written for one test.
 
+use std::ffi::OsStr;
 use std::fmt::Write;
 use std::fs::File;
 use std::net::SocketAddr;
@@ -21,6 +22,9 @@ use crate::waiting::{SOON, wait_until};
 pub const DATABASE: &str = "shop";
 /// The password of every configured user: what differs is who they are.
 pub const PASSWORD: &str = APP_PASSWORD;
+
+/// `ulimit -f` of a POSIX shell counts blocks of 512 bytes.
+const KILOBYTE_BLOCKS: u32 = 2;
 
 /// Somebody the proxy knows.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +54,7 @@ pub struct Setup {
     top_lines: String,
     policies: Vec<(String, String)>,
     plugins: Vec<PathBuf>,
+    file_kilobytes_max: Option<u32>,
 }
 
 impl Setup {
@@ -67,6 +72,7 @@ impl Setup {
             top_lines: String::new(),
             policies: Vec::new(),
             plugins: Vec::new(),
+            file_kilobytes_max: None,
         }
     }
 
@@ -104,6 +110,12 @@ impl Setup {
     pub fn upstream(mut self, role: &'static str, sslmode: &'static str) -> Setup {
         self.upstream_role = role;
         self.sslmode = sslmode;
+        self
+    }
+
+    /// No file the proxy writes may grow longer than this: a full disk, for one process.
+    pub fn file_kilobytes_max(mut self, kilobytes: u32) -> Setup {
+        self.file_kilobytes_max = Some(kilobytes);
         self
     }
 
@@ -145,6 +157,7 @@ impl Setup {
             directory,
             database: self.database,
             tls: self.tls,
+            file_kilobytes_max: self.file_kilobytes_max,
         };
         portcullis.launch().await;
         portcullis
@@ -202,6 +215,7 @@ pub struct Portcullis {
     directory: TempDir,
     database: Database,
     tls: bool,
+    file_kilobytes_max: Option<u32>,
 }
 
 impl Portcullis {
@@ -209,7 +223,7 @@ impl Portcullis {
         let ready = self.directory.path().join("ready");
         let create = |path: &Path| File::create(path).expect("the directory takes files");
         let log = File::options().create(true).append(true).open(self.log_file());
-        let child = command(&artefacts::program())
+        let child = command(&artefacts::program(), self.file_kilobytes_max)
             .args(["serve", "--ready-json", "--config"])
             .arg(self.configuration_file())
             .stdin(Stdio::null())
@@ -347,17 +361,25 @@ impl Drop for Portcullis {
             let _ = child.wait();
         }
         if std::thread::panicking() {
-            println!("--- the proxy's log ---\n{}", self.log());
+            eprintln!("--- the proxy's log ---\n{}", self.log());
         }
     }
 }
 
 /// The program, tied to us where the system can: a killed test must leave nothing behind.
-fn command(program: &Path) -> Command {
+fn command(program: &Path, file_kilobytes_max: Option<u32>) -> Command {
+    let mut words: Vec<&OsStr> = Vec::new();
     if Path::new("/usr/bin/setpriv").exists() {
-        let mut command = Command::new("/usr/bin/setpriv");
-        command.args(["--pdeathsig", "KILL"]).arg(program);
-        return command;
+        words.extend(["/usr/bin/setpriv", "--pdeathsig", "KILL"].map(OsStr::new));
     }
-    Command::new(program)
+    // A write past the limit then fails as on a full disk, where the signal would end us.
+    let limited = file_kilobytes_max
+        .map(|limit| format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", limit * KILOBYTE_BLOCKS));
+    if let Some(script) = &limited {
+        words.extend(["/bin/sh", "-c", script, "sh"].map(OsStr::new));
+    }
+    words.push(program.as_os_str());
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
+    command
 }

@@ -55,7 +55,7 @@ async fn got_past(portcullis: &Portcullis, attack: &Harmful, extended: bool) -> 
     let mut refused = false;
     for step in attack.steps {
         let answer = run(&mut session, step, extended).await;
-        if !answer.last().is_some_and(|message| message.tag == b'Z') {
+        if answer.last().is_none_or(|message| message.tag != b'Z') {
             return Some(format!("the session ended at {step}: {}", sequence(&answer)));
         }
         refused |= sqlstate_of(&answer).as_deref() == Some("42501")

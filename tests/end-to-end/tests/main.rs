@@ -3,5 +3,8 @@
 mod scenario;
 mod connection;
 mod guardrail;
+mod languages;
+mod ledger;
 mod masking;
 mod protocol;
+mod reload;
