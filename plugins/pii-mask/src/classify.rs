@@ -1,0 +1,91 @@
+//! Labels for a column, from its comment, its name and a sample of its values.
+
+use portcullis_plugin_sdk::{Label, Sample};
+
+use crate::detect::Place;
+use crate::kind::Kind;
+use crate::plan::name_kind;
+use crate::scan::scan;
+use crate::settings::Settings;
+
+pub(crate) fn classify(column: &Sample, settings: &Settings) -> Vec<Label> {
+    let mut labels = commented(column.comment.as_deref().unwrap_or_default());
+    let mut add = |kind: Kind, confidence: f32| match labels
+        .iter_mut()
+        .find(|label| label.name == kind.label())
+    {
+        Some(label) => label.confidence = label.confidence.max(confidence),
+        None => labels.push(Label::new(kind.label(), confidence)),
+    };
+    if let Some(kind) = name_kind(&column.column, settings)
+        && holds_text_or_numbers(&column.type_name)
+    {
+        add(kind, 0.9);
+    }
+    for kind in Kind::ALL {
+        if let Some(confidence) =
+            share(&column.values, *kind).and_then(|share| confidence(*kind, share))
+        {
+            add(*kind, confidence);
+        }
+    }
+    labels
+}
+
+/// Labels that a comment names: "pii.email", "[pii:email]", "[secret]".
+fn commented(comment: &str) -> Vec<Label> {
+    let separates = |c: char| c.is_whitespace() || ",;()[]".contains(c);
+    let mut labels: Vec<Label> = Vec::new();
+    for word in comment.split(separates) {
+        let word = word.trim_end_matches('.').to_lowercase().replacen("pii:", "pii.", 1);
+        let is_bracketed = || comment.to_lowercase().contains("[secret]");
+        let is_label = word.strip_prefix("pii.").is_some_and(|kind| !kind.is_empty())
+            || (word == "secret" && is_bracketed());
+        if is_label && !labels.iter().any(|label| label.name == word) {
+            labels.push(Label::new(word, 1.0));
+        }
+    }
+    labels
+}
+
+/// Whether a name alone may speak for a column of this type.
+fn holds_text_or_numbers(type_name: &str) -> bool {
+    let plain = [
+        "boolean",
+        "smallint",
+        "integer",
+        "real",
+        "double precision",
+        "date",
+        "timestamp",
+        "time",
+        "interval",
+    ];
+    !plain.iter().any(|name| type_name.starts_with(name))
+}
+
+/// The share of values in which something of this kind is found; `None` without values.
+fn share(values: &[String], kind: Kind) -> Option<f32> {
+    let mut places: Vec<Place> = Vec::new();
+    let mut holds = |value: &&String| {
+        places.clear();
+        scan(value.as_bytes(), &mut places);
+        places.iter().any(|place| place.kind == kind)
+    };
+    let filled = values.iter().filter(|value| !value.trim().is_empty());
+    let count = filled.clone().count();
+    let found = filled.filter(|value| holds(value)).count();
+    (count > 0).then(|| found as f32 / count as f32)
+}
+
+/// How sure a share makes one. An address in a column of notes is an address; a number that
+/// could be a card among many that could not is chance.
+fn confidence(kind: Kind, share: f32) -> Option<f32> {
+    let (is_certain, least) = match kind {
+        Kind::Email | Kind::Iban | Kind::Secret => (true, 0.01),
+        Kind::Phone | Kind::Card | Kind::NationalId | Kind::Ip => (false, 0.2),
+        Kind::Name | Kind::Address | Kind::BirthDate | Kind::Other => return None,
+    };
+    let certainty = if is_certain { 0.6 + share * 0.4 } else { share };
+    (share >= least).then_some(certainty)
+}

@@ -1,0 +1,276 @@
+//! National identity, insurance and tax numbers: the form they are written in and their
+//! check digits. Forms whose check is weak count only with their separators.
+
+use super::checksums::{ean_13, is_date, luhn, mod_11_10, modulo, verhoeff, weighted};
+use super::place::{Place, add, at, ends_clean, follows_word, is_word, starts_clean};
+use crate::kind::Kind;
+
+/// How a number is written: `d` a digit, `L` a capital letter, `x` either; else itself.
+struct Form {
+    pattern: &'static str,
+    /// Judges the letters and digits.
+    check: fn(&[u8]) -> bool,
+}
+
+const fn form(pattern: &'static str, check: fn(&[u8]) -> bool) -> Form {
+    Form { pattern, check }
+}
+
+const FORMS: [Form; 30] = [
+    form("ddd-dd-dddd", us_social_security),
+    form("ddd dd dddd", us_social_security),
+    form("LLddddddL", uk_insurance),
+    form("LL dd dd dd L", uk_insurance),
+    form("ddddddddL", spain),
+    form("dddddddd-L", spain),
+    form("LdddddddL", spain_or_singapore),
+    form("L-ddddddd-L", spain_or_singapore),
+    form("ddddddddddddddd", france),
+    form("d dd dd dd ddd ddd dd", france),
+    form("ddddddddddd", germany_or_norway),
+    form("dd ddd ddd ddd", germany),
+    form("LLLLLLddLddLdddL", italy),
+    form("ddd.ddd.ddd-dd", brazil),
+    form("dddd dddd dddd", india_aadhaar),
+    form("dddd-dddd-dddd", india_aadhaar),
+    form("LLLLLddddL", india_pan),
+    form("dddddd-dddd", sweden),
+    form("dddddd+dddd", sweden),
+    form("dddddddd-dddd", sweden_with_century),
+    form("dddddd-dddx", finland),
+    form("ddddddAdddx", finland),
+    form("ddd.dddd.dddd.dd", switzerland),
+    form("756dddddddddd", switzerland),
+    form("dd.dd.dd-ddd.dd", belgium),
+    form("dddddddddddddddddx", china),
+    form("LLLLddddddLLLLLLxd", mexico),
+    form("dddddd-ddddddd", korea),
+    form("ddd-ddd-ddd", canada),
+    form("dddddd ddddd", norway),
+];
+
+pub(crate) fn find(text: &[u8], places: &mut Vec<Place>) {
+    let mut index = 0;
+    while index < text.len() {
+        if !at(text, index).is_ascii_alphanumeric() {
+            index += 1;
+            continue;
+        }
+        let mut end = index + 1;
+        while is_word(at(text, end)) {
+            end += 1;
+        }
+        if starts_clean(text, index) {
+            find_at(text, index, end - index, places);
+        }
+        index = end;
+    }
+}
+
+/// Tries the forms whose first word is as long as the one that begins at `start`.
+fn find_at(text: &[u8], start: usize, word: usize, places: &mut Vec<Place>) {
+    let fits = |form: &&Form| {
+        let first = form.pattern.bytes().position(|byte| !byte.is_ascii_alphanumeric());
+        first.unwrap_or(form.pattern.len()) == word
+    };
+    for form in FORMS.iter().filter(fits) {
+        let end = start + form.pattern.len();
+        if let Some(number) = matched(text, start, form.pattern)
+            && ends_clean(text, end)
+            && (form.check)(&number)
+        {
+            return add(places, Kind::NationalId, start..end);
+        }
+    }
+    let whole = text.get(start..start + word).unwrap_or_default();
+    let said = || follows_word(text, start, &["ssn", "social", "security"]);
+    if word == 9 && whole.iter().all(u8::is_ascii_digit) && us_social_security(whole) && said() {
+        add(places, Kind::NationalId, start..start + word);
+    }
+}
+
+/// The letters and digits at `start`, if they are written as `pattern` says.
+fn matched(text: &[u8], start: usize, pattern: &str) -> Option<Vec<u8>> {
+    let mut number = Vec::with_capacity(20);
+    for (offset, expected) in pattern.bytes().enumerate() {
+        let byte = at(text, start + offset);
+        let is_right = match expected {
+            b'd' => byte.is_ascii_digit(),
+            b'L' => byte.is_ascii_uppercase(),
+            b'x' => byte.is_ascii_digit() || byte.is_ascii_uppercase(),
+            literal => byte == literal,
+        };
+        if !is_right {
+            return None;
+        }
+        if byte.is_ascii_alphanumeric() {
+            number.push(byte);
+        }
+    }
+    Some(number)
+}
+
+/// The digits from `start` on as a number.
+fn number(digits: &[u8], start: usize, count: usize) -> u32 {
+    let digits = digits.get(start..start + count).unwrap_or_default();
+    digits.iter().fold(0, |number, digit| number * 10 + u32::from(digit.wrapping_sub(b'0')))
+}
+
+/// Social security numbers, and tax numbers in their place, whose area begins with 9.
+fn us_social_security(digits: &[u8]) -> bool {
+    let (area, group, serial) = (number(digits, 0, 3), number(digits, 3, 2), number(digits, 5, 4));
+    let is_tax_number = area >= 900 && matches!(group, 50..=65 | 70..=88 | 90..=92 | 94..=99);
+    let is_example =
+        (area, group, serial) == (78, 5, 1120) || (area, group, serial) == (219, 9, 9999);
+    let is_social = !matches!(area, 0 | 666 | 900..);
+    (is_social || is_tax_number) && group != 0 && serial != 0 && !is_example
+}
+
+fn uk_insurance(number: &[u8]) -> bool {
+    let ([one, two, ..], Some(last)) = (number, number.last()) else { return false };
+    let unused: [&[u8]; 7] = [b"BG", b"GB", b"KN", b"NK", b"NT", b"TN", b"ZZ"];
+    !b"DFIQUV".contains(one)
+        && !b"DFIOQUV".contains(two)
+        && !unused.contains(&[*one, *two].as_slice())
+        && (b'A'..=b'D').contains(last)
+}
+
+const SPANISH_LETTERS: &[u8; 23] = b"TRWAGMYFPDXBNJZSQVHLCKE";
+
+fn spain(id: &[u8]) -> bool {
+    let letter = SPANISH_LETTERS.get((number(id, 0, 8) % 23) as usize);
+    letter == id.last() && number(id, 0, 8) > 0
+}
+
+fn spain_or_singapore(id: &[u8]) -> bool {
+    let ([first, digits @ .., last], Some(body)) = (id, id.get(1..8)) else { return false };
+    let spanish = |lead: u32| {
+        let place = (lead * 10_000_000 + number(body, 0, 7)) % 23;
+        SPANISH_LETTERS.get(place as usize) == Some(last)
+    };
+    let sum = weighted(digits, &[2, 7, 6, 5, 4, 3, 2]);
+    let singaporean =
+        |offset: u32, letters: &[u8; 11]| letters.get(((sum + offset) % 11) as usize) == Some(last);
+    match first {
+        b'X' => spanish(0),
+        b'Y' => spanish(1),
+        b'Z' => spanish(2),
+        b'S' => singaporean(0, b"JZIHGFEDCBA"),
+        b'T' => singaporean(4, b"JZIHGFEDCBA"),
+        b'F' => singaporean(0, b"XWUTRQPNMLK"),
+        b'G' => singaporean(4, b"XWUTRQPNMLK"),
+        _ => false,
+    }
+}
+
+fn france(digits: &[u8]) -> bool {
+    let Some((body, _)) = digits.split_at_checked(13) else { return false };
+    matches!(digits.first(), Some(b'1' | b'2'))
+        && matches!(number(digits, 3, 2), 1..=12 | 20..=42 | 50..=99)
+        && number(digits, 13, 2) == 97 - modulo(body, 97)
+}
+
+/// One digit occurs twice or thrice among the first ten, the others at most once.
+fn germany(digits: &[u8]) -> bool {
+    let body = digits.get(..10).unwrap_or_default();
+    let count = |digit: u8| body.iter().filter(|other| **other == digit).count();
+    let repeated = (b'0'..=b'9').filter(|digit| count(*digit) > 1).count();
+    let is_spread = repeated == 1 && (b'0'..=b'9').all(|digit| count(digit) <= 3);
+    digits.first() != Some(&b'0') && is_spread && mod_11_10(digits)
+}
+
+fn norway(digits: &[u8]) -> bool {
+    is_date(number(digits, 2, 2) % 40, number(digits, 0, 2) % 40)
+        && weighted(digits, &[3, 7, 6, 1, 8, 9, 4, 5, 2, 1]) % 11 == 0
+        && weighted(digits, &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2, 1]) % 11 == 0
+}
+
+fn germany_or_norway(digits: &[u8]) -> bool {
+    germany(digits) || norway(digits)
+}
+
+/// The check letter of a codice fiscale.
+fn italy(code: &[u8]) -> bool {
+    const ODD: [u32; 26] = [
+        1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24,
+        23,
+    ];
+    let Some((last, body)) = code.split_last() else { return false };
+    let value = |(index, byte): (usize, &u8)| {
+        let value = if byte.is_ascii_digit() { byte - b'0' } else { byte.wrapping_sub(b'A') };
+        let odd = || ODD.get(usize::from(value)).copied().unwrap_or(0);
+        if index % 2 == 0 { odd() } else { u32::from(value) }
+    };
+    let sum: u32 = body.iter().enumerate().map(value).sum();
+    u32::from(*last) == u32::from(b'A') + sum % 26
+}
+
+fn brazil(digits: &[u8]) -> bool {
+    let check = |weights: &[u32]| weighted(digits, weights) * 10 % 11 % 10;
+    let is_varied = digits.iter().any(|digit| Some(digit) != digits.first());
+    is_varied
+        && check(&[10, 9, 8, 7, 6, 5, 4, 3, 2]) == number(digits, 9, 1)
+        && check(&[11, 10, 9, 8, 7, 6, 5, 4, 3, 2]) == number(digits, 10, 1)
+}
+
+fn india_aadhaar(digits: &[u8]) -> bool {
+    matches!(digits.first(), Some(b'2'..=b'9')) && verhoeff(digits)
+}
+
+fn india_pan(code: &[u8]) -> bool {
+    code.get(3).is_some_and(|holder| b"ABCFGHLJPT".contains(holder))
+}
+
+fn sweden(digits: &[u8]) -> bool {
+    // A coordination number adds sixty to the day.
+    is_date(number(digits, 2, 2), number(digits, 4, 2) % 60) && luhn(digits)
+}
+
+fn sweden_with_century(digits: &[u8]) -> bool {
+    matches!(number(digits, 0, 2), 18..=20) && digits.get(2..).is_some_and(sweden)
+}
+
+fn finland(id: &[u8]) -> bool {
+    const LETTERS: &[u8; 31] = b"0123456789ABCDEFHJKLMNPRSTUVWXY";
+    let digits: Vec<u8> =
+        id.iter().filter(|byte| **byte != b'A' || id.last() == Some(byte)).copied().collect();
+    let Some((last, body)) = digits.split_last() else { return false };
+    let body: Vec<u8> = body.iter().filter(|byte| byte.is_ascii_digit()).copied().collect();
+    is_date(number(&body, 2, 2), number(&body, 0, 2))
+        && LETTERS.get(modulo(&body, 31) as usize) == Some(last)
+}
+
+fn switzerland(digits: &[u8]) -> bool {
+    digits.starts_with(b"756") && ean_13(digits)
+}
+
+fn belgium(digits: &[u8]) -> bool {
+    let body = number(digits, 0, 9);
+    let check = number(digits, 9, 2);
+    // Those born in or after 2000 have a 2 before the number.
+    check == 97 - body % 97 || check == 97 - (2_000_000_000 + body) % 97
+}
+
+fn china(id: &[u8]) -> bool {
+    let weights = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];
+    let body = id.get(..17).unwrap_or_default();
+    matches!(number(id, 6, 2), 19 | 20)
+        && is_date(number(id, 10, 2), number(id, 12, 2))
+        && b"10X98765432".get((weighted(body, &weights) % 11) as usize) == id.last()
+}
+
+fn mexico(code: &[u8]) -> bool {
+    is_date(number(code, 6, 2), number(code, 8, 2))
+        && matches!(code.get(10), Some(b'H' | b'M' | b'X'))
+}
+
+fn korea(digits: &[u8]) -> bool {
+    let sum = weighted(digits, &[2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5]);
+    is_date(number(digits, 2, 2), number(digits, 4, 2))
+        && matches!(digits.get(6), Some(b'1'..=b'8'))
+        && (11 - sum % 11) % 10 == number(digits, 12, 1)
+}
+
+fn canada(digits: &[u8]) -> bool {
+    !matches!(digits.first(), Some(b'0' | b'8')) && luhn(digits)
+}

@@ -1,0 +1,205 @@
+//! Keys, tokens and passwords: by the prefixes their issuers gave them, and by what stands
+//! before them.
+
+use super::place::{Place, add, at, before, is_word};
+use crate::kind::Kind;
+
+pub(crate) fn find(text: &[u8], places: &mut Vec<Place>) {
+    let mut index = 0;
+    while index < text.len() {
+        if !is_token(at(text, index)) {
+            index += 1;
+            continue;
+        }
+        let start = index;
+        while is_token(at(text, index)) {
+            index += 1;
+        }
+        if let Some(end) = end_of_secret(text, start, index) {
+            add(places, Kind::Secret, start..end);
+            index = end.max(index);
+        }
+    }
+    assignments(text, places);
+    user_information(text, places);
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
+}
+
+/// Prefixes, and how many further characters there are at least.
+const PREFIXES: [(&[u8], usize); 35] = [
+    (b"AKIA", 16),
+    (b"ASIA", 16),
+    (b"AIza", 35),
+    (b"ya29.", 20),
+    (b"GOCSPX-", 20),
+    (b"ghp_", 36),
+    (b"gho_", 36),
+    (b"ghu_", 36),
+    (b"ghs_", 36),
+    (b"ghr_", 36),
+    (b"github_pat_", 22),
+    (b"glpat-", 20),
+    (b"xoxb-", 10),
+    (b"xoxp-", 10),
+    (b"xoxa-", 10),
+    (b"xoxr-", 10),
+    (b"xoxs-", 10),
+    (b"xapp-", 10),
+    (b"sk_live_", 16),
+    (b"sk_test_", 16),
+    (b"rk_live_", 16),
+    (b"rk_test_", 16),
+    (b"whsec_", 24),
+    (b"sk-ant-", 20),
+    (b"sk-proj-", 20),
+    (b"sk-", 40),
+    (b"hf_", 30),
+    (b"npm_", 36),
+    (b"pypi-", 50),
+    (b"dop_v1_", 40),
+    (b"shpat_", 32),
+    (b"SG.", 40),
+    (b"hvs.", 20),
+    (b"AGE-SECRET-KEY-", 50),
+    (b"eyJ", 30),
+];
+
+/// Where the secret ends that begins with the token `start..end`, if it is one.
+fn end_of_secret(text: &[u8], start: usize, end: usize) -> Option<usize> {
+    let token = text.get(start..end)?;
+    // A full stop ends the sentence, not the key.
+    let token = token.strip_suffix(b".").unwrap_or(token);
+    let end = start + token.len();
+    if token.starts_with(b"-----BEGIN") {
+        return end_of_pem(text, start);
+    }
+    let (prefix, rest) = PREFIXES.iter().find(|(prefix, _)| token.starts_with(prefix))?;
+    let is_whole = match *prefix {
+        b"eyJ" => token.split(|byte| *byte == b'.').filter(|part| part.len() >= 8).count() >= 2,
+        b"AKIA" | b"ASIA" => token.len() == 20 && token.iter().all(u8::is_ascii_alphanumeric),
+        _ => token.len() >= prefix.len() + rest,
+    };
+    // Words of a sentence do not mix letters and digits; keys do.
+    (is_whole && token.iter().any(u8::is_ascii_digit)).then_some(end)
+}
+
+/// Behind a private key's last line, or at the value's end where that line is missing.
+fn end_of_pem(text: &[u8], start: usize) -> Option<usize> {
+    let rest = text.get(start..)?;
+    let head = rest.get(..rest.len().min(64))?;
+    let line = b"PRIVATE KEY-----";
+    let is_private = head.windows(line.len()).any(|window| window == line);
+    let end_line = b"-----END";
+    let footer = rest.windows(end_line.len()).position(|window| window == end_line);
+    let end = footer.and_then(|footer| {
+        let behind = rest.get(footer..)?;
+        let end = behind.windows(line.len()).position(|window| window == line)?;
+        Some(start + footer + end + line.len())
+    });
+    is_private.then_some(end.unwrap_or(text.len()))
+}
+
+/// Ends of names whose values are secret.
+const NAMES: [&str; 16] = [
+    "password",
+    "passwd",
+    "pwd",
+    "passphrase",
+    "secret",
+    "token",
+    "api_key",
+    "apikey",
+    "api-key",
+    "access_key",
+    "secret_key",
+    "private_key",
+    "authorization",
+    "auth",
+    "credential",
+    "credentials",
+];
+
+/// `password=…`, `"api_key": "…"`, `Authorization: Bearer …`.
+fn assignments(text: &[u8], places: &mut Vec<Place>) {
+    for (sign, byte) in text.iter().enumerate() {
+        if (*byte == b'=' || *byte == b':') && is_secret_name(text, sign) {
+            let range = value_behind(text, sign + 1);
+            if is_value(text.get(range.clone()).unwrap_or_default()) {
+                add(places, Kind::Secret, range);
+            }
+        }
+    }
+}
+
+fn is_secret_name(text: &[u8], sign: usize) -> bool {
+    let skipped = |byte: u8| byte == b' ' || byte == b'"' || byte == b'\'' || byte == b'\\';
+    let mut end = sign;
+    while end > 0 && skipped(before(text, end)) {
+        end -= 1;
+    }
+    let mut start = end;
+    while is_word(before(text, start)) || before(text, start) == b'-' {
+        start -= 1;
+    }
+    let name = text.get(start..end).unwrap_or_default().to_ascii_lowercase();
+    let ends_with = |word: &&str| {
+        name.strip_suffix(word.as_bytes())
+            .is_some_and(|rest| !rest.ends_with(b"e") || rest.len() > 6)
+    };
+    NAMES.iter().any(|word| ends_with(&word))
+}
+
+/// The value behind an equals sign or colon, without blanks, quotes and a scheme's name.
+fn value_behind(text: &[u8], from: usize) -> std::ops::Range<usize> {
+    let skipped =
+        |byte: u8| byte == b' ' || byte == b'"' || byte == b'\'' || byte == b'\\' || byte == b'=';
+    let mut start = from;
+    while skipped(at(text, start)) {
+        start += 1;
+    }
+    for scheme in [&b"Bearer "[..], b"Basic ", b"bearer ", b"basic "] {
+        if text.get(start..).is_some_and(|rest| rest.starts_with(scheme)) {
+            start += scheme.len();
+        }
+    }
+    let ends =
+        |byte: u8| byte.is_ascii_whitespace() || b"\"'\\,;&<>(){}[]".contains(&byte) || byte == 0;
+    let mut end = start;
+    while !ends(at(text, end)) {
+        end += 1;
+    }
+    start..end
+}
+
+/// Whether this can be a secret: not a placeholder, a word of prose or a short number.
+fn is_value(value: &[u8]) -> bool {
+    let has = |is: fn(&u8) -> bool| value.iter().any(is);
+    let mixes = has(u8::is_ascii_digit) || has(|byte| !byte.is_ascii_alphanumeric());
+    let is_placeholder = value.iter().all(|byte| b"*.xX-_$?".contains(byte));
+    let has_letter = has(u8::is_ascii_alphabetic);
+    value.len() >= 6 && mixes && !is_placeholder && (has_letter || value.len() >= 8)
+}
+
+/// The password of `scheme://user:password@host`.
+fn user_information(text: &[u8], places: &mut Vec<Place>) {
+    let mut from = 0;
+    while let Some(found) =
+        text.get(from..).and_then(|rest| rest.windows(3).position(|w| w == b"://"))
+    {
+        let start = from + found + 3;
+        let rest = text.get(start..).unwrap_or_default();
+        let ends = |byte: &u8| byte.is_ascii_whitespace() || b"/\"'<>?#".contains(byte);
+        let authority = rest.split(ends).next().unwrap_or_default();
+        if let Some(sign) = authority.iter().rposition(|byte| *byte == b'@')
+            && let Some(colon) = authority.iter().position(|byte| *byte == b':')
+            && colon + 1 < sign
+        {
+            places.retain(|place| place.bytes.end <= start || place.bytes.start > start + sign);
+            add(places, Kind::Secret, start + colon + 1..start + sign);
+        }
+        from = start;
+    }
+}

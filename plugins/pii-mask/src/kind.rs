@@ -1,0 +1,44 @@
+//! Kinds of personal and secret data.
+
+/// One line per kind gives the case, its word in settings and its label.
+macro_rules! kinds {
+    ($($case:ident $word:literal $label:literal,)+) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+        pub(crate) enum Kind {
+            $(#[serde(rename = $word)] $case,)+
+        }
+
+        impl Kind {
+            pub(crate) const ALL: &[Kind] = &[$(Kind::$case),+];
+
+            pub(crate) fn label(self) -> &'static str {
+                match self {
+                    $(Kind::$case => $label,)+
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    Email "email" "pii.email",
+    Phone "phone" "pii.phone",
+    Card "card" "pii.card",
+    Iban "iban" "pii.iban",
+    NationalId "national_id" "pii.national_id",
+    Ip "ip" "pii.ip",
+    Secret "secret" "secret",
+    Name "name" "pii.name",
+    Address "address" "pii.address",
+    BirthDate "birth_date" "pii.birth_date",
+    Other "other" "pii.other",
+}
+
+impl Kind {
+    /// The kind of a label that no setting explains: every label means that a column is
+    /// sensitive, so one that is not known is `Other`.
+    pub(crate) fn of_label(label: &str) -> Kind {
+        let known = Kind::ALL.iter().copied().find(|kind| kind.label() == label);
+        known.unwrap_or(if label == "pii.secret" { Kind::Secret } else { Kind::Other })
+    }
+}
