@@ -6,6 +6,9 @@ use crate::reader::Reader;
 
 /// PostgreSQL's own limit on dimensions.
 const DIMENSIONS_MAX: usize = 6;
+/// How much longer rewritten elements may be together: a number of 8 bytes can have a text
+/// of 128 KiB.
+const GROWTH_BYTES_MAX: usize = 64 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Dimension {
@@ -103,7 +106,8 @@ impl Array {
         }
     }
 
-    /// The same array with each element that is not NULL read and written anew.
+    /// The same array with each element that is not NULL read and written anew. `None` where
+    /// `rewrite` gives up, or the elements grow too long.
     pub(crate) fn map(
         &self,
         mut rewrite: impl FnMut(&[u8], &mut Vec<u8>) -> Option<()>,
@@ -115,6 +119,9 @@ impl Array {
                 None => mapped.elements.push(None),
                 Some(bytes) => {
                     rewrite(bytes, &mut mapped.data)?;
+                    if mapped.data.len() > self.data.len() + GROWTH_BYTES_MAX {
+                        return None;
+                    }
                     mapped.elements.push(Some(start..mapped.data.len()));
                 }
             }
@@ -299,5 +306,25 @@ impl Literal<'_> {
         self.array.data.extend_from_slice(bare);
         self.array.elements.push(Some(start..self.array.data.len()));
         Some(())
+    }
+}
+
+#[cfg(test)]
+impl Array {
+    /// One element more, in one dimension.
+    pub(crate) fn with(mut self, element: &[u8]) -> Array {
+        self.push(Some(element));
+        self.lengthened()
+    }
+
+    pub(crate) fn with_null(mut self) -> Array {
+        self.push(None);
+        self.lengthened()
+    }
+
+    fn lengthened(mut self) -> Array {
+        let length = self.elements.len() as i32;
+        self.dimensions = vec![Dimension { length, lower_bound: 1 }];
+        self
     }
 }

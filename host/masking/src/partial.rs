@@ -9,7 +9,7 @@ pub(crate) fn write_partial(partial: &Partial, text: &str, out: &mut Vec<u8>) {
     let last_start = nth_char_from_end(text, partial.keep_last);
     let tail_start = match partial.keep_from.as_str() {
         "" => last_start,
-        mark => text.find(mark).map_or(last_start, |found| found.min(last_start)),
+        mark => find(text, mark).map_or(last_start, |found| found.min(last_start)),
     };
     // What is kept would be the whole value: then nothing is.
     let (first, tail) = match first_end < tail_start {
@@ -19,6 +19,14 @@ pub(crate) fn write_partial(partial: &Partial, text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(first.unwrap_or_default().as_bytes());
     out.extend_from_slice(partial.fill.as_bytes());
     out.extend_from_slice(tail.unwrap_or_default().as_bytes());
+}
+
+/// A mark is one byte nearly always, and a search for that needs no preparation.
+fn find(text: &str, mark: &str) -> Option<usize> {
+    match mark.as_bytes() {
+        [byte] => text.bytes().position(|other| other == *byte),
+        _ => text.find(mark),
+    }
 }
 
 /// Where the character behind the first `count` begins.

@@ -26,17 +26,21 @@ pub(crate) fn permute(key: &[u8; 32], symbols: &mut [Symbol]) {
     }
 }
 
-/// Adds to `changed` what `key`, `round` and `other` determine.
+/// Adds to `changed` what `key`, `round` and `other` determine. Linear in the length of
+/// both: `other` is hashed once, and that hash stretched.
 fn add_round(key: &[u8; 32], round: u8, other: &[Symbol], changed: &mut [Symbol]) {
+    let mut hash = Sha256::new_with_prefix(key);
+    hash.update([round]);
+    for symbol in other {
+        hash.update(symbol.value.to_be_bytes());
+    }
+    let digest = hash.finalize();
+    let mut stream = digest;
     for (block, chunk) in (0_u32..).zip(changed.chunks_mut(16)) {
-        let mut hash = Sha256::new();
-        hash.update(key);
-        hash.update([round]);
-        hash.update(block.to_be_bytes());
-        for symbol in other {
-            hash.update(symbol.value.to_be_bytes());
+        if block > 0 {
+            let hash = Sha256::new_with_prefix(key).chain_update(digest);
+            stream = hash.chain_update(block.to_be_bytes()).finalize();
         }
-        let stream = hash.finalize();
         for (symbol, pair) in chunk.iter_mut().zip(stream.as_chunks::<2>().0) {
             let sum = u32::from(symbol.value) + u32::from(u16::from_be_bytes(*pair));
             symbol.value = (sum % u32::from(symbol.radix)) as u16;

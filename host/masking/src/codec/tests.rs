@@ -1,5 +1,7 @@
 //! Vectors made by PostgreSQL 15's own send functions.
 
+use proptest::prelude::*;
+
 use super::*;
 
 /// Type, text, and the binary form in hexadecimal.
@@ -176,5 +178,158 @@ fn both_ways_agree_with_the_server() {
         assert_eq!(binary_to_text(*oid, &unhex(sent)).as_deref(), Some(*text), "{oid} {sent}");
         let binary = text_to_binary(*oid, text).map(|bytes| hex(&bytes));
         assert_eq!(binary.as_deref(), Some(*sent), "{oid} {text}");
+    }
+}
+
+#[test]
+fn what_is_no_value_of_the_type_is_refused() {
+    let refused = |oid: u32, texts: &[&str]| {
+        for text in texts {
+            assert_eq!(text_to_binary(oid, text), None, "{oid} {text:?}");
+        }
+    };
+    refused(16, &["", "maybe", "T"]);
+    refused(18, &["ab", "é"]);
+    refused(20, &["", "1.0", "9223372036854775808", " 1", "***"]);
+    refused(21, &["32768", "-32769"]);
+    refused(26, &["-1", "4294967296"]);
+    refused(700, &["1e39", "x", ""]);
+    refused(1700, &["", ".", "-", "1..2", "1e999999999", "1e-20000", "abc", "1,5", "--1"]);
+    refused(25, &["a\0b"]);
+    refused(17, &["\\x0", "\\xzz", "\\000"]);
+    refused(
+        1082,
+        &["2023-02-29", "2023-13-01", "2023-1-1", "0000-01-01", "22/11/2026", "5874898-06-03"],
+    );
+    refused(1083, &["24:00:01", "12:60:00", "12", "12:00:00+01", "1:2:3", "12:00:00.1234567"]);
+    refused(1114, &["294277-01-01", "2026-11-22 24:00:00", "2026-11-22 12:00:00+01", "2026-**-**"]);
+    refused(1184, &["2026-11-22 12:00:00+16", "2026-11-22 12:00:00+01:02:03:04"]);
+    refused(1186, &["", "1", "1 fortnight", "99999999999 days", "3000000000 mons"]);
+    refused(
+        2950,
+        &["a0eebc99", "a0eebc999c0b4ef8bb6d6bb9bd380a11", "g0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"],
+    );
+    refused(869, &["1.2.3", "1.2.3.4/33", "::1/129", "1.2.3.*"]);
+    refused(650, &["1.2.3.4/24", "::1/0"]);
+    refused(829, &["08:00:2b:01:02", "08:00:2b:01:02:0", "08:00:2b:01:02:03:04"]);
+    refused(114, &["{", "***", ""]);
+    refused(1562, &["012"]);
+    refused(
+        1007,
+        &[
+            "",
+            "{",
+            "{1",
+            "{1,}",
+            "{1}x",
+            "{{1},{2,3}}",
+            "{1,{2}}",
+            "{{1},2}",
+            "{{{{{{{1}}}}}}}",
+            "{x}",
+            "[1:3]={1,2}",
+            "{1}{2}",
+            "{a\"b}",
+        ],
+    );
+    refused(790, &["$1.00"]);
+    refused(99_999, &["x"]);
+    assert_eq!(binary_to_text(99_999, b"x"), None);
+}
+
+#[test]
+fn a_value_that_explodes_is_refused() {
+    // A number of 8 bytes and 131072 digits, six hundred times.
+    let number = [0, 1, 0x7f, 0xff, 0, 0, 0, 0, 0, 1];
+    assert_eq!(binary_to_text(1700, &number).map(|text| text.len()), Some(131_069));
+    let mut array = Array::default();
+    for _ in 0..600 {
+        array = array.with(&number);
+    }
+    let mut bytes = Vec::new();
+    array.write_binary(1700, &mut bytes).expect("an array");
+    assert_eq!(binary_to_text(1231, &bytes), None);
+}
+
+const OIDS: &[u32] = &[
+    16, 17, 18, 20, 21, 23, 25, 26, 114, 142, 650, 700, 701, 774, 790, 829, 869, 1042, 1082, 1083,
+    1114, 1184, 1186, 1266, 1560, 1700, 2950, 3802, 1007, 1009, 1231, 1185, 1001, 99_999,
+];
+
+proptest! {
+    /// No bytes make it panic, and a text it prints reads back as the same value.
+    #[test]
+    fn any_bytes_are_a_value_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..24)) {
+        for oid in OIDS {
+            let Some(text) = binary_to_text(*oid, &bytes) else { continue };
+            let Some(again) = text_to_binary(*oid, &text) else { continue };
+            prop_assert_eq!(binary_to_text(*oid, &again), Some(text), "{}", oid);
+        }
+    }
+
+    #[test]
+    fn any_text_is_a_value_or_refused(text in "[-+0-9a-zA-Z:., {}\"\\\\/\\[\\]=]{0,16}") {
+        for oid in OIDS {
+            let Some(bytes) = text_to_binary(*oid, &text) else { continue };
+            let printed = binary_to_text(*oid, &bytes).expect("what is written can be read");
+            prop_assert_eq!(text_to_binary(*oid, &printed), Some(bytes), "{} {}", oid, printed);
+        }
+    }
+
+    #[test]
+    fn numbers_go_both_ways(
+        small: i16, int: i32, big: i64, oid: u32, single: f32, double: f64, decimals in 0..9_usize,
+    ) {
+        let check = |oid: u32, bytes: &[u8]| {
+            let text = binary_to_text(oid, bytes).expect("a number");
+            assert_eq!(text_to_binary(oid, &text).as_deref(), Some(bytes), "{text}");
+        };
+        check(21, &small.to_be_bytes());
+        check(23, &int.to_be_bytes());
+        check(20, &big.to_be_bytes());
+        check(26, &oid.to_be_bytes());
+        check(700, &if single.is_nan() { 0.5 } else { single }.to_be_bytes());
+        check(701, &if double.is_nan() { 0.5 } else { double }.to_be_bytes());
+        let numeric = format!("{big}.{:0decimals$}", small.unsigned_abs());
+        let bytes = text_to_binary(1700, &numeric).expect("a number");
+        prop_assert_eq!(binary_to_text(1700, &bytes), Some(numeric));
+    }
+
+    #[test]
+    fn times_go_both_ways(
+        days in -2_451_545..2_145_031_949_i32,
+        micros in -211_813_488_000_000_000..9_223_371_331_200_000_000_i64,
+        day_micros in 0..=86_400_000_000_i64,
+        zone in -57_599..57_600_i32,
+        months: i32,
+    ) {
+        let check = |oid: u32, bytes: &[u8]| {
+            let text = binary_to_text(oid, bytes).expect("a time");
+            assert_eq!(text_to_binary(oid, &text).as_deref(), Some(bytes), "{oid} {text}");
+        };
+        check(1082, &days.to_be_bytes());
+        check(1083, &day_micros.to_be_bytes());
+        check(1266, &[&day_micros.to_be_bytes()[..], &zone.to_be_bytes()].concat());
+        check(1114, &micros.to_be_bytes());
+        check(1184, &micros.to_be_bytes());
+        let interval = [&micros.to_be_bytes()[..], &days.to_be_bytes(), &months.to_be_bytes()];
+        check(1186, &interval.concat());
+    }
+
+    #[test]
+    fn arrays_of_any_text_go_both_ways(
+        elements in prop::collection::vec(prop::option::of("[^\0]{0,6}"), 0..5),
+    ) {
+        let mut array = Array::default();
+        for element in &elements {
+            array = match element {
+                Some(text) => array.with(text.as_bytes()),
+                None => array.with_null(),
+            };
+        }
+        let mut bytes = Vec::new();
+        array.write_binary(25, &mut bytes).expect("an array");
+        let text = binary_to_text(1009, &bytes).expect("an array");
+        prop_assert_eq!(text_to_binary(1009, &text), Some(bytes), "{}", text);
     }
 }
