@@ -1,30 +1,241 @@
 //! Text to statements.
 
-use portcullis_policy::statement::{Action, Opaque, SessionEffect, Statement};
-use portcullis_policy::Outputs;
+use pg_query::protobuf::RawStmt;
+use portcullis_policy::lineage::Outputs;
+use portcullis_policy::statement::{
+    Access, Action, Opaque, RelationUse, Statement,
+};
 
 use crate::catalog::Scope;
-use crate::limits::Limits;
-use crate::shape::shape;
+use crate::command::{actions, add, tag};
+use crate::deep;
+use crate::effect::effect;
+use crate::limits::{Excess, Limits, measure};
+use crate::lineage::{Traced, trace};
+use crate::names::{Author, author};
+use crate::opinion::{Opinion, opinions};
+use crate::relations::{every_column, resolve, rewritten};
+use crate::shape::cut;
+use crate::tree::{Node, tree};
+use crate::unread::{options, unread};
+use crate::walk::{Facts, Named, reads_unbounded, walk};
 
-/// One entry per statement of the text, in order; empty for an empty text.
+/// The second reader nests what PostgreSQL's keeps flat, and drops its tree by recursion.
+const OPINION_DEPTH_MAX: usize = 200;
+
+/// Reads a text: one entry per statement, in order; none for an empty text.
+///
+/// Never fails: what cannot be read is a statement that says so in `opaque`.
 pub fn analyze(text: &str, scope: &Scope<'_>, limits: &Limits) -> Vec<Statement> {
-    let _ = (scope, limits);
-    let Ok(cut) = shape(text, true) else { return Vec::new() };
-    vec![Statement {
-        text: text.to_owned(),
-        fingerprint: cut.fingerprint(),
-        shape: cut.text,
-        actions: vec![Action::Other],
-        command: String::new(),
-        relations: Vec::new(),
-        functions: Vec::new(),
-        parameters_set: Vec::new(),
-        unbounded_write: false,
-        unbounded_read: false,
-        opaque: vec![Opaque::Unparsed("not read".to_owned())],
-        outputs: Outputs::Anything,
+    let strings = scope.standard_conforming_strings.unwrap_or(true);
+    let measure = match measure(text, strings, limits) {
+        Ok(measure) => measure,
+        Err(Excess::Uncut(why)) => return vec![unread(text, None, Opaque::Unparsed(why.into()))],
+        Err(Excess::Over(why)) => {
+            return vec![unread(text, Some(strings), Opaque::TooComplex(why.into()))];
+        }
+    };
+    let parsed = pg_query::parse(text, options(strings));
+    let mut statements = match parsed {
+        Ok(parsed) => {
+            let asked = measure.depth_binary <= OPINION_DEPTH_MAX;
+            let opinions = if asked { opinions(text) } else { None };
+            read(text, &parsed.protobuf.stmts, opinions, scope)
+        }
+        // The tree is deeper than its encoding allows.
+        Err(pg_query::Error::Decode(_)) => {
+            let parts = deep::split(text, strings);
+            match parts.as_slice() {
+                [] | [_] => vec![deep::summarise(text, scope, strings)],
+                // One statement that is too deep does not hide the others.
+                parts => parts.iter().flat_map(|part| analyze(part, scope, limits)).collect(),
+            }
+        }
+        Err(error) => {
+            let what = error.to_string();
+            let reason = if what.contains("stack depth") || what.contains("memory exhausted") {
+                Opaque::TooComplex("nested deeper than is analysed".to_owned())
+            } else {
+                // The parser's own message quotes the text, which may hold a secret.
+                Opaque::Unparsed("not in PostgreSQL's grammar".to_owned())
+            };
+            vec![unread(text, Some(strings), reason)]
+        }
+    };
+    if measure.backslash && scope.standard_conforming_strings.is_none() {
+        for statement in &mut statements {
+            let why = "a backslash, and standard_conforming_strings is not known";
+            statement.opaque.push(Opaque::Unparsed(why.to_owned()));
+        }
+    }
+    statements
+}
+
+/// Reads the statements of a text that parsed.
+fn read(
+    text: &str,
+    parsed: &[RawStmt],
+    opinions: Option<Vec<Opinion>>,
+    scope: &Scope<'_>,
+) -> Vec<Statement> {
+    let count = opinions.as_ref().map_or(parsed.len(), Vec::len);
+    let mut statements: Vec<Statement> = Vec::with_capacity(parsed.len());
+    for (index, raw) in parsed.iter().enumerate() {
+        let opinion = opinions.as_ref().filter(|_| count == parsed.len());
+        statements.push(read_one(text, raw, opinion.and_then(|all| all.get(index)), scope));
+    }
+    if count != parsed.len() {
+        let why = format!("{} statements or {count}", parsed.len());
+        for statement in &mut statements {
+            statement.opaque.push(Opaque::Disagreement(why.clone()));
+        }
+    }
+    statements
+}
+
+fn own_text<'t>(text: &'t str, raw: &RawStmt) -> &'t str {
+    let start = usize::try_from(raw.stmt_location).unwrap_or_default();
+    let end = match usize::try_from(raw.stmt_len) {
+        Ok(0) | Err(_) => text.len(),
+        Ok(length) => start.saturating_add(length),
+    };
+    text.get(start..end).unwrap_or(text)
+}
+
+fn read_one(
+    text: &str,
+    raw: &RawStmt,
+    opinion: Option<&Opinion>,
+    scope: &Scope<'_>,
+) -> Statement {
+    let strings = scope.standard_conforming_strings.unwrap_or(true);
+    let own = own_text(text, raw);
+    let node = raw.stmt.as_ref().and_then(|node| node.node.as_ref());
+    let tree = node.and_then(tree);
+    let (Some(node), Some(tree)) = (node, tree.as_ref().and_then(|tree| tree.node())) else {
+        return unread(own, Some(strings), Opaque::Unparsed("no tree".to_owned()));
+    };
+    let Ok((shape, own)) = cut(own, strings) else {
+        return unread(own, None, Opaque::Unparsed("cannot be cut".to_owned()));
+    };
+    let facts = walk(tree, scope);
+    let traced = trace(node, scope);
+    let relations = resolve(&facts.relations, scope, &traced);
+    let mut statement = Statement {
+        text: own.to_owned(),
+        fingerprint: shape.fingerprint(),
+        shape: shape.text,
+        actions: all_actions(tree, &facts),
+        command: tag(tree),
+        unbounded_read: unbounded_read(tree),
+        opaque: facts.opaque.clone(),
+        functions: facts.functions.clone(),
+        parameters_set: facts.parameters.clone(),
+        unbounded_write: facts.unbounded_write,
+        effect: effect(tree, own, strings),
+        relations,
+        outputs: Outputs::Nothing,
         written: Vec::new(),
-        effect: SessionEffect::None,
-    }]
+    };
+    statement.opaque.extend(rewritten(&facts.relations, scope));
+    notice_columns(&mut statement, &facts, scope);
+    if let Some(opinion) = opinion {
+        weigh(&mut statement, &facts, opinion);
+    }
+    give_lineage(&mut statement, traced, scope);
+    statement
+}
+
+fn all_actions(tree: &Node, facts: &Facts) -> Vec<Action> {
+    let mut all = actions(tree);
+    for action in &facts.actions {
+        add(&mut all, *action);
+    }
+    all
+}
+
+/// Only what comes back to the client counts, at once or by FETCH and EXECUTE.
+fn unbounded_read(statement: &Node) -> bool {
+    match statement.kind {
+        "SelectStmt" => !statement.has("into_clause") && reads_unbounded(statement, &[]),
+        "PrepareStmt" | "DeclareCursorStmt" => statement.node("query").is_some_and(unbounded_read),
+        "CopyStmt" if statement.has("is_from") => false,
+        "CopyStmt" => statement.node("query").is_none_or(unbounded_read),
+        _ => false,
+    }
+}
+
+/// A name that may be a column or a function is a function unless the relations say otherwise.
+fn notice_columns(statement: &mut Statement, facts: &Facts, scope: &Scope<'_>) {
+    let relations: Vec<_> = statement
+        .relations
+        .iter()
+        .map(|entry| scope.catalog.and_then(|catalog| catalog.relation(entry.oid?)))
+        .collect();
+    let is_column = |name: &str| {
+        relations.iter().flatten().any(|relation| relation.column(name).is_some())
+    };
+    for name in &facts.perhaps_columns {
+        if is_column(name) {
+            statement.functions.retain(|function| function != name);
+        } else {
+            statement.opaque.push(Opaque::Body(name.clone()));
+        }
+    }
+    for name in facts.attributes.iter().filter(|name| !is_column(name)) {
+        // Without a catalog no attribute could ever be told from a function.
+        if scope.catalog.is_some() && author(scope, None, name) == Author::Unseen {
+            statement.functions.push(name.clone());
+            statement.opaque.push(Opaque::Body(name.clone()));
+        }
+    }
+}
+
+/// Adds what the second reader saw and the first did not.
+fn weigh(statement: &mut Statement, facts: &Facts, opinion: &Opinion) {
+    let Some(action) = opinion.action else { return };
+    if !statement.actions.contains(&action) {
+        statement.actions.push(action);
+        statement.opaque.push(Opaque::Disagreement(action.as_str().to_owned()));
+    }
+    for parts in &opinion.relations {
+        let Some(name) = parts.last() else { continue };
+        if is_known(facts, name) {
+            continue;
+        }
+        let name = parts.join(".");
+        statement.opaque.push(Opaque::Disagreement(name.clone()));
+        statement.relations.push(RelationUse {
+            name,
+            resolved: false,
+            oid: None,
+            access: Access::Read,
+            columns: Vec::new(),
+            all_columns: true,
+            labels: Vec::new(),
+        });
+    }
+}
+
+/// A relation, or what the second reader is known to take for one.
+fn is_known(facts: &Facts, name: &str) -> bool {
+    let last = |function: &String| function.rsplit('.').next() == Some(name);
+    name == "only"
+        || facts.relations.iter().any(|known: &Named| known.name == name)
+        || facts.local_names.iter().any(|known| known == name)
+        || facts.functions.iter().any(last)
+        || name.to_lowercase() != name && facts.functions.contains(&name.to_lowercase())
+}
+
+fn give_lineage(statement: &mut Statement, traced: Traced, scope: &Scope<'_>) {
+    let Traced { outputs, written, columns: _ } = traced;
+    let disagreed = statement.opaque.iter().any(|reason| matches!(reason, Opaque::Disagreement(_)));
+    statement.outputs = match outputs {
+        // What the readers do not agree on is not explained.
+        Outputs::Columns(_) | Outputs::Unknown(_) if disagreed => {
+            every_column(&statement.relations, scope).map_or(Outputs::Anything, Outputs::Unknown)
+        }
+        Outputs::Nothing | Outputs::Columns(_) | Outputs::Unknown(_) | Outputs::Anything => outputs,
+    };
+    statement.written = written;
 }

@@ -4,6 +4,8 @@
 
 use std::collections::HashMap;
 
+use crate::builtins::is_system_relation;
+
 /// What a relation is, from `pg_class.relkind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RelationKind {
@@ -42,8 +44,8 @@ pub struct Relation {
     pub definition: Option<String>,
     /// Parents by inheritance or partitioning, from `pg_inherits`.
     pub parents: Vec<u32>,
-    /// Names of rules (other than a view's `_RETURN`) and of user triggers: what they do is
-    /// not seen.
+    /// Names of rules other than a view's `_RETURN`: what they make of a write is not seen.
+    /// Triggers are no part of this: they run beside the write, which stays what it says.
     pub rewrites: Vec<String>,
 }
 
@@ -128,4 +130,25 @@ pub struct Scope<'a> {
     pub standard_conforming_strings: Option<bool>,
     /// User functions, `schema.name` or `name`, that the operator vouches for.
     pub trusted_functions: &'a [String],
+}
+
+impl<'a> Scope<'a> {
+    /// The relation a name means. None: nothing known has this name, or which one it means
+    /// cannot be told.
+    pub fn resolve(&self, schema: Option<&str>, name: &str) -> Option<&'a Relation> {
+        let catalog = self.catalog?;
+        if let Some(schema) = schema {
+            return catalog.find(schema, name);
+        }
+        let path = self.search_path?;
+        let system_first = !path.iter().any(|on| on == "pg_catalog");
+        if system_first && is_system_relation(name) {
+            // PostgreSQL finds its own relation, also where the snapshot leaves those out.
+            return catalog.find("pg_catalog", name);
+        }
+        let implicit = ["pg_temp", "pg_catalog"];
+        let implicit = implicit.into_iter().filter(|schema| !path.iter().any(|on| on == schema));
+        let mut schemas = implicit.chain(path.iter().map(String::as_str));
+        schemas.find_map(|schema| catalog.find(schema, name))
+    }
 }

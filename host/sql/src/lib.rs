@@ -5,14 +5,29 @@
 //! more than the first the facts are the union of both and the statement is opaque.
 
 // Bottom-up: a module uses only modules listed above it.
+mod builtins;
 pub mod catalog;
-mod limits;
+mod names;
 mod lexer;
+mod limits;
+mod word;
 mod shape;
 mod lineage;
+mod tree;
+mod command;
+mod effect;
+mod predicate;
+mod walk;
+mod opinion;
+mod relations;
+mod unread;
+mod deep;
 mod analyze;
 
 pub use analyze::analyze;
 pub use catalog::{Catalog, Column, Function, Relation, RelationKind, Scope};
 pub use limits::Limits;
 pub use shape::{Shape, shape};
+
+#[cfg(test)]
+mod tests;

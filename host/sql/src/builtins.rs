@@ -1,0 +1,50 @@
+//! PostgreSQL's own functions and relations, by name.
+
+use std::sync::LazyLock;
+
+/// Names of the functions of `pg_catalog` and `information_schema`, PostgreSQL 15 to 18, in
+/// byte order, one a line.
+static NAMES: &str = include_str!("builtins.txt");
+
+/// The tables and views of `pg_catalog`, in the same form.
+static RELATIONS: &str = include_str!("system_relations.txt");
+
+/// True for the bare name of one of PostgreSQL's own functions.
+pub(crate) fn is_builtin(name: &str) -> bool {
+    static SORTED: LazyLock<Vec<&'static str>> = LazyLock::new(|| NAMES.lines().collect());
+    SORTED.binary_search(&name).is_ok()
+}
+
+/// True for the bare name of a table or view of `pg_catalog`.
+pub(crate) fn is_system_relation(name: &str) -> bool {
+    static SORTED: LazyLock<Vec<&'static str>> = LazyLock::new(|| RELATIONS.lines().collect());
+    SORTED.binary_search(&name).is_ok()
+}
+
+/// Functions that run SQL held in strings, or on another server, whichever schema they are in.
+pub(crate) fn runs_strings(name: &str, arguments: usize) -> bool {
+    match name {
+        "cursor_to_xml" | "cursor_to_xmlschema" | "ts_stat" | "xpath_table" => true,
+        // With three arguments the rules are given; with two they come from a query.
+        "ts_rewrite" => arguments == 2,
+        _ => ["query_to_xml", "table_to_xml", "schema_to_xml", "database_to_xml"]
+            .iter()
+            .chain(&["dblink", "crosstab", "connectby", "pgxml_xpath"])
+            .any(|prefix| name.starts_with(prefix)),
+    }
+}
+
+/// Aggregates: without GROUP BY they give one row.
+pub(crate) fn is_aggregate(name: &str) -> bool {
+    matches!(
+        name,
+        "any_value" | "array_agg" | "avg" | "bit_and" | "bit_or" | "bit_xor" | "bool_and"
+            | "bool_or" | "corr" | "count" | "covar_pop" | "covar_samp" | "every" | "json_agg"
+            | "json_agg_strict" | "json_object_agg" | "jsonb_agg" | "jsonb_object_agg" | "max"
+            | "min" | "mode" | "percentile_cont" | "percentile_disc" | "range_agg"
+            | "range_intersect_agg" | "regr_avgx" | "regr_avgy" | "regr_count"
+            | "regr_intercept" | "regr_r2" | "regr_slope" | "regr_sxx" | "regr_sxy" | "regr_syy"
+            | "stddev" | "stddev_pop" | "stddev_samp" | "string_agg" | "sum" | "var_pop"
+            | "var_samp" | "variance" | "xmlagg"
+    )
+}

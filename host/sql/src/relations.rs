@@ -1,0 +1,125 @@
+//! Relations as a statement names them, resolved, with the columns it uses of them.
+
+use portcullis_policy::lineage::{ColumnRef, Outputs};
+use portcullis_policy::statement::{Access, Opaque, RelationUse};
+
+use crate::catalog::{Relation, RelationKind, Scope};
+use crate::lineage::Traced;
+use crate::walk::Named;
+
+/// Resolves what a statement names.
+pub(crate) fn resolve(named: &[Named], scope: &Scope<'_>, traced: &Traced) -> Vec<RelationUse> {
+    let mut uses: Vec<RelationUse> = Vec::new();
+    for name in named {
+        let relation = find(name, scope);
+        let entry = relation_use(name, relation, traced);
+        // Conditions and RETURNING read what the statement writes.
+        let reads = entry.access == Access::Write
+            && traced.columns.iter().any(|column| is_of(column, &entry));
+        let read = reads.then(|| {
+            let read = Named { access: Access::Read, ..name.clone() };
+            relation_use(&read, relation, traced)
+        });
+        for entry in [Some(entry), read].into_iter().flatten() {
+            if !uses.iter().any(|known| known.name == entry.name && known.access == entry.access) {
+                uses.push(entry);
+            }
+        }
+    }
+    uses
+}
+
+/// What a rule makes of a write is not in its text. Triggers run beside the write, which
+/// stays what it says.
+pub(crate) fn rewritten(named: &[Named], scope: &Scope<'_>) -> Vec<Opaque> {
+    let written = named.iter().filter(|name| name.access == Access::Write);
+    let relations = written.filter_map(|name| find(name, scope));
+    let ruled = relations.filter(|relation| !relation.rewrites.is_empty());
+    ruled.map(|relation| Opaque::Rewritten(relation.qualified())).collect()
+}
+
+/// Every column of these relations; None where one of them is not known.
+pub(crate) fn every_column(uses: &[RelationUse], scope: &Scope<'_>) -> Option<Vec<ColumnRef>> {
+    let mut columns = Vec::new();
+    for entry in uses.iter().filter(|entry| entry.access != Access::Define) {
+        let relation = scope.catalog?.relation(entry.oid?)?;
+        match relation.kind {
+            RelationKind::Table
+            | RelationKind::PartitionedTable
+            | RelationKind::ForeignTable
+            | RelationKind::Sequence => {}
+            // What a view reads is in its definition.
+            RelationKind::View | RelationKind::MaterializedView | RelationKind::Other => {
+                return None;
+            }
+        }
+        columns.extend(relation.columns.iter().map(|column| ColumnRef {
+            relation: relation.qualified(),
+            column: column.name.clone(),
+            origin: Some((relation.oid, column.attribute)),
+        }));
+    }
+    Some(columns)
+}
+
+fn find<'a>(name: &Named, scope: &Scope<'a>) -> Option<&'a Relation> {
+    if !name.made {
+        return scope.resolve(name.schema.as_deref(), &name.name);
+    }
+    // What is made is made in the first schema of the path, whatever the others have.
+    let first = scope.search_path.and_then(|path| path.first()).map(String::as_str);
+    scope.catalog?.find(name.schema.as_deref().or(first)?, &name.name)
+}
+
+fn relation_use(name: &Named, relation: Option<&Relation>, traced: &Traced) -> RelationUse {
+    let mut entry = RelationUse {
+        name: match (relation, &name.schema) {
+            (Some(relation), _) => relation.qualified(),
+            (None, Some(schema)) => format!("{schema}.{}", name.name),
+            (None, None) => name.name.clone(),
+        },
+        resolved: relation.is_some(),
+        oid: relation.map(|relation| relation.oid),
+        access: name.access,
+        columns: Vec::new(),
+        all_columns: true,
+        labels: Vec::new(),
+    };
+    match name.access {
+        Access::Read => {
+            let columns = traced.columns.iter().filter(|column| is_of(column, &entry));
+            let columns = columns.cloned().collect();
+            let plain = relation.is_some_and(|relation| relation.kind == RelationKind::Table);
+            let complete = match traced.outputs {
+                Outputs::Columns(_) => true,
+                Outputs::Nothing | Outputs::Unknown(_) | Outputs::Anything => false,
+            };
+            fill(&mut entry, columns, plain && complete);
+        }
+        Access::Write => {
+            let targets = traced.written.iter().map(|written| &written.target);
+            let columns = targets.filter(|column| is_of(column, &entry)).cloned().collect();
+            fill(&mut entry, columns, false);
+        }
+        Access::Define => {}
+    }
+    entry
+}
+
+/// `complete`: where no column is named, none is used.
+fn fill(entry: &mut RelationUse, columns: Vec<ColumnRef>, complete: bool) {
+    let whole = columns.iter().any(|column| column.column == "*" || column.column.is_empty());
+    entry.all_columns = whole || (columns.is_empty() && !complete);
+    if !entry.all_columns {
+        entry.columns = columns.into_iter().map(|column| column.column).collect();
+        entry.columns.sort_unstable();
+        entry.columns.dedup();
+    }
+}
+
+fn is_of(column: &ColumnRef, entry: &RelationUse) -> bool {
+    match (column.origin, entry.oid) {
+        (Some((oid, _)), Some(entry_oid)) => oid == entry_oid,
+        _ => column.relation == entry.name,
+    }
+}

@@ -1,0 +1,69 @@
+//! Texts that nobody can read: the little that can be said of them.
+
+use pg_query::ParserOptions;
+use portcullis_policy::lineage::Outputs;
+use portcullis_policy::statement::{Action, Opaque, SessionEffect, Statement};
+
+use crate::shape::cut;
+
+pub(crate) fn options(standard_conforming_strings: bool) -> ParserOptions {
+    if standard_conforming_strings {
+        ParserOptions::DEFAULT
+    } else {
+        ParserOptions::DISABLE_STANDARD_CONFORMING_STRINGS
+    }
+}
+
+/// What a text is when nobody can read it. `strings`: by which setting it can at least be cut.
+pub(crate) fn unread(text: &str, strings: Option<bool>, reason: Opaque) -> Statement {
+    let cut = strings.and_then(|strings| cut(text, strings).ok());
+    let (shape, fingerprint, written) = match cut {
+        Some((shape, written)) => (shape.text.clone(), shape.fingerprint(), written),
+        None => ("<unparsed>".to_owned(), String::new(), text),
+    };
+    Statement {
+        text: written.to_owned(),
+        actions: guess(&shape),
+        shape,
+        fingerprint,
+        command: String::new(),
+        relations: Vec::new(),
+        functions: Vec::new(),
+        parameters_set: vec!["?".to_owned()],
+        unbounded_write: true,
+        unbounded_read: true,
+        opaque: vec![reason],
+        outputs: Outputs::Anything,
+        written: Vec::new(),
+        effect: SessionEffect::None,
+    }
+}
+
+/// The action that the first word promises, and `Other` for what cannot be seen.
+fn guess(shape: &str) -> Vec<Action> {
+    let word = shape.trim_start_matches(|letter: char| !letter.is_ascii_alphabetic());
+    let word = word.split(|letter: char| !letter.is_ascii_alphabetic()).next().unwrap_or_default();
+    let action = match word.to_ascii_lowercase().as_str() {
+        "select" | "table" | "values" => Action::Select,
+        "insert" => Action::Insert,
+        "update" => Action::Update,
+        "delete" => Action::Delete,
+        "merge" => Action::Merge,
+        "truncate" => Action::Truncate,
+        "create" => Action::Create,
+        "alter" | "comment" | "security" | "refresh" | "reassign" => Action::Alter,
+        "drop" => Action::Drop,
+        "grant" | "revoke" => Action::Grant,
+        "call" => Action::Call,
+        "do" => Action::DoBlock,
+        "execute" | "fetch" | "move" => Action::ExecuteDynamic,
+        "set" | "reset" => Action::Set,
+        "show" => Action::Show,
+        "lock" => Action::Lock,
+        "vacuum" | "analyze" | "cluster" | "reindex" => Action::Vacuum,
+        "load" => Action::Load,
+        // COPY, EXPLAIN, WITH, PREPARE: what they do is further inside.
+        _ => return vec![Action::Other],
+    };
+    vec![action, Action::Other]
+}
