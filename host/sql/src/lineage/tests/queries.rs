@@ -1,0 +1,3 @@
+//! Queries and their outputs in full.
+
+use super::{check, expect};

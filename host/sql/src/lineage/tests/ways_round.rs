@@ -1,0 +1,256 @@
+//! Ways round a mask, each of which must name the column, and twins that must not.
+
+use super::{can_show, catalog, traced};
+
+#[track_caller]
+fn shows(sql: &str, column: &str) {
+    let traced = traced(sql, Some(&catalog()));
+    assert!(can_show(&traced.outputs, column), "{sql}\n{:?}", traced.outputs);
+}
+
+#[track_caller]
+fn hides(sql: &str, column: &str) {
+    let traced = traced(sql, Some(&catalog()));
+    assert!(!can_show(&traced.outputs, column), "{sql}\n{:?}", traced.outputs);
+}
+
+#[test]
+fn names_of_the_same_column() {
+    for sql in [
+        "SELECT email AS x FROM users",
+        "SELECT * FROM users",
+        "SELECT u.* FROM users u",
+        "SELECT public.users.email FROM users",
+        "SELECT users.email FROM public.users",
+        "SELECT \"email\" FROM \"users\"",
+        "SELECT t FROM users t",
+        "SELECT (t).email FROM users t",
+        "SELECT email(t) FROM users t",
+        "SELECT (t).* FROM users t",
+        "SELECT t::text FROM users t",
+        "SELECT users FROM users",
+        "SELECT t.text FROM users t",
+        "SELECT row_to_json(t.*) FROM users t",
+        "TABLE users",
+        "SELECT email FROM ONLY users",
+        "SELECT email FROM users TABLESAMPLE bernoulli (50)",
+        "SELECT s.b FROM users AS s(a, b)",
+        "SELECT x.email FROM (users JOIN orders ON user_id = users.id) AS x(id, email)",
+        "SELECT email FROM users NATURAL JOIN orders",
+        "SELECT j.id FROM (SELECT email AS id FROM users) s JOIN orders USING (id) AS j",
+        "SELECT l.e FROM orders, LATERAL (SELECT email AS e FROM users WHERE id = user_id) l",
+        "SELECT l.e FROM users u, LATERAL (SELECT u.email) l(e)",
+        "SELECT l.e FROM users u CROSS JOIN LATERAL (VALUES (u.email)) l(e)",
+        "VALUES (1::bigint, '', '', '', 0, now()) UNION TABLE users",
+        "COPY users TO STDOUT",
+        "COPY users (email) TO STDOUT",
+        "COPY (SELECT email FROM users) TO STDOUT",
+    ] {
+        shows(sql, "users.email");
+    }
+}
+
+#[test]
+fn values_computed_from_it() {
+    for value in [
+        "lower(email)",
+        "email || ''",
+        "substr(email, 1, 3)",
+        "substring(email from 1 for 3)",
+        "reverse(email)",
+        "encode(email::bytea, 'base64')",
+        "md5(email)",
+        "email::text",
+        "CAST(email AS bytea)",
+        "CASE WHEN true THEN email END",
+        "CASE email WHEN 'x' THEN 1 END",
+        "CASE WHEN email LIKE 'a%' THEN 1 ELSE 0 END",
+        "COALESCE(NULL, email)",
+        "NULLIF(email, '')",
+        "GREATEST(email, 'a')",
+        "format('%s', email)",
+        "ARRAY[email]",
+        "(ARRAY[email])[1]",
+        "ROW(email)",
+        "ROW(email, 1)::text",
+        "row_to_json(users)",
+        "to_jsonb(users) -> 'email'",
+        "json_agg(email)",
+        "json_agg(users)",
+        "json_build_object('a', email)",
+        "array_agg(email)",
+        "array_agg(email ORDER BY id)",
+        "string_agg(email, ',')",
+        "xmlagg(xmlelement(name a, email))",
+        "xmlforest(email AS a)",
+        "xmlserialize(content xmlelement(name a, email) AS text)",
+        "max(email)",
+        "mode() WITHIN GROUP (ORDER BY email)",
+        "percentile_disc(0.5) WITHIN GROUP (ORDER BY email)",
+        "first_value(email) OVER (ORDER BY id)",
+        "lag(email) OVER w",
+        "unnest(ARRAY[email])",
+        "regexp_split_to_table(email, '@')",
+        "count(*) FILTER (WHERE email LIKE 'a%')",
+        "count(nullif(substr(email, 1, 1), 'a'))",
+        "nullif(email, 'guess') IS NULL",
+        "email = 'x'",
+        "email IN ('a', 'b')",
+        "email LIKE 'a%'",
+        "email BETWEEN 'a' AND 'b'",
+        "email = ANY(ARRAY['a'])",
+        "email IS DISTINCT FROM 'x'",
+        "NOT (email = 'x')",
+        "(email = 'x') IS TRUE",
+        "email COLLATE \"C\"",
+        "email IN (SELECT note FROM orders)",
+        "length(email)",
+        "generate_series(1, length(email))",
+        "json_object('a': email)",
+        "json_array(email)",
+        "json_objectagg('a': email)",
+        "json_arrayagg(email)",
+        "json_scalar(email)",
+        "json(email)",
+        "json_value(email, '$.a')",
+        "json_query(email, '$.a' PASSING email AS x)",
+        "json_exists(email, '$.a')",
+        "json_serialize(email)",
+        "email IS JSON",
+        "concat(VARIADIC ARRAY[email])",
+        "make_interval(days => length(email))",
+        "row(users.*)",
+        "(SELECT email)",
+        "(SELECT 1 WHERE email LIKE 'a%')",
+        "EXISTS (SELECT 1 WHERE email LIKE 'a%')",
+        "ARRAY(SELECT email)",
+        "(SELECT i FROM generate_series(1, 300) i WHERE chr(i) = substr(email, 1, 1))",
+        "(SELECT count(*) FROM generate_series(1, length(email)))",
+        "EXISTS (SELECT 1 FROM orders o WHERE o.note = email)",
+    ] {
+        shows(&format!("SELECT {value} FROM users WINDOW w AS (ORDER BY id)"), "users.email");
+    }
+}
+
+#[test]
+fn values_passed_along() {
+    for sql in [
+        "WITH c AS (SELECT email AS x FROM users) SELECT x FROM c",
+        "WITH c(x) AS MATERIALIZED (SELECT email FROM users) SELECT x FROM c",
+        "WITH users AS (SELECT * FROM users) SELECT email FROM users",
+        "WITH a AS (SELECT email FROM users), b AS (TABLE a) TABLE b",
+        "WITH RECURSIVE r(x) AS (SELECT 'a' UNION SELECT email FROM users, r) SELECT x FROM r",
+        "WITH RECURSIVE r(x, y) AS (SELECT email, '' FROM users UNION SELECT y, x FROM r) \
+         SELECT y FROM r",
+        "WITH RECURSIVE b AS (SELECT x FROM a), a AS (SELECT email AS x FROM users) TABLE b",
+        "WITH RECURSIVE r(x) AS (SELECT email FROM users UNION ALL SELECT x FROM r) \
+         CYCLE x SET c USING p SELECT p FROM r",
+        "WITH c AS (UPDATE users SET name = name RETURNING email) SELECT * FROM c",
+        "SELECT x FROM (SELECT email AS x FROM users) s",
+        "SELECT note FROM orders UNION ALL SELECT email FROM users",
+        "SELECT email FROM users EXCEPT SELECT note FROM orders",
+        "SELECT note FROM orders EXCEPT SELECT email FROM users",
+        "SELECT (SELECT email FROM users LIMIT 1)",
+        "SELECT ARRAY(SELECT email FROM users)",
+        "SELECT (SELECT u FROM users u LIMIT 1)",
+        "SELECT ((SELECT u FROM users u LIMIT 1)).email",
+        "SELECT mail FROM v_users",
+        "SELECT * FROM v_users",
+        "SELECT who FROM vv",
+        "SELECT mail FROM mv",
+        "SELECT email FROM staff",
+        "SELECT x FROM loop_a, users",
+        "SELECT u FROM unnest(ARRAY(SELECT email FROM users)) u",
+        "SELECT key, value FROM users, json_each(row_to_json(users))",
+        "SELECT * FROM users u, json_each(row_to_json(u))",
+        "SELECT part FROM users, regexp_split_to_table(email, '@') AS part",
+        "SELECT b FROM users, ROWS FROM (unnest(ARRAY[1]), unnest(ARRAY[email])) AS r(a, b)",
+        "SELECT x.v FROM users, xmltable('/a' PASSING xmlelement(name a, email) \
+         COLUMNS v text PATH '.') x",
+        "SELECT j.v FROM users, json_table(to_json(users), '$' COLUMNS (v text PATH '$.email')) j",
+        "SELECT n.v FROM users, json_table(to_json(users), '$' \
+         COLUMNS (NESTED PATH '$' COLUMNS (v text PATH '$.email'))) n",
+        "SELECT r.a FROM json_to_record((SELECT to_json(u) FROM users u)) AS r(a text)",
+        "SELECT hidden() FROM users",
+        "SELECT h FROM users, hidden() h",
+        "SELECT hidden(u) FROM users u",
+        "SELECT u.hidden FROM users u",
+        "SELECT vouched(email) FROM users",
+        "SELECT OLD.email FROM users AS old",
+        "SELECT count(*) FROM users u, generate_series(1, length(u.email))",
+        "SELECT count(*) FROM (SELECT generate_series(1, length(email)) FROM users) s",
+        "SELECT u.id, s.hit FROM users u \
+         LEFT JOIN LATERAL (SELECT true AS hit WHERE u.email LIKE 'a%') s ON true",
+        "SELECT query_to_xml('SELECT email FROM users', true, true, '')",
+        "EXPLAIN ANALYZE SELECT 1 FROM users WHERE email = 'x'",
+        "EXPLAIN (ANALYZE) SELECT id FROM users",
+        "EXECUTE p",
+        "FETCH ALL FROM c",
+        "CALL p()",
+    ] {
+        shows(sql, "users.email");
+    }
+}
+
+#[test]
+fn values_written_and_read_back() {
+    for sql in [
+        "INSERT INTO users (email) VALUES ($1) RETURNING email",
+        "INSERT INTO orders (note) SELECT email FROM users RETURNING note",
+        "INSERT INTO orders SELECT 1, 2, 3, email FROM users RETURNING *",
+        "INSERT INTO orders (note) VALUES ((SELECT email FROM users LIMIT 1)) RETURNING orders",
+        "UPDATE users SET name = '' RETURNING *",
+        "UPDATE orders SET note = email FROM users RETURNING note",
+        "UPDATE orders SET note = email FROM users RETURNING orders.*",
+        "UPDATE orders SET (amount, note) = (SELECT 1, email FROM users) RETURNING note",
+        "UPDATE users SET name = '' RETURNING old.email",
+        "UPDATE users SET name = '' RETURNING WITH (OLD AS o) o.email",
+        "DELETE FROM users RETURNING lower(email)",
+        "DELETE FROM orders USING users RETURNING email",
+        "INSERT INTO orders (note) VALUES ('') ON CONFLICT (id) DO UPDATE \
+         SET note = (SELECT email FROM users LIMIT 1) RETURNING note",
+        "MERGE INTO orders o USING users u ON o.user_id = u.id \
+         WHEN MATCHED THEN UPDATE SET note = u.email RETURNING note",
+        "MERGE INTO orders o USING users u ON o.user_id = u.id \
+         WHEN NOT MATCHED THEN INSERT (note) VALUES (u.email) RETURNING o.note",
+        "MERGE INTO orders o USING users u ON false WHEN MATCHED THEN DELETE RETURNING *",
+    ] {
+        shows(sql, "users.email");
+    }
+}
+
+#[test]
+fn ordinary_work_is_not_touched() {
+    for sql in [
+        "SELECT id, name FROM users WHERE email = 'x' ORDER BY email",
+        "SELECT count(*) FROM users WHERE email LIKE '%@x'",
+        "SELECT count(email), count(DISTINCT email), count(u), count(u.*) FROM users u",
+        "SELECT email IS NOT NULL FROM users",
+        "SELECT EXISTS (SELECT email FROM users)",
+        "SELECT row_number() OVER (ORDER BY email) FROM users",
+        "SELECT sum(amount) FROM orders JOIN users ON user_id = users.id GROUP BY email",
+        "SELECT o.* FROM orders o, users u WHERE u.id = o.user_id",
+        "SELECT id FROM v_users",
+        "SELECT orders, one FROM vv",
+        "SELECT total FROM mv",
+        "SELECT u.id, (SELECT count(*) FROM orders o WHERE o.user_id = u.id) FROM users u",
+        "SELECT (u).name, u.ctid, u.tableoid FROM users u",
+        "INSERT INTO users (email) VALUES ($1) RETURNING id",
+        "UPDATE users SET email = $1 WHERE id = $2 RETURNING id",
+        "EXPLAIN SELECT email FROM users",
+        "SELECT now(), version(), current_user, $1, 1 + 1",
+        "SHOW search_path",
+        "SELECT desk FROM staff",
+        "WITH users AS (SELECT id AS email FROM orders) SELECT email FROM users",
+        "SELECT lower(name) FROM users",
+        "DELETE FROM users WHERE email = 'x'",
+        "COPY users FROM STDIN",
+        "COPY users (id, name) TO STDOUT",
+        "DECLARE c CURSOR FOR SELECT * FROM users",
+        "PREPARE p AS SELECT * FROM users",
+        "MOVE ALL FROM c",
+        "SELECT relname FROM pg_class",
+    ] {
+        hides(sql, "users.email");
+    }
+}

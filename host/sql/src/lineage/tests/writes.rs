@@ -1,0 +1,3 @@
+//! Statements that write, and from which columns.
+
+use super::{check, expect};
