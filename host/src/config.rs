@@ -1,0 +1,184 @@
+//! `portcullis.toml`: read once, into values that cannot be wrong.
+//!
+//! [`Config::load`] reports everything that is wrong at once, each with its place in the file
+//! and, for a word that is not known, the nearest one that is. What it returns needs no
+//! further checking: addresses are addresses, verifiers verifiers, secrets are in memory.
+
+mod problem;
+mod table;
+mod secret;
+mod upstream;
+mod sections;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use portcullis_identity::UserConfig;
+use portcullis_policy::Unmatched;
+
+pub use problem::Report;
+pub use secret::Secret;
+pub use upstream::{Endpoint, SslMode, Upstream};
+
+use table::Problems;
+
+/// What the proxy is told. Paths are as written, taken from the file's directory.
+#[derive(Debug)]
+pub struct Config {
+    /// Ledger, compiled code, cursors.
+    pub state_dir: PathBuf,
+    /// The policies.
+    pub plugin_dir: PathBuf,
+    /// Threads that serve sessions.
+    pub workers: NonZeroUsize,
+    pub listen: Listen,
+    /// Where the admin API listens; `None` for no admin API.
+    pub admin: Option<SocketAddr>,
+    pub limits: Limits,
+    pub ledger: LedgerConfig,
+    /// At least one; names differ.
+    pub databases: Vec<DatabaseConfig>,
+    /// Names differ; every database they name exists.
+    pub users: Vec<UserConfig>,
+    /// Secrets behind pseudonyms, by name.
+    pub keys: Vec<(String, Secret)>,
+    pub log: Log,
+    /// What is unwise, though it works.
+    pub warnings: Report,
+}
+
+/// Where clients connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    pub address: SocketAddr,
+    /// `None`: plaintext only.
+    pub tls: Option<TlsFiles>,
+    /// Refuse clients that do not use TLS. Never true without `tls`.
+    pub tls_required: bool,
+}
+
+/// PEM files; both exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// Limits on what one client, or all of them, may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub connections_max: usize,
+    /// One message, from either side.
+    pub frame_bytes_max: usize,
+    /// One statement's text; never more than a message.
+    pub statement_bytes_max: usize,
+    /// Prepared statements and portals one session may hold.
+    pub names_max: usize,
+    /// From the first byte to the first statement.
+    pub startup: Duration,
+    /// How long a shutdown waits for transactions to end.
+    pub drain: Duration,
+}
+
+/// How the ledger is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerConfig {
+    pub segment_bytes_max: u64,
+    /// What need not be on disk at once is there within this.
+    pub sync_interval: Duration,
+}
+
+/// A database that clients may name.
+#[derive(Clone, Debug)]
+pub struct DatabaseConfig {
+    pub name: String,
+    /// The operator's labels, for policies to match.
+    pub labels: Vec<(String, String)>,
+    pub upstream: Upstream,
+    /// The proxy's password there.
+    pub password: Option<Secret>,
+    pub audit: Audit,
+    pub unmatched: Unmatched,
+    /// Functions, `name` or `schema.name`, that hide nothing.
+    pub trusted_functions: Vec<String>,
+    /// `schema.table.column` and its label.
+    pub column_labels: Vec<(String, String)>,
+}
+
+/// When a record must be on disk before its statement leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audit {
+    /// Always.
+    Strict,
+    /// Never: the operating system has it.
+    Relaxed,
+    /// For everything but reads.
+    StrictWrites,
+}
+
+/// What the log says, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    pub level: LogLevel,
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl LogLevel {
+    /// The word the log's filter takes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LogLevel::Error => "error",
+            LogLevel::Warn => "warn",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+            LogLevel::Trace => "trace",
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks a configuration file and the secrets it names.
+    pub fn load(path: &Path) -> Result<Config, Report> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => {
+                let mut problems = Problems::default();
+                problems.add(&(0..0), format!("the file cannot be read: {error}"));
+                return Err(Report::refusal(path, "", problems.found));
+            }
+        };
+        Config::resolve(path, &text, &|name| std::env::var(name).ok())
+    }
+
+    /// Checks the text of a configuration file at `path`. The environment is asked only for
+    /// what `password_env` names.
+    pub fn resolve(
+        path: &Path,
+        text: &str,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Config, Report> {
+        sections::read(path, text, environment)
+    }
+}
