@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -36,12 +36,15 @@ impl Certificates {
     pub fn new() -> Certificates {
         let authority_key = KeyPair::generate().expect("a key");
         let mut authority = CertificateParams::new(Vec::<String>::new()).expect("no names");
+        // Equal names would make the server's certificate look signed by itself.
+        authority.distinguished_name.push(DnType::CommonName, "Portcullis end-to-end authority");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority_pem = authority.self_signed(&authority_key).expect("a certificate").pem();
         let issuer = Issuer::new(authority, authority_key);
         let key = KeyPair::generate().expect("a key");
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let server = CertificateParams::new(names).expect("good names");
+        let mut server = CertificateParams::new(names).expect("good names");
+        server.distinguished_name.push(DnType::CommonName, "localhost");
         let certificate_pem = server.signed_by(&key, &issuer).expect("a certificate").pem();
         Certificates { authority_pem, certificate_pem, key_pem: key.serialize_pem() }
     }

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::time::{Duration, Instant, SystemTime};
 
 use end_to_end::certificates::Rustls;
+use end_to_end::waiting::SOON;
 use futures_util::{SinkExt, StreamExt, TryStreamExt, future, pin_mut, stream};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
@@ -40,7 +41,8 @@ pub(crate) async fn run(config: &Config, tls: &Rustls) -> Vec<String> {
 
 /// Connects and drives the connection in a task.
 pub(crate) async fn connect(config: &Config, tls: &Rustls) -> Result<Client, Error> {
-    let (client, connection) = config.connect(tls.clone()).await?;
+    let connecting = tokio::time::timeout(SOON, config.connect(tls.clone())).await;
+    let (client, connection) = connecting.expect("the server answers")?;
     tokio::spawn(connection);
     Ok(client)
 }
