@@ -306,7 +306,7 @@ mod tests {
         check("plugin = \"a.wasm\"\n\nmatch = { database = [] }", 3, "did you mean `databases`?");
         check("plugin = \"a.wasm\"\ndeadline_ms = 0", 2, "between 1 and");
         check("plugin = \"a.wasm\"\nmemory_bytes_max = 99999999999", 2, "memory_bytes_max");
-        check("plugin = \"a.wasm\"\nwasi = \"full\"", 2, "did you mean `inert`?");
+        check("plugin = \"a.wasm\"\nwasi = \"full\"", 2, "expected `inert`");
         check("plugin = \"a.wasm\"\nmode = ", 2, "");
         check("plugin = \"\"", 1, "plugin is empty");
         check("mode = \"enforce\"", 1, "missing field `plugin`");

@@ -48,9 +48,8 @@ impl Sandbox {
 
     /// Names everything that compiled code depends on: wasmtime, its settings, the processor.
     pub(crate) fn compatibility(&self) -> u64 {
-        // Keys are fixed for this hasher, so that names are equal from one start to the next.
-        #[allow(deprecated)]
-        let mut hasher = std::hash::SipHasher::new();
+        // Its keys are fixed, so that names are equal from one start to the next.
+        let mut hasher = std::hash::DefaultHasher::new();
         self.engine.precompile_compatibility_hash().hash(&mut hasher);
         hasher.finish()
     }

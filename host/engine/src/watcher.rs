@@ -94,11 +94,11 @@ pub(crate) fn start(
     let poll_interval = config.poll_interval.max(Duration::from_millis(10));
     let (first, published) = std::sync::mpsc::sync_channel(1);
     let run = move || {
+        lower_priority();
         // The watch comes before the first look, so that no change falls between them.
         let mut watch = Watch::new(&directory, sender);
         publisher.publish(loader.load(false));
         let _ = first.send(());
-        lower_priority();
         while let Some(retry) = next(&receiver, poll_interval) {
             watch.renew(&directory);
             publisher.publish(loader.load(retry));
@@ -185,10 +185,14 @@ impl Watch {
     }
 }
 
-/// Statements come before compilation. Threads that the compiler starts inherit this.
+/// How far compilation steps back: about a third of the processor where others want it.
+const NICE: i32 = 5;
+
+/// Statements come before compilation. The compiler's own threads are started from this one
+/// and inherit it.
 fn lower_priority() {
     let this = Some(rustix::thread::gettid());
-    if let Err(error) = rustix::process::setpriority_process(this, 10) {
+    if let Err(error) = rustix::process::setpriority_process(this, NICE) {
         tracing::debug!(%error, "compilation runs at normal priority");
     }
 }

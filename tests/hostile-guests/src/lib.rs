@@ -139,6 +139,10 @@ impl Guardrail for Hostile {
                 verdict.decision = Decision::Deny(Denial { reason, hint: None });
             }
             "error" => return Err(PluginError::Internal("out of sorts".to_owned())),
+            "post" => {
+                let denied = matches!(egress::post("siem", "", &[]), Err(EgressError::Denied));
+                verdict.tags = vec![if denied { "denied" } else { "posted" }.to_owned()];
+            }
             "parameters" => verdict.tags = (0..parameters::count() + 1).map(parameter).collect(),
             #[cfg(feature = "wasi")]
             "wasi" => verdict.tags = wasi::look_around(),

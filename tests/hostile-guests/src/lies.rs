@@ -22,18 +22,14 @@ fn amplified() -> Vec<String> {
         .map(|_| {
             // SAFETY: none; the host has to bear it. Nothing here ever frees these texts,
             // since the host refuses the answer before it gives the memory back.
-            unsafe {
-                String::from_raw_parts(text.as_mut_ptr(), text.len(), text.len())
-            }
+            unsafe { String::from_raw_parts(text.as_mut_ptr(), text.len(), text.len()) }
         })
         .collect()
 }
 
 fn not_utf8() -> String {
     // SAFETY: none; the text goes to the host, which has to bear it.
-    unsafe {
-        String::from_utf8_unchecked(vec![b'a', 0xff, 0xfe])
-    }
+    unsafe { String::from_utf8_unchecked(vec![b'a', 0xff, 0xfe]) }
 }
 
 pub(crate) fn plan(lie: &str, columns: usize) -> Vec<MaskAction> {
