@@ -148,7 +148,7 @@ impl Stream {
     pub fn synced(
         &self,
         position: Position,
-    ) -> impl Future<Output = io::Result<()>> + Send + 'static {
+    ) -> impl Future<Output = io::Result<()>> + Send + use<> {
         self.syncer.wait(position.seq)
     }
 

@@ -124,7 +124,7 @@ impl Syncer {
     }
 
     /// Ready when record `seq` is on disk, or may not be.
-    pub(crate) fn wait(&self, seq: u64) -> impl Future<Output = io::Result<()>> + Send + 'static {
+    pub(crate) fn wait(&self, seq: u64) -> impl Future<Output = io::Result<()>> + Send + use<> {
         let mut progress = self.shared.progress.subscribe();
         let known = progress.borrow().of(seq);
         if known.is_none() {

@@ -282,3 +282,19 @@ async fn after_a_failed_sync_the_segment_is_left_and_the_records_are_named() {
     assert_eq!((fields["first_seq"].as_u64(), fields["last_seq"].as_u64()), (Some(2), Some(2)));
     assert_eq!(segments(&directory.path().join("stream-0")).unwrap(), [1, 2]);
 }
+
+#[tokio::test]
+async fn waiting_for_the_disk_does_not_keep_the_stream_from_its_next_batch() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = open(directory.path());
+    let mut stream = ledger.stream(0).unwrap();
+    stream.append(&logout(1));
+    let first = stream.commit().unwrap();
+    let first = tokio::spawn(stream.synced(first));
+    stream.append(&logout(2));
+    let second = stream.commit().unwrap();
+    let second = stream.synced(second);
+    drop(stream);
+    first.await.unwrap().unwrap();
+    second.await.unwrap();
+}
