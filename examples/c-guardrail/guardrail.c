@@ -1,8 +1,6 @@
 // The example guardrail: the same rule in every language. It denies a statement that calls a
 // blocked function, or that uses more relations than allowed.
 
-#include <stdio.h>
-
 #include "guardrail_plugin.h"
 #include "json.h"
 
@@ -10,12 +8,14 @@ typedef guardrail_plugin_string_t string_t;
 typedef exports_portcullis_policy_guardrail_verdict_t verdict_t;
 typedef portcullis_policy_types_relation_use_t relation_t;
 
-static text_t pg_sleep = {(uint8_t *)"pg_sleep", 8};
-
-static struct {
+typedef struct {
   uint32_t max_relations;
   texts_t blocked_functions;
-} settings = {3, {&pg_sleep, 1}};
+} settings_t;
+
+static text_t pg_sleep = {(uint8_t *)"pg_sleep", 8};
+static const settings_t defaults = {3, {&pg_sleep, 1}};
+static settings_t settings = {3, {&pg_sleep, 1}};
 
 // What is returned is freed once the host has read it, so it must be a copy.
 static string_t copy(const char *text) {
@@ -34,29 +34,26 @@ void exports_portcullis_policy_plugin_describe(
 }
 
 static const char *configure(json_t *json) {
-  uint32_t max_relations = settings.max_relations;
-  texts_t blocked = settings.blocked_functions;
+  settings_t read = defaults;
   const char *wrong = NULL;
   if (!json_take(json, '{')) return "the settings are not an object";
   if (!json_take(json, '}')) {
     do {
       text_t key;
       if (!json_text(json, &key)) return "a key is not a text";
-      bool colon = json_take(json, ':');
-      if (!colon) wrong = "a key has no value";
+      if (!json_take(json, ':')) wrong = "a key has no value";
       else if (text_is(key, "max_relations"))
-        wrong = json_u32(json, &max_relations) ? NULL : "max_relations is not a whole number";
+        wrong = json_u32(json, &read.max_relations) ? NULL : "max_relations is not a whole number";
       else if (text_is(key, "blocked_functions"))
-        wrong = json_texts(json, &blocked) ? NULL : "blocked_functions is not a list of names";
-      else wrong = "unknown setting";
+        wrong = json_texts(json, &read.blocked_functions) ? NULL : "blocked_functions is not a list of names";
+      else wrong = json_unknown(key);
       free(key.bytes);
       if (wrong) return wrong;
     } while (json_take(json, ','));
     if (!json_take(json, '}')) return "the settings do not end";
   }
   if (!json_end(json)) return "something follows the settings";
-  settings.max_relations = max_relations;
-  settings.blocked_functions = blocked;
+  settings = read;
   return NULL;
 }
 

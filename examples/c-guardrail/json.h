@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +32,16 @@ static inline bool texts_have(texts_t texts, const uint8_t *bytes, size_t len) {
   for (size_t i = 0; i < texts.len; i++)
     if (texts.items[i].len == len && memcmp(texts.items[i].bytes, bytes, len) == 0) return true;
   return false;
+}
+
+// What is wrong with a key that is not a setting, told until the next one is.
+static inline const char *json_unknown(text_t key) {
+  static char message[96];
+  size_t shown = key.len < 64 ? key.len : 64;
+  // Not through the middle of a character.
+  while (shown < key.len && shown > 0 && (key.bytes[shown] & 0xC0) == 0x80) shown--;
+  snprintf(message, sizeof message, "unknown setting `%.*s`", (int)shown, key.bytes);
+  return message;
 }
 
 static inline void json_space(json_t *json) {

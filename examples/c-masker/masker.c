@@ -10,12 +10,14 @@ typedef exports_portcullis_policy_masker_output_column_t column_t;
 typedef exports_portcullis_policy_masker_mask_action_t action_t;
 typedef exports_portcullis_policy_masker_masked_t masked_t;
 
-static text_t email = {(uint8_t *)"email", 5};
-
-static struct {
+typedef struct {
   text_t fill;
   texts_t columns;
-} settings = {{(uint8_t *)"***", 3}, {&email, 1}};
+} settings_t;
+
+static text_t email = {(uint8_t *)"email", 5};
+static const settings_t defaults = {{(uint8_t *)"***", 3}, {&email, 1}};
+static settings_t settings = {{(uint8_t *)"***", 3}, {&email, 1}};
 
 // What is returned is freed once the host has read it, so it must be a copy.
 static string_t copy(const char *text) {
@@ -40,8 +42,7 @@ void exports_portcullis_policy_plugin_describe(
 }
 
 static const char *configure(json_t *json) {
-  text_t fill = settings.fill;
-  texts_t columns = settings.columns;
+  settings_t read = defaults;
   const char *wrong = NULL;
   if (!json_take(json, '{')) return "the settings are not an object";
   if (!json_take(json, '}')) {
@@ -49,18 +50,17 @@ static const char *configure(json_t *json) {
       text_t key;
       if (!json_text(json, &key)) return "a key is not a text";
       if (!json_take(json, ':')) wrong = "a key has no value";
-      else if (text_is(key, "fill")) wrong = json_text(json, &fill) ? NULL : "fill is not a text";
+      else if (text_is(key, "fill")) wrong = json_text(json, &read.fill) ? NULL : "fill is not a text";
       else if (text_is(key, "columns"))
-        wrong = json_texts(json, &columns) ? NULL : "columns is not a list of names";
-      else wrong = "unknown setting";
+        wrong = json_texts(json, &read.columns) ? NULL : "columns is not a list of names";
+      else wrong = json_unknown(key);
       free(key.bytes);
       if (wrong) return wrong;
     } while (json_take(json, ','));
     if (!json_take(json, '}')) return "the settings do not end";
   }
   if (!json_end(json)) return "something follows the settings";
-  settings.fill = fill;
-  settings.columns = columns;
+  settings = read;
   return NULL;
 }
 

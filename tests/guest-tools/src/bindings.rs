@@ -41,7 +41,7 @@ pub(crate) fn generate(language: &str, wit: &Path, world: &str, dir: &Path) -> R
 fn go_support() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["metadata", "--format-version", "1"])
+        .args(["metadata", "--format-version", "1", "--all-features"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .context("cannot run cargo metadata")?;

@@ -2,18 +2,14 @@
 
 use std::process::ExitCode;
 
+use crate::component::GuestTools;
 use crate::failure::Failure;
-use crate::setup::{self, Ready};
+use crate::setup;
 use crate::{plugins, program, repository};
 
 pub(crate) fn run(args: &[String]) -> Result<ExitCode, Failure> {
     let ready = setup::to_run()?;
-    plugins::build(&ready)?;
-    run_with(&ready, args)
-}
-
-/// With plugins that are built already.
-pub(crate) fn run_with(ready: &Ready, args: &[String]) -> Result<ExitCode, Failure> {
+    plugins::build(&ready, &GuestTools::build(&ready)?)?;
     program::run(ready.cargo().args(["build", "--release", "--package", "portcullis"]))?;
     let portcullis = repository::cargo_target().join("release/portcullis");
     let mut demo = program::command(portcullis);

@@ -41,11 +41,10 @@ impl Guest<'_> {
     }
 }
 
-/// The Rust example first: it comes with the plugins.
-pub(crate) fn build(ready: &Ready) -> Result<(), Failure> {
-    plugins::build(ready)?;
-    let tools = GuestTools::build_with_bindings(ready)?;
-    GUESTS.iter().try_for_each(|(name, kind, build)| make(name, kind, *build, &tools))
+/// `tools` must be those with bindings.
+pub(crate) fn build(ready: &Ready, tools: &GuestTools) -> Result<(), Failure> {
+    plugins::build_example(ready, tools)?;
+    GUESTS.iter().try_for_each(|(name, kind, build)| make(name, kind, *build, tools))
 }
 
 fn make(name: &str, kind: &'static str, build: Build, tools: &GuestTools) -> Result<(), Failure> {

@@ -19,6 +19,7 @@ mod verify;
 
 use std::process::ExitCode;
 
+use crate::component::GuestTools;
 use crate::failure::Failure;
 
 const USAGE: &str = "\
@@ -58,8 +59,14 @@ fn run(args: &[String]) -> Result<ExitCode, Failure> {
         "demo" => return demo::run(rest),
         "help" | "-h" | "--help" => print!("{USAGE}"),
         "setup" => setup::to_test()?.report(),
-        "plugins" => plugins::build(&setup::to_build()?)?,
-        "examples" => examples::build(&setup::to_build()?)?,
+        "plugins" => {
+            let ready = setup::to_build()?;
+            plugins::build(&ready, &GuestTools::build(&ready)?)?;
+        }
+        "examples" => {
+            let ready = setup::to_build()?;
+            examples::build(&ready, &GuestTools::build_with_bindings(&ready)?)?;
+        }
         "test" => verify::test()?,
         "ci" => verify::ci()?,
         other => return Err(Failure::new(format!("no command `{other}`\n\n{USAGE}"))),

@@ -10,15 +10,22 @@ use crate::{program, repository};
 const SHIPPED: [&str; 3] = ["sql-guard", "pii-mask", "webhook-sink"];
 const EXAMPLE: &str = "rust-guardrail";
 
-pub(crate) fn build(ready: &Ready) -> Result<(), Failure> {
+pub(crate) fn build(ready: &Ready, tools: &GuestTools) -> Result<(), Failure> {
     let mut packages = SHIPPED.to_vec();
     packages.push(EXAMPLE);
-    build_modules(ready, &packages)?;
-    let tools = GuestTools::build(ready)?;
+    build_packages(ready, tools, &packages)
+}
+
+pub(crate) fn build_example(ready: &Ready, tools: &GuestTools) -> Result<(), Failure> {
+    build_packages(ready, tools, &[EXAMPLE])
+}
+
+fn build_packages(ready: &Ready, tools: &GuestTools, packages: &[&str]) -> Result<(), Failure> {
+    build_modules(ready, packages)?;
     for package in packages {
         let directory =
-            if package == EXAMPLE { repository::examples() } else { repository::plugins() };
-        make_component(&tools, package, &directory)?;
+            if *package == EXAMPLE { repository::examples() } else { repository::plugins() };
+        make_component(tools, package, &directory)?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::component::GuestTools;
 use crate::failure::Failure;
 use crate::setup::{self, Ready};
 use crate::{examples, plugins, program, repository};
@@ -34,8 +35,8 @@ fn ci_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {
 }
 
 fn test_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {
-    steps.take("plugins", || plugins::build(ready))?;
-    steps.take("examples", || examples::build(ready))?;
+    steps.take("plugins", || plugins::build(ready, &GuestTools::build_with_bindings(ready)?))?;
+    steps.take("examples", || examples::build(ready, &GuestTools::build_with_bindings(ready)?))?;
     steps.take("tests", || program::run(ready.cargo().args(["test", "--workspace"])))
 }
 
