@@ -20,7 +20,7 @@ pub use lineage::{ColumnRef, Derivation, OutputColumn, Outputs, SourceColumn, Wi
 pub use mask::{Cells, ColumnAction, Edits, MaskAction, Masked};
 pub use principal::{Database, Principal, PrincipalKind};
 pub use set::{
-    Coverage, Fault, FaultKind, Mode, Parameters, PlanAnswer, PolicyName, PolicySet, PolicySource,
+    Coverage, Fault, FaultKind, Mode, NoParameters, Parameters, PlanAnswer, PolicyName, PolicySet, PolicySource,
     Request, ResultShape, VerdictAnswer,
 };
 pub use statement::{Access, Action, Opaque, RelationUse, Statement};

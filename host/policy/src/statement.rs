@@ -240,6 +240,17 @@ pub struct Statement {
     pub written: Vec<WrittenColumn>,
     /// What it does to the names a session keeps.
     pub effect: SessionEffect,
+    /// The form of what COPY TO STDOUT sends; none where it is no such COPY, or one with
+    /// options that are not read.
+    pub copy: Option<CopyForm>,
+}
+
+/// The form of COPY data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CopyForm {
+    Text { delimiter: u8, null: String, header: bool },
+    Csv { delimiter: u8, quote: u8, escape: u8, null: String, header: bool },
+    Binary,
 }
 
 impl Statement {

@@ -67,6 +67,15 @@ pub fn row_description(body: &[u8]) -> Result<Vec<Field<'_>>, Malformed> {
     Ok(fields)
 }
 
+/// Reads DataRow: one entry per column, `None` for NULL.
+pub fn data_row(body: &[u8]) -> Result<Vec<Option<&[u8]>>, Malformed> {
+    let mut reader = Reader::new(body);
+    let count = reader.count()?;
+    let cells = (0..count).map(|_| reader.cell()).collect::<Result<_, _>>()?;
+    reader.end()?;
+    Ok(cells)
+}
+
 /// Reads ParameterDescription: type OIDs.
 pub fn parameter_description(body: &[u8]) -> Result<Vec<u32>, Malformed> {
     let mut reader = Reader::new(body);
@@ -217,6 +226,7 @@ mod tests {
         #[test]
         fn no_bytes_panic(body: Vec<u8>) {
             let _ = row_description(&body);
+            let _ = data_row(&body);
             let _ = parameter_description(&body);
             let _ = notice_fields(&body);
             let _ = command_tag(&body);

@@ -1,0 +1,68 @@
+//! The proxy's own questions, over a connection of its own: never inside a client's session.
+
+use std::io;
+
+use portcullis_wire::backend;
+use portcullis_wire::encode;
+use portcullis_wire::frame::HEADER_BYTES;
+
+use crate::transport::invalid;
+use crate::upstream::Upstream;
+
+/// Answers are catalogs and samples; a larger one is not read.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+const FRAME_BYTES_MAX: usize = 16 << 20;
+
+/// A row of an answer, in text.
+pub type Row = Vec<Option<String>>;
+
+/// A connection to ask on.
+pub struct Asking {
+    upstream: Upstream,
+}
+
+impl Asking {
+    pub fn new(upstream: Upstream) -> Asking {
+        Asking { upstream }
+    }
+
+    /// Runs one statement and collects its rows.
+    ///
+    /// # Errors
+    /// Of kind `Other` when the server refused and the connection goes on; any other kind
+    /// means the connection is of no more use. Not cancel safe: drop the connection then.
+    pub async fn ask(&mut self, text: &str) -> io::Result<Vec<Row>> {
+        let mut out = Vec::new();
+        encode::query(&mut out, text);
+        self.upstream.transport.write_all(&out).await?;
+        let mut rows = Vec::new();
+        let mut refused = None;
+        let mut bytes = 0;
+        loop {
+            let (tag, body) = self.upstream.transport.read_frame(FRAME_BYTES_MAX).await?;
+            bytes += body.len() + HEADER_BYTES;
+            if bytes > ANSWER_BYTES_MAX {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            match tag {
+                b'D' => rows.push(row(&body)?),
+                b'E' => {
+                    let fields = backend::notice_fields(&body).map_err(invalid)?;
+                    let message = backend::field(&fields, b'M').unwrap_or_default();
+                    refused = Some(String::from_utf8_lossy(message).into_owned());
+                }
+                b'Z' => break,
+                _ => {}
+            }
+        }
+        match refused {
+            Some(message) => Err(io::Error::other(message)),
+            None => Ok(rows),
+        }
+    }
+}
+
+fn row(body: &[u8]) -> io::Result<Row> {
+    let cells = backend::data_row(body).map_err(invalid)?;
+    Ok(cells.into_iter().map(|cell| cell.map(|text| String::from_utf8_lossy(text).into_owned())).collect())
+}

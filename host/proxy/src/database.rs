@@ -1,0 +1,171 @@
+//! One database as all its sessions share it: settings, catalog, labels.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use portcullis_policy::PolicySet;
+use portcullis_sql::Catalog;
+use tokio::sync::Mutex;
+
+use crate::asking::Asking;
+use crate::labels::Labels;
+use crate::settings::DatabaseSettings;
+use crate::snapshot;
+use crate::upstream;
+
+/// DDL that passed another way than through the proxy is seen within this time.
+const SNAPSHOT_AGE_MAX: Duration = Duration::from_secs(30);
+/// The proxy's own questions never wait for a client's locks, nor long for anything.
+const ASKING_SETTINGS: [(&str, &str); 3] = [
+    ("application_name", "portcullis"),
+    ("client_encoding", "UTF8"),
+    ("options", "-c lock_timeout=50 -c statement_timeout=2000 -c default_transaction_read_only=on"),
+];
+
+/// What is known of a database at one moment.
+pub struct View {
+    /// Counts up with every change; facts are cached under it.
+    pub version: u64,
+    pub catalog: Arc<Catalog>,
+    pub type_names: Arc<HashMap<u32, String>>,
+    pub labels: Labels,
+    pub search_path: Arc<[String]>,
+    read_at: Instant,
+}
+
+/// A database and what is known of it.
+pub struct DatabaseState {
+    pub settings: DatabaseSettings,
+    view: ArcSwap<View>,
+    stale: AtomicBool,
+    version: AtomicU64,
+    /// The connection to ask on; the lock makes one question out of many sessions' same.
+    asking: Mutex<Option<Asking>>,
+}
+
+impl DatabaseState {
+    pub fn new(settings: DatabaseSettings) -> DatabaseState {
+        let view = View {
+            version: 0,
+            catalog: Arc::new(Catalog::default()),
+            type_names: Arc::default(),
+            labels: Labels::default(),
+            search_path: Arc::default(),
+            read_at: Instant::now(),
+        };
+        DatabaseState {
+            settings,
+            view: ArcSwap::from_pointee(view),
+            stale: AtomicBool::new(true),
+            version: AtomicU64::new(0),
+            asking: Mutex::new(None),
+        }
+    }
+
+    /// What is known now.
+    pub fn view(&self) -> Arc<View> {
+        self.view.load_full()
+    }
+
+    /// The catalog has changed, or something was seen that it does not explain.
+    pub fn mark_stale(&self) {
+        self.stale.store(true, Ordering::Release);
+    }
+
+    pub fn is_stale(&self) -> bool {
+        self.stale.load(Ordering::Acquire) || self.view.load().read_at.elapsed() > SNAPSHOT_AGE_MAX
+    }
+
+    /// Reads the catalog anew where it is stale. On failure what was known stands, and the
+    /// next statement tries again.
+    pub async fn refresh(&self) -> io::Result<()> {
+        let mut asking = self.asking.lock().await;
+        if !self.is_stale() {
+            return Ok(());
+        }
+        self.stale.store(false, Ordering::Release);
+        let old = self.view();
+        let read = self.ask(&mut asking, async |asking| snapshot::read(asking, old.version + 1).await).await;
+        let snapshot = match read {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                self.mark_stale();
+                return Err(error);
+            }
+        };
+        let mut labels = Labels::default();
+        labels.configure(&snapshot.catalog, &self.settings.column_labels);
+        labels.keep_sampled(&old.labels, &old.catalog, &snapshot.catalog);
+        self.view.store(Arc::new(View {
+            version: self.next_version(),
+            catalog: Arc::new(snapshot.catalog),
+            type_names: Arc::new(snapshot.type_names),
+            labels,
+            search_path: snapshot.search_path.into(),
+            read_at: Instant::now(),
+        }));
+        Ok(())
+    }
+
+    /// Looks at the content of relations not yet looked at, before anything of them is shown.
+    pub async fn sample(&self, oids: &[u32], policies: &dyn PolicySet) -> io::Result<()> {
+        let mut asking = self.asking.lock().await;
+        let view = self.view();
+        let mut labels = view.labels.clone();
+        let unseen = oids.iter().filter(|oid| !view.labels.is_sampled(**oid));
+        for relation in unseen.filter_map(|oid| view.catalog.relation(*oid)) {
+            let sampled = self
+                .ask(&mut asking, async |asking| labels.sample(asking, relation, policies).await)
+                .await;
+            sampled?;
+        }
+        self.view.store(Arc::new(View {
+            version: self.next_version(),
+            catalog: view.catalog.clone(),
+            type_names: view.type_names.clone(),
+            labels,
+            search_path: view.search_path.clone(),
+            read_at: view.read_at,
+        }));
+        Ok(())
+    }
+
+    /// The name of a function, for FunctionCall.
+    pub async fn function_name(&self, oid: u32) -> io::Result<Option<String>> {
+        let text = format!(
+            "select pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(p.proname) \
+             from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace \
+             where p.oid = {oid}"
+        );
+        let mut asking = self.asking.lock().await;
+        let rows = self.ask(&mut asking, async |asking| asking.ask(&text).await).await?;
+        Ok(rows.into_iter().next().and_then(|row| row.into_iter().next().flatten()))
+    }
+
+    /// Asks on the kept connection, or on a new one where it has gone.
+    async fn ask<T>(
+        &self,
+        kept: &mut Option<Asking>,
+        mut question: impl AsyncFnMut(&mut Asking) -> io::Result<T>,
+    ) -> io::Result<T> {
+        if let Some(asking) = kept.as_mut() {
+            match question(asking).await {
+                Err(error) if error.kind() != io::ErrorKind::Other => *kept = None,
+                answer => return answer,
+            }
+        }
+        let parameters: Vec<_> =
+            ASKING_SETTINGS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let upstream = upstream::connect(&self.settings.upstream, &parameters).await;
+        let upstream = upstream.map_err(|error| io::Error::new(io::ErrorKind::NotConnected, error.to_string()))?;
+        question(kept.insert(Asking::new(upstream))).await
+    }
+
+    fn next_version(&self) -> u64 {
+        self.version.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}

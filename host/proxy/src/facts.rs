@@ -1,0 +1,228 @@
+//! Facts about texts, cached by shape: one cache per worker.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use portcullis_policy::{ColumnRef, Outputs, PolicySet, Statement};
+use portcullis_sql::{Limits, Scope};
+
+use crate::database::{DatabaseState, View};
+
+/// Entries per generation; two generations are kept.
+const CACHED_MAX: usize = 4_096;
+/// Longer texts are analysed on a helper thread, so that a worker's sessions do not wait.
+const INLINE_BYTES_MAX: usize = 64 * 1024;
+/// Longer keys are not worth their memory.
+const KEY_BYTES_MAX: usize = 16 * 1024;
+
+/// A text's statements, as one view of the database explains them.
+pub struct Facts {
+    pub statements: Vec<Statement>,
+    /// The view they were made under: labels and lineage hold for it.
+    pub view: Arc<View>,
+}
+
+impl Facts {
+    /// True when these facts still hold.
+    pub fn is_of(&self, view: &View) -> bool {
+        self.view.version == view.version
+    }
+}
+
+/// How a session reads a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// None: not known.
+    pub search_path: Option<Arc<[String]>>,
+    /// None: not known.
+    pub standard_conforming_strings: Option<bool>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    database: usize,
+    view: u64,
+    reading: u32,
+    shape: String,
+}
+
+/// The cache.
+#[derive(Default)]
+pub struct FactsCache {
+    young: RefCell<HashMap<Key, Rc<Facts>>>,
+    old: RefCell<HashMap<Key, Rc<Facts>>>,
+    readings: RefCell<Vec<Reading>>,
+}
+
+impl FactsCache {
+    /// The facts about `text`, cached or new. Relations met for the first time are looked at
+    /// before anything is said about them.
+    ///
+    /// # Errors
+    /// When the database's catalog cannot be read at all.
+    pub async fn facts(
+        &self,
+        database: &Arc<DatabaseState>,
+        text: &str,
+        reading: &Reading,
+        limits: &Limits,
+        policies: &dyn PolicySet,
+    ) -> io::Result<Rc<Facts>> {
+        if database.is_stale() {
+            refresh(database).await?;
+        }
+        let view = database.view();
+        let key = self.key(database, &view, text, reading);
+        if let Some(facts) = key.as_ref().and_then(|key| self.cached(key)) {
+            // The shape is the same, the literals are not.
+            return Ok(facts);
+        }
+        let mut view = view;
+        let mut statements = analyze(database, &view, text, reading, limits).await?;
+        let unseen = relations(&statements, &view);
+        if !unseen.is_empty() {
+            database.sample(&unseen, policies).await?;
+            view = database.view();
+        }
+        label(&mut statements, &view);
+        let facts = Rc::new(Facts { statements, view: view.clone() });
+        if let Some(mut key) = key {
+            key.view = view.version;
+            self.keep(key, facts.clone());
+        }
+        Ok(facts)
+    }
+
+    fn key(&self, database: &Arc<DatabaseState>, view: &View, text: &str, reading: &Reading) -> Option<Key> {
+        let shape = portcullis_sql::shape(text, reading.standard_conforming_strings?).ok()?;
+        if shape.key.len() > KEY_BYTES_MAX {
+            return None;
+        }
+        let mut readings = self.readings.borrow_mut();
+        let known = readings.iter().position(|known| known == reading);
+        let index = known.unwrap_or_else(|| {
+            if readings.len() >= CACHED_MAX {
+                // Somebody invents search paths; all start anew.
+                readings.clear();
+                self.young.borrow_mut().clear();
+                self.old.borrow_mut().clear();
+            }
+            readings.push(reading.clone());
+            readings.len() - 1
+        });
+        Some(Key {
+            database: Arc::as_ptr(database) as usize,
+            view: view.version,
+            reading: u32::try_from(index).ok()?,
+            shape: shape.key,
+        })
+    }
+
+    fn cached(&self, key: &Key) -> Option<Rc<Facts>> {
+        if let Some(facts) = self.young.borrow().get(key) {
+            return Some(facts.clone());
+        }
+        let (key, facts) = self.old.borrow_mut().remove_entry(key)?;
+        self.keep(key, facts.clone());
+        Some(facts)
+    }
+
+    fn keep(&self, key: Key, facts: Rc<Facts>) {
+        // A text of several statements is rare, and its parts' texts differ in length.
+        if facts.statements.len() != 1 {
+            return;
+        }
+        let mut young = self.young.borrow_mut();
+        if young.len() >= CACHED_MAX {
+            *self.old.borrow_mut() = std::mem::take(&mut young);
+        }
+        young.insert(key, facts);
+    }
+}
+
+async fn refresh(database: &Arc<DatabaseState>) -> io::Result<()> {
+    match database.refresh().await {
+        Ok(()) => Ok(()),
+        // With an old view names may be unknown, and unknown is refused or masked; without
+        // any there is nothing to judge by.
+        Err(error) if database.view().version > 0 => {
+            tracing::warn!(database = database.settings.database.name, %error, "catalog not read");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn analyze(
+    database: &Arc<DatabaseState>,
+    view: &Arc<View>,
+    text: &str,
+    reading: &Reading,
+    limits: &Limits,
+) -> io::Result<Vec<Statement>> {
+    if text.len() <= INLINE_BYTES_MAX {
+        return Ok(portcullis_sql::analyze(text, &scope(database, view, reading), limits));
+    }
+    let (database, view, reading) = (database.clone(), view.clone(), reading.clone());
+    let (text, limits) = (text.to_owned(), limits.clone());
+    let analysis = tokio::task::spawn_blocking(move || {
+        portcullis_sql::analyze(&text, &scope(&database, &view, &reading), &limits)
+    });
+    analysis.await.map_err(io::Error::other)
+}
+
+fn scope<'a>(database: &'a DatabaseState, view: &'a View, reading: &'a Reading) -> Scope<'a> {
+    Scope {
+        catalog: Some(&view.catalog),
+        search_path: reading.search_path.as_deref(),
+        standard_conforming_strings: reading.standard_conforming_strings,
+        trusted_functions: &database.settings.trusted_functions,
+    }
+}
+
+/// Relations these statements could show something of, and that nobody has looked at.
+fn relations(statements: &[Statement], view: &View) -> Vec<u32> {
+    let mut oids = BTreeSet::new();
+    for statement in statements {
+        oids.extend(statement.relations.iter().filter_map(|relation| relation.oid));
+        oids.extend(sources(&statement.outputs).filter_map(|column| column.origin).map(|(oid, _)| oid));
+        for written in &statement.written {
+            oids.extend(written.target.origin.map(|(oid, _)| oid));
+            oids.extend(written.sources.iter().filter_map(|column| column.origin).map(|(oid, _)| oid));
+        }
+    }
+    let unseen = |oid: &u32| {
+        use portcullis_sql::RelationKind::{MaterializedView, PartitionedTable, Table, ForeignTable};
+        !view.labels.is_sampled(*oid)
+            && view.catalog.relation(*oid).is_some_and(|relation| {
+                matches!(relation.kind, Table | PartitionedTable | ForeignTable | MaterializedView)
+            })
+    };
+    oids.into_iter().filter(unseen).collect()
+}
+
+/// Every base column a result may show.
+pub fn sources(outputs: &Outputs) -> Box<dyn Iterator<Item = &ColumnRef> + '_> {
+    match outputs {
+        Outputs::Nothing | Outputs::Anything => Box::new(std::iter::empty()),
+        Outputs::Columns(columns) => Box::new(columns.iter().flat_map(|column| &column.sources)),
+        Outputs::Unknown(columns) => Box::new(columns.iter()),
+    }
+}
+
+/// Fills in the labels of the columns each relation is used with.
+fn label(statements: &mut [Statement], view: &View) {
+    for relation in statements.iter_mut().flat_map(|statement| &mut statement.relations) {
+        let Some(known) = relation.oid.and_then(|oid| view.catalog.relation(oid)) else { continue };
+        let used = known
+            .columns
+            .iter()
+            .filter(|column| relation.all_columns || relation.columns.contains(&column.name));
+        let labels: BTreeSet<String> =
+            used.flat_map(|column| view.labels.of((known.oid, column.attribute))).cloned().collect();
+        relation.labels = labels.into_iter().collect();
+    }
+}

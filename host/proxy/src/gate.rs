@@ -1,0 +1,246 @@
+//! The gate: nothing reaches the server but through here.
+
+use std::rc::Rc;
+
+use portcullis_policy::event::{DecisionMade, EventId, Intent, PolicyAnswer, RelationTouched};
+use portcullis_policy::principal::Asker;
+use portcullis_policy::{
+    Denial, Mode, Opaque, Parameters, Permitted, PolicySet, Request, Ruling, Statement, Unmatched,
+    VerdictAnswer, Verdict, Decision, judge,
+};
+use portcullis_wire::{Frame, encode};
+
+use crate::buffers::Queue;
+use crate::masks::Planner;
+
+/// Messages of a client that carry no statement: they need no verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Harmless {
+    Describe,
+    Close,
+    Sync,
+    Flush,
+    CopyData,
+    CopyDone,
+    CopyFail,
+}
+
+/// What is on its way to the server. Query, Parse, Bind, Execute and FunctionCall get in as
+/// `Permitted` only; what the proxy sends of its own is one of the few methods below.
+#[derive(Default)]
+pub struct Outbox {
+    queue: Queue,
+}
+
+impl Outbox {
+    pub fn queue(&mut self) -> &mut Queue {
+        &mut self.queue
+    }
+
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// A judged message, as the bytes that were judged.
+    pub fn forward(&mut self, permitted: Permitted<Frame<'_>>) {
+        self.queue.tail().extend_from_slice(permitted.into_request().bytes);
+    }
+
+    /// A message that carries no statement.
+    pub fn pass(&mut self, _kind: Harmless, frame: Frame<'_>) {
+        self.queue.tail().extend_from_slice(frame.bytes);
+    }
+
+    /// In place of a refused Query: a text that is nothing but a syntax error.
+    pub fn stand_in_query(&mut self, tag: &str) {
+        encode::query(self.queue.tail(), tag);
+    }
+
+    /// In place of a refused message of the extended protocol: a portal that is not there.
+    /// Unlike a failing Parse it leaves the client's unnamed statement alone.
+    pub fn stand_in_execute(&mut self, tag: &str) {
+        encode::execute(self.queue.tail(), tag);
+    }
+
+    /// Makes the server answer what it was sent, where a client has not yet asked it to.
+    pub fn flush(&mut self) {
+        encode::frame(self.queue.tail(), b'H', &[]);
+    }
+
+    /// Asks for the columns of a portal's result.
+    pub fn describe_portal(&mut self, name: &[u8]) {
+        let mut body = vec![b'P'];
+        body.extend_from_slice(name);
+        body.push(0);
+        encode::frame(self.queue.tail(), b'D', &body);
+    }
+
+    /// Prepares a statement anew, from the text that was judged.
+    pub fn prepare_anew(&mut self, name: &[u8], text: &[u8], parameter_types: &[u8]) {
+        let mut body = vec![b'S'];
+        body.extend_from_slice(name);
+        body.push(0);
+        encode::frame(self.queue.tail(), b'C', &body);
+        let mut body = name.to_vec();
+        body.push(0);
+        body.extend_from_slice(text);
+        body.push(0);
+        let count = u16::try_from(parameter_types.len() / 4).unwrap_or(u16::MAX);
+        body.extend_from_slice(&count.to_be_bytes());
+        body.extend_from_slice(parameter_types);
+        encode::frame(self.queue.tail(), b'P', &body);
+    }
+
+    /// Asks the session itself for the settings that decide what a text means.
+    pub fn probe(&mut self) {
+        encode::query(self.queue.tail(), PROBE);
+    }
+
+    pub fn terminate(&mut self) {
+        encode::frame(self.queue.tail(), b'X', &[]);
+    }
+}
+
+/// One row for the strings, then one per schema searched.
+const PROBE: &str = "select pg_catalog.current_setting('standard_conforming_strings') union all \
+                     select pg_catalog.unnest(pg_catalog.current_schemas(true))";
+
+/// Everything a judgement rests on beside the statements.
+pub struct Gate<'a> {
+    pub asker: &'a Asker,
+    pub policies: &'a Rc<dyn PolicySet>,
+    pub planner: Planner<'a>,
+    pub unmatched: Unmatched,
+    pub in_transaction: bool,
+    pub parameters: &'a dyn Parameters,
+    pub now: u32,
+}
+
+/// A judged message and the answers that led there, one list per statement.
+pub struct Judged<T> {
+    pub ruling: Ruling<T>,
+    pub answers: Vec<Vec<VerdictAnswer>>,
+}
+
+impl Gate<'_> {
+    /// Judges a message by the statements it stands for.
+    pub fn judge<T>(&self, message: T, statements: &[&Statement]) -> Judged<T> {
+        let coverage = self.policies.coverage(&self.asker.principal, &self.asker.database);
+        let answers: Vec<Vec<VerdictAnswer>> =
+            statements.iter().map(|statement| self.verdicts(statement)).collect();
+        let ruling = judge(message, answers.iter().flatten(), coverage, self.unmatched);
+        Judged { ruling, answers }
+    }
+
+    fn verdicts(&self, statement: &Statement) -> Vec<VerdictAnswer> {
+        let request = Request {
+            principal: &self.asker.principal,
+            database: &self.asker.database,
+            statement,
+            in_transaction: self.in_transaction,
+            now: self.now,
+            attributes: &[],
+        };
+        let mut answers = self.policies.judge(&request, self.parameters);
+        answers.extend(self.host_denial(statement));
+        answers
+    }
+
+    /// What the host itself refuses, whatever the guardrails say.
+    fn host_denial(&self, statement: &Statement) -> Option<VerdictAnswer> {
+        let denial = too_complex(statement).or_else(|| self.writes_what_is_hidden(statement))?;
+        let verdict = Verdict { decision: Decision::Deny(denial), ..Verdict::allow() };
+        Some(VerdictAnswer { policy: HOST.into(), mode: Mode::Enforce, answer: Ok(verdict) })
+    }
+
+    /// A principal who sees a column masked would write the mask back, and one who copies it
+    /// would read it from the copy.
+    fn writes_what_is_hidden(&self, statement: &Statement) -> Option<Denial> {
+        for written in &statement.written {
+            if self.planner.hides(&written.target) {
+                return Some(Denial {
+                    reason: format!(
+                        "column {} of {} is masked for you, so you may not write it",
+                        written.target.column, written.target.relation
+                    ),
+                    hint: Some("Leave the column out of the statement.".into()),
+                });
+            }
+            let same = |source: &&portcullis_policy::ColumnRef| **source != written.target;
+            if let Some(source) = written.sources.iter().filter(same).find(|source| self.planner.hides(source)) {
+                return Some(Denial {
+                    reason: format!(
+                        "column {} of {} is masked for you, so you may not copy it into {}",
+                        source.column, source.relation, written.target.relation
+                    ),
+                    hint: Some("Leave the column out of what is copied.".into()),
+                });
+            }
+        }
+        None
+    }
+}
+
+/// The name under which the host's own refusals are recorded.
+pub const HOST: &str = "portcullis";
+
+/// Nobody analysed it, so nobody can have judged it.
+fn too_complex(statement: &Statement) -> Option<Denial> {
+    let complex = statement.opaque.iter().find(|opaque| matches!(opaque, Opaque::TooComplex(_) | Opaque::Encoding(_)))?;
+    // Facts by PostgreSQL's own grammar stand even where nesting is deep; without any the
+    // statement is refused.
+    if statement.command.is_empty() || statement.shape == "<unparsed>" {
+        return Some(Denial {
+            reason: format!("the statement cannot be analysed ({complex})"),
+            hint: Some("Split it into simpler statements.".into()),
+        });
+    }
+    None
+}
+
+/// The record of one statement's intent.
+pub fn intent(
+    asker: &Asker,
+    (id, session): (EventId, u64),
+    message: &'static str,
+    statement: &Statement,
+    answers: &[VerdictAnswer],
+    decision: DecisionMade,
+    (parameters, revision): (u32, u64),
+) -> Intent {
+    Intent {
+        id,
+        session,
+        principal: asker.principal.clone(),
+        database: asker.database.clone(),
+        message,
+        text: statement.shape.clone(),
+        fingerprint: statement.fingerprint.clone(),
+        command: statement.command.clone(),
+        actions: statement.actions.clone(),
+        relations: statement
+            .relations
+            .iter()
+            .map(|relation| RelationTouched {
+                name: relation.name.clone(),
+                access: relation.access,
+                columns: relation.columns.clone(),
+                labels: relation.labels.clone(),
+            })
+            .collect(),
+        functions: statement.functions.clone(),
+        opaque: statement.opaque.iter().map(Opaque::to_string).collect(),
+        parameters,
+        decision,
+        answers: answers.iter().map(answer).collect(),
+        revision,
+    }
+}
+
+fn answer(given: &VerdictAnswer) -> PolicyAnswer {
+    let (answer, tags) = match &given.answer {
+        Ok(verdict) => (verdict.decision.as_str().to_owned(), verdict.tags.clone()),
+        Err(fault) => (format!("fault: {}", fault.kind.as_str()), Vec::new()),
+    };
+    PolicyAnswer { policy: given.policy.clone(), mode: given.mode, answer, tags }
+}

@@ -1,0 +1,241 @@
+//! From lineage and labels to what is done with each column of a result.
+
+use std::sync::Arc;
+
+use portcullis_masking::MaskColumn;
+use portcullis_policy::principal::Asker;
+use portcullis_policy::{
+    ColumnAction, ColumnRef, Derivation, Mode, OutputColumn, Outputs, PolicySet, ResultShape,
+    SourceColumn, Statement, Unmatched, WireFormat,
+};
+use portcullis_sql::RelationKind;
+
+use crate::database::View;
+use crate::names::ResultField;
+
+const TEXT_OID: u32 = 25;
+
+/// What becomes of a result's columns.
+pub struct MaskPlan {
+    pub columns: Vec<MaskColumn>,
+}
+
+impl MaskPlan {
+    pub fn passes_all(&self) -> bool {
+        self.columns.iter().all(|column| column.action == ColumnAction::Pass)
+    }
+}
+
+/// Who plans for whom.
+#[derive(Clone, Copy)]
+pub struct Planner<'a> {
+    pub asker: &'a Asker,
+    pub view: &'a View,
+    pub policies: &'a dyn PolicySet,
+    pub unmatched: Unmatched,
+}
+
+impl Planner<'_> {
+    /// Plans a result whose columns the server described.
+    pub fn rows(&self, statement: &Statement, fields: &[ResultField]) -> MaskPlan {
+        let columns: Vec<OutputColumn> =
+            fields.iter().enumerate().map(|(index, field)| self.output(statement, fields.len(), index, field)).collect();
+        let not_null = |field: &ResultField| self.is_not_null(field.table_oid, field.attribute);
+        let actions = self.plan(&statement.shape, &columns);
+        let columns = fields.iter().zip(columns).zip(actions).map(|((field, column), action)| MaskColumn {
+            type_oid: field.type_oid,
+            format: column.format,
+            not_null: not_null(field),
+            action,
+            labels: labels(&column),
+        });
+        MaskPlan { columns: columns.collect() }
+    }
+
+    /// Plans COPY TO STDOUT of `count` columns, which the server does not describe.
+    pub fn copy(&self, statement: &Statement, count: usize, binary: bool) -> MaskPlan {
+        let fields: Vec<ResultField> = (0..count)
+            .map(|index| {
+                let origin = match &statement.outputs {
+                    Outputs::Columns(columns) if columns.len() == count => columns
+                        .get(index)
+                        .filter(|column| column.derivation == Derivation::Direct)
+                        .and_then(|column| column.sources.first()?.origin),
+                    Outputs::Columns(_) | Outputs::Nothing | Outputs::Unknown(_) | Outputs::Anything => None,
+                };
+                let column = origin.and_then(|origin| self.column(origin));
+                ResultField {
+                    name: column.map(|column| column.name.clone()).unwrap_or_default(),
+                    table_oid: 0,
+                    attribute: 0,
+                    type_oid: column.map_or(TEXT_OID, |column| column.type_oid),
+                    binary,
+                }
+            })
+            .collect();
+        self.rows(statement, &fields)
+    }
+
+    /// One value that comes from who knows where: a notification's payload.
+    pub fn stray_text(&self) -> MaskPlan {
+        let column = OutputColumn {
+            name: "payload".into(),
+            type_name: "text".into(),
+            type_oid: TEXT_OID,
+            format: WireFormat::Text,
+            derivation: Derivation::Unknown,
+            sources: Vec::new(),
+        };
+        let action = self.plan("<notification>", std::slice::from_ref(&column)).into_iter().next();
+        let action = action.unwrap_or(ColumnAction::Nullify);
+        let column = MaskColumn { type_oid: TEXT_OID, format: WireFormat::Text, not_null: true, action, labels: Vec::new() };
+        MaskPlan { columns: vec![column] }
+    }
+
+    /// Would the principal see this column masked, were it selected?
+    pub fn hides(&self, column: &ColumnRef) -> bool {
+        let labelled = self.view.labels.of_column(column);
+        if labelled.is_empty() {
+            return false;
+        }
+        let described = column.origin.and_then(|origin| self.column(origin));
+        let output = OutputColumn {
+            name: column.column.clone(),
+            type_name: described.map_or_else(|| "text".into(), |column| column.type_name.clone()),
+            type_oid: described.map_or(TEXT_OID, |column| column.type_oid),
+            format: WireFormat::Text,
+            derivation: Derivation::Direct,
+            sources: vec![self.source(column)],
+        };
+        self.plan("<column>", &[output]).iter().any(|action| *action != ColumnAction::Pass)
+    }
+
+    /// One action per column: the strictest of what enforcing maskers want. A masker that
+    /// fails to answer hides everything.
+    fn plan(&self, shape: &str, columns: &[OutputColumn]) -> Vec<ColumnAction> {
+        let mut actions = vec![ColumnAction::Pass; columns.len()];
+        let shape = ResultShape {
+            principal: &self.asker.principal,
+            database: &self.asker.database,
+            shape,
+            columns,
+            attributes: &[],
+        };
+        let mut masked = self.unmatched == Unmatched::Allow;
+        for answer in self.policies.plan(&shape) {
+            if answer.mode == Mode::Observe {
+                continue;
+            }
+            masked = true;
+            let wanted = match answer.answer {
+                Ok(wanted) if wanted.len() == columns.len() => wanted,
+                Ok(_) | Err(_) => return vec![ColumnAction::Nullify; columns.len()],
+            };
+            for (action, wanted) in actions.iter_mut().zip(wanted) {
+                *action = std::mem::take(action).and(&answer.policy, wanted);
+            }
+        }
+        // The set changed between judging and planning cannot happen: both use the same one.
+        // Still, without a masker nothing is shown.
+        if masked { actions } else { vec![ColumnAction::Nullify; columns.len()] }
+    }
+
+    fn output(&self, statement: &Statement, count: usize, index: usize, field: &ResultField) -> OutputColumn {
+        let (derivation, sources) = self.lineage(statement, count, index, field);
+        let origin = (field.table_oid, field.attribute);
+        let type_name = match self.column(origin).filter(|column| column.type_oid == field.type_oid) {
+            Some(column) => column.type_name.clone(),
+            None => self.type_name(field.type_oid),
+        };
+        OutputColumn {
+            name: field.name.clone(),
+            type_name,
+            type_oid: field.type_oid,
+            format: if field.binary { WireFormat::Binary } else { WireFormat::Text },
+            derivation,
+            sources,
+        }
+    }
+
+    /// The server's word on where a column comes from, where it is final; lineage else.
+    fn lineage(
+        &self,
+        statement: &Statement,
+        count: usize,
+        index: usize,
+        field: &ResultField,
+    ) -> (Derivation, Vec<SourceColumn>) {
+        let relation = self.view.catalog.relation(field.table_oid);
+        let is_ordinary = relation.is_some_and(|relation| {
+            matches!(relation.kind, RelationKind::Table | RelationKind::PartitionedTable | RelationKind::ForeignTable)
+                && relation.parents.is_empty()
+        });
+        let own = relation.and_then(|relation| {
+            let column = relation.columns.iter().find(|column| column.attribute == field.attribute)?;
+            let column = ColumnRef {
+                relation: relation.qualified(),
+                column: column.name.clone(),
+                origin: Some((relation.oid, column.attribute)),
+            };
+            Some(self.source(&column))
+        });
+        if let (true, Some(own)) = (is_ordinary, &own) {
+            return (Derivation::Direct, vec![own.clone()]);
+        }
+        let (derivation, mut sources) = match &statement.outputs {
+            Outputs::Columns(columns) if columns.len() == count => match columns.get(index) {
+                Some(column) => (column.derivation, self.sources(&column.sources)),
+                None => (Derivation::Unknown, self.everything()),
+            },
+            Outputs::Unknown(columns) => (Derivation::Unknown, self.sources(columns)),
+            // The server returns more, fewer or other columns than lineage explains.
+            Outputs::Columns(_) | Outputs::Nothing | Outputs::Anything => {
+                (Derivation::Unknown, self.everything())
+            }
+        };
+        sources.extend(own.filter(|own| !sources.contains(own)));
+        (derivation, sources)
+    }
+
+    fn sources(&self, columns: &[ColumnRef]) -> Vec<SourceColumn> {
+        columns.iter().map(|column| self.source(column)).collect()
+    }
+
+    fn source(&self, column: &ColumnRef) -> SourceColumn {
+        SourceColumn {
+            relation: column.relation.clone(),
+            column: column.column.clone(),
+            labels: self.view.labels.of_column(column).to_vec(),
+        }
+    }
+
+    /// All that could be read by a statement of which nothing is known: whatever is labelled.
+    fn everything(&self) -> Vec<SourceColumn> {
+        let labels: Vec<String> = self.view.labels.all().into_iter().map(str::to_owned).collect();
+        vec![SourceColumn { relation: "*".into(), column: "*".into(), labels }]
+    }
+
+    fn column(&self, (oid, attribute): (u32, i16)) -> Option<&portcullis_sql::Column> {
+        self.view.catalog.relation(oid)?.columns.iter().find(|column| column.attribute == attribute)
+    }
+
+    fn is_not_null(&self, oid: u32, attribute: i16) -> bool {
+        self.column((oid, attribute)).is_some_and(|column| column.not_null)
+    }
+
+    fn type_name(&self, oid: u32) -> String {
+        self.view.type_names.get(&oid).cloned().unwrap_or_else(|| format!("type {oid}"))
+    }
+}
+
+fn labels(column: &OutputColumn) -> Vec<String> {
+    let mut labels: Vec<String> = column.sources.iter().flat_map(|source| &source.labels).cloned().collect();
+    labels.sort_unstable();
+    labels.dedup();
+    labels
+}
+
+/// The principal and database of a session, shared by everything it asks.
+pub fn asker(principal: portcullis_policy::Principal, database: &Arc<portcullis_policy::Database>) -> Asker {
+    Asker { principal: Arc::new(principal), database: database.clone() }
+}

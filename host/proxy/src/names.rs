@@ -1,0 +1,154 @@
+//! Prepared statements, portals and cursors of one session, as the server knows them.
+//!
+//! PostgreSQL keeps one name space for statements (Parse, PREPARE) and one for portals
+//! (Bind, DECLARE). Names change here when a message is sent; when the server then fails or
+//! skips the message, the change is undone, so that a name never stands for a text that the
+//! server does not have.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use portcullis_policy::event::EventId;
+
+use crate::facts::Facts;
+
+/// A column of a result, as RowDescription told it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResultField {
+    pub name: String,
+    pub table_oid: u32,
+    pub attribute: i16,
+    pub type_oid: u32,
+    pub binary: bool,
+}
+
+/// A prepared statement.
+pub struct Prepared {
+    /// As the client sent it, in its encoding.
+    pub text: Rc<[u8]>,
+    /// Type OIDs as Parse gave them, four bytes each.
+    pub parameter_types: Vec<u8>,
+    pub facts: RefCell<Rc<Facts>>,
+    /// The reading the facts were made under, by its number in the session.
+    pub reading: Cell<u64>,
+    /// Its result's columns once described; their formats are not yet known.
+    pub fields: RefCell<Option<Rc<[ResultField]>>>,
+    /// The server has said ParseComplete.
+    pub confirmed: Cell<bool>,
+    /// Something ran that may have redefined the name behind our back.
+    pub stale: Cell<bool>,
+    /// Which Sync's pipeline it was sent in.
+    pub segment: u64,
+    /// Made by SQL PREPARE: it cannot be prepared anew by Parse.
+    pub by_sql: bool,
+}
+
+/// A portal, or a cursor.
+pub struct Portal {
+    pub prepared: Rc<Prepared>,
+    /// The Bind message's body, for its formats and parameters; empty for a cursor.
+    pub bind: Vec<u8>,
+    /// What its Bind was recorded as, until an Execute takes it over.
+    pub bound: RefCell<Option<Bound>>,
+    /// Its result's columns with their formats, once described.
+    pub fields: RefCell<Option<Rc<[ResultField]>>>,
+    /// A Describe of it is on its way, so that its fields will be known before its rows.
+    pub described: Cell<bool>,
+    pub confirmed: Cell<bool>,
+    pub segment: u64,
+    /// DECLAREd: it may outlive its transaction.
+    pub cursor: bool,
+}
+
+/// A Bind's record, and whether its outcome has been written.
+#[derive(Clone)]
+pub struct Bound {
+    pub event: EventId,
+    pub revision: u64,
+    pub ended: Rc<Cell<bool>>,
+}
+
+/// What to do when the message that changed a name fails.
+pub enum Undo {
+    Statement(Vec<u8>, Option<Rc<Prepared>>),
+    Portal(Vec<u8>, Option<Rc<Portal>>),
+}
+
+/// The names of one session.
+#[derive(Default)]
+pub struct Names {
+    statements: HashMap<Vec<u8>, Rc<Prepared>>,
+    portals: HashMap<Vec<u8>, Rc<Portal>>,
+}
+
+impl Names {
+    pub fn len(&self) -> usize {
+        self.statements.len() + self.portals.len()
+    }
+
+    pub fn statement(&self, name: &[u8]) -> Option<&Rc<Prepared>> {
+        self.statements.get(name)
+    }
+
+    pub fn portal(&self, name: &[u8]) -> Option<&Rc<Portal>> {
+        self.portals.get(name)
+    }
+
+    pub fn set_statement(&mut self, name: &[u8], prepared: Option<Rc<Prepared>>) -> Undo {
+        let previous = match prepared {
+            Some(prepared) => self.statements.insert(name.to_vec(), prepared),
+            None => self.statements.remove(name),
+        };
+        Undo::Statement(name.to_vec(), previous)
+    }
+
+    pub fn set_portal(&mut self, name: &[u8], portal: Option<Rc<Portal>>) -> Undo {
+        let previous = match portal {
+            Some(portal) => self.portals.insert(name.to_vec(), portal),
+            None => self.portals.remove(name),
+        };
+        Undo::Portal(name.to_vec(), previous)
+    }
+
+    /// The message was discarded or failed: what it changed stands as before. A failed Parse
+    /// or Bind of the unnamed has destroyed the old one all the same.
+    pub fn undo(&mut self, undo: Undo, failed: bool) {
+        match undo {
+            Undo::Statement(name, previous) => {
+                let previous = previous.filter(|_| !(failed && name.is_empty()));
+                self.set_statement(&name, previous);
+            }
+            Undo::Portal(name, previous) => {
+                let previous = previous.filter(|_| !(failed && name.is_empty()));
+                self.set_portal(&name, previous);
+            }
+        }
+    }
+
+    pub fn forget_statements(&mut self) {
+        self.statements.clear();
+    }
+
+    pub fn forget_cursors(&mut self) {
+        self.portals.clear();
+    }
+
+    /// The transaction is over, and with it every portal that was not DECLAREd. Gives back
+    /// what was bound and never executed.
+    pub fn end_transaction(&mut self) -> Vec<Bound> {
+        let mut unused = Vec::new();
+        self.portals.retain(|_, portal| {
+            unused.extend(portal.bound.take().filter(|_| !portal.cursor));
+            portal.cursor
+        });
+        unused
+    }
+
+    /// Something ran that nobody saw into: any name may stand for something else now.
+    pub fn taint(&mut self) {
+        self.portals.clear();
+        self.statements.retain(|_, prepared| !prepared.by_sql);
+        self.statements.values().for_each(|prepared| prepared.stale.set(true));
+    }
+}

@@ -1,0 +1,233 @@
+//! The running proxy: its listener, its workers, and the handle the host holds.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+use portcullis_ledger::Ledger;
+use portcullis_policy::set::PolicyHub;
+use tokio::sync::{mpsc, watch};
+
+use crate::database::DatabaseState;
+use crate::refusal::Refusal;
+use crate::settings::Settings;
+use crate::worker::{self, Arriving, Common, Phase, Place};
+
+/// Connections the kernel keeps while no worker has taken them.
+const BACKLOG: i32 = 4_096;
+
+/// Why the proxy does not start.
+#[derive(Debug)]
+pub enum ProxyError {
+    Listen { address: SocketAddr, error: io::Error },
+    Thread(io::Error),
+}
+
+impl std::fmt::Display for ProxyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ProxyError::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
+            ProxyError::Thread(error) => write!(f, "cannot start a worker: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ProxyError {}
+
+/// A running proxy. Dropping it stops it.
+pub struct Proxy {
+    address: SocketAddr,
+    settings: Arc<ArcSwap<Settings>>,
+    databases: Arc<ArcSwap<Vec<Arc<DatabaseState>>>>,
+    phase: watch::Sender<Phase>,
+    connections: Arc<AtomicUsize>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct Worker {
+    arrivals: mpsc::UnboundedSender<Arriving>,
+    sessions: Arc<AtomicUsize>,
+}
+
+impl Proxy {
+    /// Listens and starts one worker per thread asked for.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on or a thread cannot be made.
+    pub fn start(
+        settings: Settings,
+        hub: Arc<dyn PolicyHub>,
+        ledger: Ledger,
+        workers: usize,
+    ) -> Result<Proxy, ProxyError> {
+        let address = settings.listen.address;
+        let listener = listen(address).map_err(|error| ProxyError::Listen { address, error })?;
+        let address = listener.local_addr().map_err(|error| ProxyError::Listen { address, error })?;
+        let (phase, phases) = watch::channel(Phase::Running);
+        let mut settings = settings;
+        let databases = databases(&mut settings, &[]);
+        let common = Common {
+            settings: Arc::new(ArcSwap::from_pointee(settings)),
+            databases: Arc::new(ArcSwap::from_pointee(databases)),
+            hub,
+            ledger,
+            cancel_keys: Arc::default(),
+            phases,
+            session_numbers: Arc::new(AtomicU64::new(0)),
+        };
+        let connections = Arc::new(AtomicUsize::new(0));
+        let mut threads = Vec::with_capacity(workers + 1);
+        let mut receivers = Vec::with_capacity(workers);
+        for index in 0..workers.max(1) {
+            let (arrivals, receiver) = mpsc::unbounded_channel();
+            let common = common.clone();
+            let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+                if let Err(error) = worker::run(&common, index, receiver) {
+                    tracing::error!(%error, "a worker could not start");
+                }
+            });
+            threads.push(thread.map_err(ProxyError::Thread)?);
+            receivers.push(Worker { arrivals, sessions: Arc::default() });
+        }
+        let (accepting, counted) = (common.clone(), connections.clone());
+        let thread = std::thread::Builder::new()
+            .name("accept".into())
+            .spawn(move || accept(listener, &accepting, &receivers, &counted));
+        threads.push(thread.map_err(ProxyError::Thread)?);
+        Ok(Proxy {
+            address,
+            settings: common.settings,
+            databases: common.databases,
+            phase,
+            connections,
+            threads,
+        })
+    }
+
+    /// Where it listens, with the port that was chosen.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Connections now open.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Puts new settings in force for logins from now on. Sessions keep theirs; the address
+    /// stays what it was.
+    pub fn reload(&self, mut settings: Settings) {
+        let old = self.databases.load_full();
+        self.databases.store(Arc::new(databases(&mut settings, &old)));
+        self.settings.store(Arc::new(settings));
+    }
+
+    /// No new connections; sessions end when their transaction does, or when the drain time
+    /// is over. Returns when all have ended.
+    pub fn shut_down(mut self) {
+        let drain = self.settings.load().limits.drain;
+        self.phase.send_replace(Phase::Draining);
+        let deadline = std::time::Instant::now() + drain;
+        while self.connections() > 0 && std::time::Instant::now() < deadline {
+            std::thread::park_timeout(std::time::Duration::from_millis(20));
+        }
+        self.stop();
+    }
+
+    fn stop(&mut self) {
+        self.phase.send_replace(Phase::Stopped);
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a worker ended by a panic");
+            }
+        }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The states of the databases configured; one whose settings say the same place keeps what
+/// is known of it.
+fn databases(settings: &mut Settings, old: &[Arc<DatabaseState>]) -> Vec<Arc<DatabaseState>> {
+    let by_name: HashMap<&str, &Arc<DatabaseState>> =
+        old.iter().map(|database| (database.settings.database.name.as_str(), database)).collect();
+    let fresh = std::mem::take(&mut settings.databases);
+    fresh
+        .into_iter()
+        .map(|database| match by_name.get(database.database.name.as_str()) {
+            Some(known) if known.settings.is_same(&database) => (*known).clone(),
+            Some(_) | None => Arc::new(DatabaseState::new(database)),
+        })
+        .collect()
+}
+
+fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Accepts on a thread of its own and gives each socket to the worker with the fewest: the
+/// kernel's own spreading is uneven.
+fn accept(listener: std::net::TcpListener, common: &Common, workers: &[Worker], connections: &Arc<AtomicUsize>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return tracing::error!(%error, "cannot accept connections"),
+    };
+    let mut phases = common.phases.clone();
+    runtime.block_on(async {
+        let listener = match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => listener,
+            Err(error) => return tracing::error!(%error, "cannot accept connections"),
+        };
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = phases.wait_for(|phase| *phase != Phase::Running) => return,
+            };
+            match accepted {
+                Ok((stream, address)) => arrive(stream, address, common, workers, connections),
+                Err(error) => {
+                    // Out of descriptors, most likely: others must end before this can go on.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                }
+            }
+        }
+    });
+}
+
+fn arrive(
+    stream: tokio::net::TcpStream,
+    address: SocketAddr,
+    common: &Common,
+    workers: &[Worker],
+    connections: &Arc<AtomicUsize>,
+) {
+    if connections.load(Ordering::Relaxed) >= common.settings.load().limits.connections_max {
+        tracing::warn!(%address, "too many connections");
+        let mut out = Vec::new();
+        portcullis_wire::encode::fatal(&mut out, &Refusal::TooManyConnections.report());
+        // The socket is new and its buffer empty; what does not fit is not worth a wait.
+        let _ = stream.try_write(&out);
+        return;
+    }
+    let Some(worker) = workers.iter().min_by_key(|worker| worker.sessions.load(Ordering::Relaxed)) else { return };
+    let place = Place::take(connections, &worker.sessions);
+    if let Ok(stream) = stream.into_std() {
+        // A worker that has gone gives the place up with the message.
+        let _ = worker.arrivals.send(Arriving { stream, address, place });
+    }
+}

@@ -1,0 +1,117 @@
+//! What the session remembers of a message on its way: the proxy's part of a pipeline entry.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Instant;
+
+use portcullis_masking::{CopyMasker, RowMasker};
+use portcullis_policy::event::EventId;
+use portcullis_policy::{PolicySet, Statement};
+
+use crate::facts::Facts;
+use crate::names::{Portal, Prepared, Undo};
+use crate::refusal::Refusal;
+
+/// One statement that was permitted and is running.
+pub struct Running {
+    pub facts: Rc<Facts>,
+    /// The statement with what its names stand for filled in; else that of the facts.
+    pub resolved: Option<Rc<Statement>>,
+    pub index: usize,
+    pub event: EventId,
+    /// It is judged, masked and recorded under this set, whatever is published meanwhile.
+    pub policies: Rc<dyn PolicySet>,
+    pub limit_rows: Option<u32>,
+    /// Its errors and notices may quote a value that the principal must not see.
+    pub withhold: bool,
+    pub started: Instant,
+    /// Its outcome is in the ledger; shared by a Bind and the Execute that takes it over.
+    pub ended: Rc<Cell<bool>>,
+    /// What PREPARE or DECLARE defines, in facts.
+    pub inner: Option<Rc<Facts>>,
+}
+
+impl Running {
+    pub fn statement(&self) -> &Statement {
+        match &self.resolved {
+            Some(statement) => statement,
+            // The index was taken from this very list.
+            None => &self.facts.statements[self.index],
+        }
+    }
+}
+
+/// What a result's cells go through.
+#[derive(Default)]
+pub enum Masks {
+    /// Not decided: the columns are not known yet.
+    #[default]
+    Undecided,
+    /// Forwarded as they come.
+    Pass,
+    Rows(Box<RowMasker>),
+    Copy(Box<CopyMasker>),
+}
+
+/// Counts of one statement's result.
+#[derive(Default)]
+pub struct Tally {
+    pub rows: u64,
+    pub bytes: u64,
+    pub cells_masked: u64,
+    pub labels_masked: BTreeSet<String>,
+}
+
+/// Why a message is on its way.
+pub enum Role {
+    /// It is the client's own.
+    Client,
+    /// The proxy's own; the client sees nothing of the answer.
+    Swallowed,
+    /// The proxy asks what the session's settings are; the answer's rows are for it.
+    Probe(Vec<Vec<Option<String>>>),
+    /// It stands in for a refused one; the error that names `tag` becomes the refusal.
+    Refused { tag: String, refusal: Box<Refusal> },
+}
+
+/// What is remembered of one message.
+pub struct Run {
+    pub role: Role,
+    /// The statements of a Query; the one of a Bind or Execute.
+    pub statements: Vec<Running>,
+    /// Which of them is answering.
+    pub current: usize,
+    pub prepared: Option<Rc<Prepared>>,
+    pub portal: Option<Rc<Portal>>,
+    pub undo: Option<Undo>,
+    pub masks: Masks,
+    pub tally: Tally,
+    /// A limit was reached: the rest of the result is not the client's.
+    pub over_limit: bool,
+}
+
+impl Run {
+    pub fn new(role: Role) -> Run {
+        Run {
+            role,
+            statements: Vec::new(),
+            current: 0,
+            prepared: None,
+            portal: None,
+            undo: None,
+            masks: Masks::Undecided,
+            tally: Tally::default(),
+            over_limit: false,
+        }
+    }
+
+    pub fn client() -> Run {
+        Run::new(Role::Client)
+    }
+
+    /// The statement whose result is arriving.
+    pub fn running(&self) -> Option<&Running> {
+        self.statements.get(self.current)
+    }
+}

@@ -1,0 +1,309 @@
+//! One client's session: everything between its login and its goodbye.
+
+mod extended;
+mod ledger;
+mod outcome;
+mod request;
+mod response;
+mod result;
+
+use std::collections::{HashMap, HashSet};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use portcullis_policy::event::{Event, Notable};
+use portcullis_policy::principal::Asker;
+use portcullis_wire::backend::TransactionStatus;
+use portcullis_wire::{Malformed, Pipeline, encode};
+
+use crate::buffers::{BUFFER_BYTES, Queue};
+use crate::cancel::CancelKey;
+use crate::database::DatabaseState;
+use crate::facts::Reading;
+use crate::gate::Outbox;
+use crate::names::Names;
+use crate::refusal::Refusal;
+use crate::run::Run;
+use crate::transport::Transport;
+use crate::upstream::Upstream;
+use crate::worker::{Phase, Shared};
+
+/// A side that does not read what waits for it is not read for either.
+const WAITING_BYTES_MAX: usize = 4 * BUFFER_BYTES;
+
+/// Why a session ends.
+pub enum End {
+    /// The client said goodbye, or went.
+    Client,
+    /// The server went.
+    Upstream,
+    /// The proxy ends it, and says why.
+    Refused(Refusal),
+}
+
+impl From<Malformed> for End {
+    fn from(malformed: Malformed) -> End {
+        End::Refused(Refusal::Malformed(malformed))
+    }
+}
+
+/// What woke the session.
+enum Wake {
+    /// The client sent this many bytes into the buffer, behind what was there.
+    Client(Box<[u8]>, usize),
+    Upstream(Box<[u8]>, usize),
+    Phase(Phase),
+    Gone(End),
+}
+
+type PhaseChange = Pin<Box<dyn Future<Output = Phase>>>;
+
+/// A session.
+pub struct Session {
+    id: u64,
+    asker: Asker,
+    database: Arc<DatabaseState>,
+    shared: Rc<Shared>,
+    client: Transport,
+    upstream: Transport,
+    /// Forgotten, and with it the session's right to be cancelled, when the session ends.
+    _cancel_key: CancelKey,
+    /// The server's own key, to stop a result that exceeds its limit.
+    upstream_key: (u32, Vec<u8>),
+    /// From the client, not yet looked at: half a message, or what must wait.
+    inbox: Vec<u8>,
+    /// To the server.
+    outbox: Outbox,
+    /// From the server, half a message.
+    partial: Vec<u8>,
+    /// To the client; always whole messages.
+    reply: Queue,
+    pipeline: Pipeline<Run>,
+    names: Names,
+    status: TransactionStatus,
+    phase: Phase,
+    phase_change: PhaseChange,
+    /// How the session's texts are read, as far as the server has told.
+    reading: Reading,
+    /// Counts up with every change of `reading`.
+    reading_number: u64,
+    /// Something ran that may have changed how texts are read: nothing is known until the
+    /// session was asked.
+    reading_unknown: bool,
+    /// The client's encoding is UTF-8; else a single-byte one.
+    is_utf8: bool,
+    /// What comes next depends on what is still running.
+    stalled: bool,
+    /// Counts the client's Syncs.
+    segment: u64,
+    /// The client was told of an error that the server does not know of: all it still
+    /// answers before ReadyForQuery is not for the client.
+    silent_until_ready: bool,
+    /// Columns looked up: hidden from this principal or not, under one revision and view.
+    hidden: HashMap<(u32, i16), bool>,
+    hidden_under: (u64, u64),
+    /// Relations that the catalog could not explain when it was read for them.
+    unexplained: HashSet<u32>,
+    statements: u64,
+}
+
+/// What a session is made of.
+pub struct Parts {
+    pub id: u64,
+    pub asker: Asker,
+    pub database: Arc<DatabaseState>,
+    pub client: Transport,
+    pub upstream: Upstream,
+    pub cancel_key: CancelKey,
+    /// The client chose settings at startup that decide how texts are read.
+    pub reading_unknown: bool,
+}
+
+impl Session {
+    pub fn new(shared: Rc<Shared>, parts: Parts) -> Session {
+        let parameter = |name: &str| {
+            parts.upstream.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        };
+        let strings = parameter("standard_conforming_strings").map(|value| value == "on");
+        let is_utf8 = parameter("client_encoding").is_none_or(|encoding| encoding == "UTF8");
+        let reading =
+            Reading { search_path: Some(parts.database.view().search_path.clone()), standard_conforming_strings: strings };
+        let phase_change = phase_after(&shared, Phase::Running);
+        Session {
+            id: parts.id,
+            asker: parts.asker,
+            database: parts.database,
+            shared,
+            client: parts.client,
+            upstream: parts.upstream.transport,
+            _cancel_key: parts.cancel_key,
+            upstream_key: (parts.upstream.process_id, parts.upstream.secret_key),
+            inbox: Vec::new(),
+            outbox: Outbox::default(),
+            partial: Vec::new(),
+            reply: Queue::default(),
+            pipeline: Pipeline::default(),
+            names: Names::default(),
+            status: TransactionStatus::Idle,
+            phase: Phase::Running,
+            phase_change,
+            reading,
+            reading_number: 0,
+            reading_unknown: parts.reading_unknown,
+            is_utf8,
+            stalled: false,
+            segment: 0,
+            silent_until_ready: false,
+            hidden: HashMap::new(),
+            hidden_under: (0, 0),
+            unexplained: HashSet::new(),
+            statements: 0,
+        }
+    }
+
+    /// Runs the session to its end. All its control flow is here: what is called below waits
+    /// for nothing but the ledger and the proxy's own questions, each with a deadline.
+    pub async fn run(mut self) {
+        let end = loop {
+            let handled = match poll_fn(|cx| self.poll_wake(cx)).await {
+                Wake::Client(buffer, count) => self.on_client(buffer, count).await,
+                Wake::Upstream(buffer, count) => self.on_upstream(buffer, count).await,
+                Wake::Phase(phase) => self.on_phase(phase),
+                Wake::Gone(end) => Err(end),
+            };
+            // What the server answered may be what the client's next message waited for.
+            let continued = match handled {
+                Ok(()) => self.take_up_inbox().await,
+                Err(end) => Err(end),
+            };
+            if let Err(end) = continued {
+                break end;
+            }
+            if self.phase != Phase::Running && self.is_between_transactions() {
+                break End::Refused(Refusal::Shutdown);
+            }
+        };
+        self.finish(end).await;
+    }
+
+    /// Writes what can be written and reads what may be read.
+    ///
+    /// Cancel safe: bytes read are in the buffer that is returned, bytes written are off the
+    /// queue.
+    fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
+        if let Poll::Ready(end) = self.poll_send(cx) {
+            return Poll::Ready(Wake::Gone(end));
+        }
+        if self.reply.len() < WAITING_BYTES_MAX {
+            let mut buffer = self.shared.buffers.take();
+            let kept = self.partial.len().min(BUFFER_BYTES / 2);
+            let kept = if kept == self.partial.len() { kept } else { 0 };
+            let space = buffer.get_mut(kept..).unwrap_or_default();
+            match self.upstream.poll_read(cx, space) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Wake::Gone(End::Upstream)),
+                Poll::Ready(Ok(count)) => return Poll::Ready(Wake::Upstream(buffer, count)),
+                Poll::Pending => self.shared.buffers.give_back(buffer),
+            }
+        }
+        if self.may_read_client() {
+            let mut buffer = self.shared.buffers.take();
+            match self.client.poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Wake::Gone(End::Client)),
+                Poll::Ready(Ok(count)) => return Poll::Ready(Wake::Client(buffer, count)),
+                Poll::Pending => self.shared.buffers.give_back(buffer),
+            }
+        }
+        match self.phase_change.as_mut().poll(cx) {
+            Poll::Ready(phase) => Poll::Ready(Wake::Phase(phase)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let sides = [
+            (&mut self.client, &mut self.reply, End::Client),
+            (&mut self.upstream, self.outbox.queue(), End::Upstream),
+        ];
+        for (transport, queue, gone) in sides {
+            while !queue.is_empty() {
+                match transport.poll_write(cx, queue.pending()) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(gone),
+                    Poll::Ready(Ok(count)) => queue.sent(count),
+                    Poll::Pending => break,
+                }
+            }
+            if let Poll::Ready(Err(_)) = transport.poll_flush(cx) {
+                return Poll::Ready(gone);
+            }
+        }
+        Poll::Pending
+    }
+
+    /// A client is heard while the server takes what it says, and while what it says does
+    /// not pile up behind something that must complete first.
+    fn may_read_client(&self) -> bool {
+        let behind = self.is_stalled() && self.inbox.len() >= WAITING_BYTES_MAX;
+        self.outbox.len() < WAITING_BYTES_MAX && !behind
+    }
+
+    /// What is running must complete before the next message can be understood; but a COPY
+    /// completes only with what the client sends.
+    fn is_stalled(&self) -> bool {
+        self.stalled && !self.pipeline.is_empty() && !self.pipeline.is_copy_in()
+    }
+
+    fn is_between_transactions(&self) -> bool {
+        self.status == TransactionStatus::Idle && self.pipeline.is_idle() && self.inbox.is_empty()
+    }
+
+    fn on_phase(&mut self, phase: Phase) -> Result<(), End> {
+        self.phase = phase;
+        self.phase_change = phase_after(&self.shared, phase);
+        match phase {
+            Phase::Running | Phase::Draining => Ok(()),
+            Phase::Stopped => Err(End::Refused(Refusal::Shutdown)),
+        }
+    }
+
+    /// Says goodbye to both sides and records what was left open.
+    async fn finish(mut self, end: End) {
+        self.record_lost();
+        if let End::Refused(refusal) = &end {
+            tracing::info!(session = self.id, reason = refusal.report().message, "session ended by the proxy");
+            encode::fatal(self.reply.tail(), &refusal.report());
+        }
+        let farewell = async {
+            if !matches!(end, End::Client) {
+                // The client may be gone as well; then nobody misses the message.
+                let _ = self.client.write_all(self.reply.pending()).await;
+                self.client.shutdown().await;
+            }
+            if !matches!(end, End::Upstream) {
+                // Only a server that waits for the next message understands a goodbye.
+                self.outbox.terminate();
+                let _ = self.upstream.write_all(self.outbox.queue().pending()).await;
+                self.upstream.shutdown().await;
+            }
+        };
+        let _ = tokio::time::timeout(FAREWELL, farewell).await;
+        let logout = Notable::Logout { session: self.id, statements: self.statements };
+        self.shared.record(&Event::Notable(logout));
+    }
+}
+
+/// A peer that does not take its last message within this time does not get it.
+const FAREWELL: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Completes when the proxy leaves `phase`.
+fn phase_after(shared: &Shared, phase: Phase) -> PhaseChange {
+    let mut phases = shared.phases.clone();
+    Box::pin(async move {
+        match phases.wait_for(|now| *now != phase).await {
+            Ok(now) => *now,
+            Err(_) => Phase::Stopped,
+        }
+    })
+}

@@ -1,0 +1,352 @@
+//! The extended protocol: Parse, Bind, Describe, Execute, Close.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use portcullis_policy::statement::SessionEffect;
+use portcullis_policy::{NoParameters, Outputs, Parameters, PolicySet, Statement};
+use portcullis_wire::frontend::{Bind, Target};
+use portcullis_wire::{Expect, Frame, Frontend};
+
+use super::request::Handled;
+use super::{End, Session};
+use crate::gate::Harmless;
+use crate::names::{Bound, Portal, Prepared, ResultField};
+use crate::refusal::Refusal;
+use crate::run::{Role, Run};
+
+impl Session {
+    pub(super) async fn parse(
+        &mut self,
+        frame: Frame<'_>,
+        name: &[u8],
+        text: &[u8],
+        parameter_types: &[u8],
+    ) -> Result<Handled, End> {
+        if self.names.len() >= self.shared.limits.names_max {
+            let most = format!("a session holds at most {} names", self.shared.limits.names_max);
+            return self.refuse(Expect::Parse, Refusal::TooLarge(most));
+        }
+        let policies = self.shared.policies.current();
+        let facts = match self.analyse(text, &policies).await {
+            Ok(facts) => facts,
+            Err(refusal) => return self.refuse(Expect::Parse, refusal),
+        };
+        let statements: Vec<&Statement> = facts.statements.iter().collect();
+        let judged = self.judge(frame, &statements, &policies, &NoParameters);
+        // Only a refusal is worth a record here: what is prepared has not been asked yet.
+        let events = if matches!(judged.ruling, portcullis_policy::Ruling::Permitted(_)) {
+            Vec::new()
+        } else {
+            let revision = policies.revision();
+            let recorded =
+                self.record_intents("parse", &statements, &judged.answers, &judged.ruling, revision, 0).await;
+            match recorded {
+                Ok(events) => events,
+                Err(refusal) => return self.refuse(Expect::Parse, refusal),
+            }
+        };
+        let permitted = match self.permit(judged.ruling, &events) {
+            Ok(permitted) => permitted,
+            Err(refusal) => return self.refuse(Expect::Parse, refusal),
+        };
+        let prepared = Rc::new(Prepared {
+            text: text.into(),
+            parameter_types: parameter_types.to_vec(),
+            facts: RefCell::new(facts),
+            reading: Cell::new(self.reading_number),
+            fields: RefCell::new(None),
+            confirmed: Cell::new(false),
+            stale: Cell::new(false),
+            segment: self.segment,
+            by_sql: false,
+        });
+        let mut run = Run::client();
+        run.undo = Some(self.names.set_statement(name, Some(prepared.clone())));
+        run.prepared = Some(prepared);
+        self.outbox.forward(permitted);
+        self.pipeline.push(Expect::Parse, run);
+        Ok(Handled::Done)
+    }
+
+    pub(super) async fn bind(&mut self, frame: Frame<'_>, bind: &Bind<'_>) -> Result<Handled, End> {
+        let Some(prepared) = self.names.statement(bind.statement).cloned() else {
+            return self.refuse(Expect::Bind, unknown_statement(bind.statement));
+        };
+        if !prepared.confirmed.get() && prepared.segment != self.segment {
+            return Ok(Handled::Later);
+        }
+        let policies = self.shared.policies.current();
+        let facts = match self.current_facts(&prepared, &policies).await {
+            Ok(facts) => facts,
+            Err(refusal) => return self.refuse(Expect::Bind, refusal),
+        };
+        let resolved = self.resolve_first(&facts, &policies).await;
+        let statements = first(&facts, resolved.as_ref());
+        let parameters = BoundParameters { bind, types: &prepared.parameter_types };
+        let judged = self.judge(frame, &statements, &policies, &parameters);
+        let revision = policies.revision();
+        let count = parameters.count();
+        let recorded = self
+            .record_intents("bind", &statements, &judged.answers, &judged.ruling, revision, count)
+            .await;
+        let events = match recorded {
+            Ok(events) => events,
+            Err(refusal) => return self.refuse(Expect::Bind, refusal),
+        };
+        self.notices(&judged.answers);
+        let permitted = match self.permit(judged.ruling, &events) {
+            Ok(permitted) => permitted,
+            Err(refusal) => return self.refuse(Expect::Bind, refusal),
+        };
+        self.prepare_anew(&prepared, bind.statement);
+        let mut run = Run::client();
+        let ended = Rc::new(Cell::new(false));
+        if let Some(&event) = events.first() {
+            let mut running = self.running(facts.clone(), 0, event, &policies, permitted.limit_rows);
+            running.withhold = statements.first().is_some_and(|s| self.withholds(s, &facts, &policies));
+            running.ended = ended.clone();
+            run.statements.push(running);
+        }
+        if let Some(statement) = statements.first()
+            && !statement.opaque.is_empty()
+        {
+            // Binding plans, and planning may run a function.
+            self.note_effects(statement);
+        }
+        let portal = Rc::new(Portal {
+            prepared,
+            bind: frame.body.to_vec(),
+            bound: RefCell::new(events.first().map(|&event| Bound { event, revision, ended })),
+            fields: RefCell::new(None),
+            described: Cell::new(false),
+            confirmed: Cell::new(false),
+            segment: self.segment,
+            cursor: false,
+        });
+        let replaced = self.names.portal(bind.portal).and_then(|portal| portal.bound.take());
+        replaced.into_iter().for_each(|bound| self.record_unused(bound));
+        run.undo = Some(self.names.set_portal(bind.portal, Some(portal.clone())));
+        run.portal = Some(portal);
+        self.outbox.forward(permitted);
+        if self.stalled {
+            self.outbox.flush();
+        }
+        self.pipeline.push(Expect::Bind, run);
+        Ok(Handled::Done)
+    }
+
+    /// Something ran that may have redefined the name: it is made to stand for the judged
+    /// text again before it is used.
+    fn prepare_anew(&mut self, prepared: &Rc<Prepared>, name: &[u8]) {
+        if !prepared.stale.replace(false) {
+            return;
+        }
+        self.outbox.prepare_anew(name, &prepared.text, &prepared.parameter_types);
+        for expect in [Expect::Close, Expect::Parse] {
+            let mut run = Run::new(Role::Swallowed);
+            run.prepared = Some(prepared.clone());
+            self.pipeline.push(expect, run);
+        }
+    }
+
+    pub(super) fn describe(&mut self, frame: Frame<'_>, target: Target, name: &[u8]) -> Result<Handled, End> {
+        let mut run = Run::client();
+        let expect = match target {
+            Target::Statement => {
+                let Some(prepared) = self.names.statement(name).cloned() else {
+                    return self.refuse(Expect::DescribeStatement, unknown_statement(name));
+                };
+                if !prepared.confirmed.get() && prepared.segment != self.segment {
+                    return Ok(Handled::Later);
+                }
+                self.prepare_anew(&prepared, name);
+                run.prepared = Some(prepared);
+                Expect::DescribeStatement
+            }
+            Target::Portal => {
+                let Some(portal) = self.names.portal(name).cloned() else {
+                    return self.refuse(Expect::DescribePortal, unknown_portal(name));
+                };
+                if !portal.confirmed.get() && portal.segment != self.segment {
+                    return Ok(Handled::Later);
+                }
+                portal.described.set(true);
+                run.portal = Some(portal);
+                Expect::DescribePortal
+            }
+        };
+        self.outbox.pass(Harmless::Describe, frame);
+        self.pipeline.push(expect, run);
+        Ok(Handled::Done)
+    }
+
+    pub(super) async fn execute(&mut self, frame: Frame<'_>, name: &[u8]) -> Result<Handled, End> {
+        let Some(portal) = self.names.portal(name).cloned() else {
+            return self.refuse(Expect::Execute, unknown_portal(name));
+        };
+        if !portal.confirmed.get() && portal.segment != self.segment {
+            return Ok(Handled::Later);
+        }
+        let policies = self.shared.policies.current();
+        let facts = match self.current_facts(&portal.prepared, &policies).await {
+            Ok(facts) => facts,
+            Err(refusal) => return self.refuse(Expect::Execute, refusal),
+        };
+        let resolved = self.resolve_first(&facts, &policies).await;
+        let statements = first(&facts, resolved.as_ref());
+        let judged = match Frontend::read(bind_frame(&portal.bind)) {
+            Ok(Frontend::Bind(bind)) => {
+                let parameters = BoundParameters { bind: &bind, types: &portal.prepared.parameter_types };
+                self.judge(frame, &statements, &policies, &parameters)
+            }
+            // A cursor has no parameters.
+            Ok(_) | Err(_) => self.judge(frame, &statements, &policies, &NoParameters),
+        };
+        let revision = policies.revision();
+        let permitted = matches!(judged.ruling, portcullis_policy::Ruling::Permitted(_));
+        let bound = portal.bound.take().filter(|bound| bound.revision == revision && permitted);
+        let (events, ended) = match bound {
+            // Its Bind was recorded a moment ago, under the same rules: this is what it was for.
+            Some(bound) => (vec![bound.event], bound.ended),
+            None => {
+                let recorded = self
+                    .record_intents("execute", &statements, &judged.answers, &judged.ruling, revision, 0)
+                    .await;
+                match recorded {
+                    Ok(events) => (events, Rc::new(Cell::new(false))),
+                    Err(refusal) => return self.refuse(Expect::Execute, refusal),
+                }
+            }
+        };
+        let permitted = match self.permit(judged.ruling, &events) {
+            Ok(permitted) => permitted,
+            Err(refusal) => return self.refuse(Expect::Execute, refusal),
+        };
+        let mut run = Run::client();
+        if let Some(&event) = events.first() {
+            let mut running = self.running(facts.clone(), 0, event, &policies, permitted.limit_rows);
+            running.ended = ended;
+            if let Some(resolved) = resolved {
+                running.resolved = Some(Rc::new(resolved.statement));
+                running.inner = resolved.inner;
+            }
+            running.withhold = self.withholds(running.statement(), &facts, &policies);
+            self.describe_for_masks(&portal, name, running.statement());
+            self.note_effects(running.statement());
+            // Its own function cannot have closed it while it ran.
+            self.names.set_portal(name, Some(portal.clone()));
+            run.statements.push(running);
+        }
+        run.portal = Some(portal);
+        self.outbox.forward(permitted);
+        if self.stalled {
+            // The server must say how it ended before the client's next message is read.
+            self.outbox.flush();
+        }
+        self.pipeline.push(Expect::Execute, run);
+        Ok(Handled::Done)
+    }
+
+    /// Rows of the extended protocol come without a description; where nobody has asked for
+    /// one, the proxy does, ahead of the rows.
+    fn describe_for_masks(&mut self, portal: &Rc<Portal>, name: &[u8], statement: &Statement) {
+        if portal.described.get() || portal.fields.borrow().is_some() {
+            return;
+        }
+        // A FETCH returns what its cursor does, which may be another by now.
+        let varies = matches!(statement.effect, SessionEffect::Fetch { .. } | SessionEffect::Execute { .. });
+        let known = portal.prepared.fields.borrow().clone().filter(|_| !varies && !portal.bind.is_empty());
+        if let (Some(fields), Ok(Frontend::Bind(bind))) = (known, Frontend::read(bind_frame(&portal.bind))) {
+            let with_format = |(index, field): (usize, &ResultField)| ResultField {
+                binary: bind.result_formats.is_binary(index),
+                ..field.clone()
+            };
+            let fields: Rc<[ResultField]> = fields.iter().enumerate().map(with_format).collect();
+            portal.fields.replace(Some(fields));
+            return;
+        }
+        if matches!(statement.outputs, Outputs::Nothing) && statement.opaque.is_empty() {
+            return;
+        }
+        portal.described.set(true);
+        self.outbox.describe_portal(name);
+        let mut run = Run::new(Role::Swallowed);
+        run.portal = Some(portal.clone());
+        self.pipeline.push(Expect::DescribePortal, run);
+    }
+
+    pub(super) fn close(&mut self, frame: Frame<'_>, target: Target, name: &[u8]) -> Result<Handled, End> {
+        let mut run = Run::client();
+        run.undo = Some(match target {
+            Target::Statement => self.names.set_statement(name, None),
+            Target::Portal => {
+                let unused = self.names.portal(name).and_then(|portal| portal.bound.take());
+                unused.into_iter().for_each(|bound| self.record_unused(bound));
+                self.names.set_portal(name, None)
+            }
+        });
+        self.outbox.pass(Harmless::Close, frame);
+        self.pipeline.push(Expect::Close, run);
+        Ok(Handled::Done)
+    }
+
+    async fn resolve_first(
+        &mut self,
+        facts: &Rc<crate::facts::Facts>,
+        policies: &Rc<dyn PolicySet>,
+    ) -> Option<super::request::Resolved> {
+        if facts.statements.first()?.effect == SessionEffect::None {
+            return None;
+        }
+        self.resolve(facts, 0, policies).await
+    }
+}
+
+/// The one statement of a prepared text, with its names filled in.
+fn first<'a>(
+    facts: &'a crate::facts::Facts,
+    resolved: Option<&'a super::request::Resolved>,
+) -> Vec<&'a Statement> {
+    match resolved {
+        Some(resolved) => vec![&resolved.statement],
+        None => facts.statements.iter().collect(),
+    }
+}
+
+fn bind_frame(body: &[u8]) -> Frame<'_> {
+    Frame { tag: b'B', body, bytes: body }
+}
+
+fn unknown_statement(name: &[u8]) -> Refusal {
+    let what = format!("prepared statement \"{}\" does not exist", String::from_utf8_lossy(name));
+    Refusal::UnknownName { sqlstate: "26000", what }
+}
+
+fn unknown_portal(name: &[u8]) -> Refusal {
+    let what = format!("portal \"{}\" does not exist", String::from_utf8_lossy(name));
+    Refusal::UnknownName { sqlstate: "34000", what }
+}
+
+/// The values of a Bind, for plugins that may see them.
+struct BoundParameters<'a> {
+    bind: &'a Bind<'a>,
+    /// Type OIDs as Parse gave them; 0 or none where the server was to find out.
+    types: &'a [u8],
+}
+
+impl Parameters for BoundParameters<'_> {
+    fn count(&self) -> u32 {
+        u32::try_from(self.bind.parameter_count).unwrap_or(u32::MAX)
+    }
+
+    fn text(&self, index: u32) -> Option<String> {
+        let index = usize::try_from(index).ok()?;
+        let value = self.bind.parameters().nth(index)??;
+        if !self.bind.parameter_formats.is_binary(index) {
+            return String::from_utf8(value.to_vec()).ok();
+        }
+        let oid = self.types.get(index * 4..index * 4 + 4)?;
+        portcullis_masking::binary_to_text(u32::from_be_bytes(oid.try_into().ok()?), value)
+    }
+}

@@ -1,0 +1,265 @@
+//! How statements end: completion, errors, and what of an error may be told.
+
+use portcullis_policy::event::Ending;
+use portcullis_policy::statement::SessionEffect;
+use portcullis_policy::{Access, ColumnRef, Outputs, PolicySet, Statement};
+use portcullis_wire::backend;
+use portcullis_wire::{Frame, encode};
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use super::response::Flow;
+use super::{End, Session};
+use crate::facts::Facts;
+use crate::names::{Portal, Prepared};
+use crate::refusal::Refusal;
+use crate::run::{Masks, Role, Run, Running};
+
+/// Error classes whose messages name things and never quote values: syntax and access
+/// rules, transaction state, serialisation, operator intervention, resources.
+const CLASSES_WITHOUT_VALUES: [&[u8]; 7] = [b"42", b"25", b"40", b"57", b"53", b"08", b"26"];
+
+/// Fields of an error that say where and which, never what: severity, code, schema, table,
+/// column, data type, constraint.
+const FIELDS_WITHOUT_VALUES: [u8; 8] = *b"SVCstcdn";
+
+impl Session {
+    /// CommandComplete of one statement of a Query.
+    pub(super) fn complete(&mut self, frame: Frame<'_>) -> Flow {
+        // Taken out so that the session can be changed by what the statement did.
+        let Some(entry) = self.pipeline.front_mut() else { return Flow::Keep };
+        let mut run = std::mem::replace(&mut entry.payload, Run::client());
+        let over_limit = self.complete_run(frame, &mut run);
+        if let Some(entry) = self.pipeline.front_mut() {
+            entry.payload = run;
+        }
+        if over_limit { Flow::Keep } else { Flow::Forward }
+    }
+
+    /// A statement has completed. True when its result exceeded a limit before it could be
+    /// stopped: then the client is told of the limit instead.
+    pub(super) fn complete_run(&mut self, frame: Frame<'_>, run: &mut Run) -> bool {
+        let tag = String::from_utf8_lossy(backend::command_tag(frame.body).unwrap_or_default()).into_owned();
+        if run.masks_are_open() {
+            run.tally.rows = run.tally.rows.max(backend::tag_rows(tag.as_bytes()).unwrap_or_default());
+        }
+        let over_limit = run.over_limit;
+        let limit = run.running().and_then(|running| running.limit_rows);
+        self.apply_effect(run);
+        if frame.tag == b'C' {
+            self.end_current(run, Ending::Completed { tag });
+        }
+        if let (true, Some(rows)) = (over_limit, limit) {
+            encode::error(self.reply.tail(), &Refusal::RowLimit { rows }.report());
+            self.silent_until_ready = true;
+            return true;
+        }
+        false
+    }
+
+    /// Records the end of the statement whose result is arriving, and turns to the next.
+    pub(super) fn end_current(&mut self, run: &mut Run, ending: Ending) {
+        let tally = std::mem::take(&mut run.tally);
+        if let Some(running) = run.running() {
+            self.record_outcome(running, ending, tally);
+        }
+        run.current += 1;
+        run.masks = Masks::Undecided;
+        run.over_limit = false;
+    }
+
+    /// What a completed statement did to the session's names, and to the catalog.
+    fn apply_effect(&mut self, run: &Run) {
+        let Some(running) = run.running() else { return };
+        let statement = running.statement();
+        let defines = statement.relations.iter().any(|relation| relation.access == Access::Define);
+        if defines || !statement.opaque.is_empty() || statement.actions.iter().any(|action| changes_catalog(*action)) {
+            self.database.mark_stale();
+            self.unexplained.clear();
+        }
+        match &statement.effect {
+            SessionEffect::None | SessionEffect::Execute { .. } | SessionEffect::Fetch { .. } => {}
+            SessionEffect::Prepare { name, body } => {
+                let prepared = self.defined(running, body);
+                self.names.set_statement(name.as_bytes(), prepared);
+            }
+            SessionEffect::Deallocate { name: Some(name) } => {
+                self.names.set_statement(name.as_bytes(), None);
+            }
+            SessionEffect::Deallocate { name: None } => self.names.forget_statements(),
+            SessionEffect::Declare { name, body } => {
+                let portal = self.defined(running, body).map(|prepared| {
+                    Rc::new(Portal {
+                        prepared,
+                        bind: Vec::new(),
+                        bound: RefCell::new(None),
+                        fields: RefCell::new(None),
+                        described: Cell::new(false),
+                        confirmed: Cell::new(true),
+                        segment: self.segment,
+                        cursor: true,
+                    })
+                });
+                self.names.set_portal(name.as_bytes(), portal);
+            }
+            SessionEffect::CloseCursor { name: Some(name) } => {
+                self.names.set_portal(name.as_bytes(), None);
+            }
+            SessionEffect::CloseCursor { name: None } => self.names.forget_cursors(),
+            SessionEffect::DiscardAll => {
+                self.names.forget_statements();
+                self.names.forget_cursors();
+            }
+        }
+    }
+
+    /// What PREPARE or DECLARE defined; none where its text could not be analysed, and then
+    /// the name stays unknown.
+    fn defined(&self, running: &Running, body: &str) -> Option<Rc<Prepared>> {
+        let facts = running.inner.clone()?;
+        Some(Rc::new(Prepared {
+            text: body.as_bytes().into(),
+            parameter_types: Vec::new(),
+            facts: RefCell::new(facts),
+            reading: Cell::new(self.reading_number),
+            fields: RefCell::new(None),
+            confirmed: Cell::new(true),
+            stale: Cell::new(false),
+            segment: self.segment,
+            by_sql: true,
+        }))
+    }
+
+    /// An error that ends a Query, a Sync or a FunctionCall.
+    pub(super) fn error(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
+        let Some(entry) = self.pipeline.front_mut() else { return Ok(Flow::Forward) };
+        let mut run = std::mem::replace(&mut entry.payload, Run::client());
+        let flow = self.client_error(frame, &run)?;
+        // It is recorded; nothing of this message will run any more.
+        run.current = run.statements.len();
+        run.masks = Masks::Undecided;
+        if let Some(entry) = self.pipeline.front_mut() {
+            entry.payload = run;
+        }
+        Ok(flow)
+    }
+
+    /// Records a client's failed statement and tells the client what it may know.
+    pub(super) fn client_error(&mut self, frame: Frame<'_>, run: &Run) -> Result<Flow, End> {
+        let fields = backend::notice_fields(frame.body)?;
+        let sqlstate = String::from_utf8_lossy(backend::field(&fields, b'C').unwrap_or_default()).into_owned();
+        let limit = run.running().and_then(|running| running.limit_rows);
+        if let Some(running) = run.running() {
+            let tally = crate::run::Tally {
+                rows: run.tally.rows,
+                bytes: run.tally.bytes,
+                cells_masked: run.tally.cells_masked,
+                labels_masked: run.tally.labels_masked.clone(),
+            };
+            self.record_outcome(running, Ending::Failed { sqlstate }, tally);
+        }
+        self.record_unrun(run, &Ending::Skipped);
+        if let (true, Some(rows)) = (run.over_limit, limit) {
+            encode::error(self.reply.tail(), &Refusal::RowLimit { rows }.report());
+            return Ok(Flow::Keep);
+        }
+        let withhold = run.running().is_some_and(|running| running.withhold);
+        if withhold && can_quote(&fields) {
+            report_withheld(self.reply.tail(), b'E', &fields);
+            return Ok(Flow::Keep);
+        }
+        Ok(Flow::Forward)
+    }
+
+    /// A notice says what a statement's author lets it say; one that touches what is hidden
+    /// says nothing.
+    pub(super) fn notice(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
+        let fields = backend::notice_fields(frame.body)?;
+        let Some(entry) = self.pipeline.front_mut() else { return Ok(Flow::Forward) };
+        if matches!(entry.payload.role, Role::Probe(_) | Role::Swallowed) {
+            return Ok(Flow::Keep);
+        }
+        let withhold = entry.payload.running().is_some_and(|running| running.withhold);
+        if withhold && can_quote(&fields) {
+            report_withheld(self.reply.tail(), b'N', &fields);
+            return Ok(Flow::Keep);
+        }
+        Ok(Flow::Forward)
+    }
+
+    /// True when errors of this statement could quote a value that is hidden from the
+    /// principal.
+    pub(super) fn withholds(&mut self, statement: &Statement, facts: &Facts, policies: &Rc<dyn PolicySet>) -> bool {
+        let labels = &facts.view.labels;
+        if labels.is_empty() {
+            return false;
+        }
+        if matches!(statement.outputs, Outputs::Anything) || !statement.opaque.is_empty() {
+            // Who knows what it touches.
+            return true;
+        }
+        let mut columns: Vec<ColumnRef> = Vec::new();
+        for relation in statement.relations.iter().filter(|relation| !relation.labels.is_empty()) {
+            let Some(known) = relation.oid.and_then(|oid| facts.view.catalog.relation(oid)) else { continue };
+            columns.extend(known.columns.iter().map(|column| ColumnRef {
+                relation: relation.name.clone(),
+                column: column.name.clone(),
+                origin: Some((known.oid, column.attribute)),
+            }));
+        }
+        columns.extend(crate::facts::sources(&statement.outputs).cloned());
+        columns.retain(|column| !labels.of_column(column).is_empty());
+        columns.iter().any(|column| self.hides(column, facts, policies))
+    }
+
+    /// Looked up once per column, revision and view.
+    fn hides(&mut self, column: &ColumnRef, facts: &Facts, policies: &Rc<dyn PolicySet>) -> bool {
+        let under = (policies.revision(), facts.view.version);
+        if self.hidden_under != under {
+            self.hidden.clear();
+            self.hidden_under = under;
+        }
+        let Some(origin) = column.origin else { return false };
+        if let Some(hidden) = self.hidden.get(&origin) {
+            return *hidden;
+        }
+        let hidden = self.planner(&facts.view, &**policies).hides(column);
+        self.hidden.insert(origin, hidden);
+        hidden
+    }
+}
+
+impl Run {
+    /// The rows were not counted one by one.
+    fn masks_are_open(&self) -> bool {
+        matches!(self.masks, Masks::Undecided | Masks::Pass)
+    }
+}
+
+fn changes_catalog(action: portcullis_policy::Action) -> bool {
+    use portcullis_policy::Action::{Alter, Call, Create, DoBlock, Drop, ExecuteDynamic, Grant};
+    matches!(action, Create | Alter | Drop | Call | DoBlock | ExecuteDynamic | Grant)
+}
+
+/// Could this error or notice quote a value? Its context, where it has one, can.
+fn can_quote(fields: &[(u8, &[u8])]) -> bool {
+    let code = backend::field(fields, b'C').unwrap_or_default();
+    let class = code.get(..2).unwrap_or_default();
+    backend::field(fields, b'W').is_some() || !CLASSES_WITHOUT_VALUES.contains(&class)
+}
+
+fn report_withheld(out: &mut Vec<u8>, tag: u8, fields: &[(u8, &[u8])]) {
+    let mut body = Vec::new();
+    let mut put = |code: u8, value: &[u8]| {
+        body.push(code);
+        body.extend_from_slice(value);
+        body.push(0);
+    };
+    for (code, value) in fields.iter().filter(|(code, _)| FIELDS_WITHOUT_VALUES.contains(code)) {
+        put(*code, value);
+    }
+    put(b'M', b"the text is withheld: it could quote a value that is masked for you");
+    body.push(0);
+    encode::frame(out, tag, &body);
+}

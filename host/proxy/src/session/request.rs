@@ -1,0 +1,499 @@
+//! The client's side: messages read, judged, and sent on or refused.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use portcullis_policy::event::EventId;
+use portcullis_policy::statement::SessionEffect;
+use portcullis_policy::{
+    Action, NoParameters, Opaque, Outputs, Parameters, Permitted, PolicySet, Ruling, Statement,
+};
+use portcullis_wire::backend::TransactionStatus;
+use portcullis_wire::frame::cut;
+use portcullis_wire::{Expect, Frame, Frontend, encode};
+
+use super::{End, Session, WAITING_BYTES_MAX};
+use crate::facts::{Facts, Reading};
+use crate::gate::{Gate, Harmless};
+use crate::masks::Planner;
+use crate::names::Prepared;
+use crate::refusal::Refusal;
+use crate::run::{Role, Run};
+
+/// What became of a client's message.
+pub(super) enum Handled {
+    Done,
+    /// It cannot be understood before what is running has completed.
+    Later,
+}
+
+/// Parameters that decide how a text is read, or who runs it.
+const READING_PARAMETERS: [&str; 7] =
+    ["all", "?", "role", "search_path", "session_authorization", "standard_conforming_strings", "client_encoding"];
+
+impl Session {
+    pub(super) async fn on_client(&mut self, mut buffer: Box<[u8]>, count: usize) -> Result<(), End> {
+        let bytes = buffer.get_mut(..count).unwrap_or_default();
+        let handled = if self.inbox.is_empty() {
+            let handled = self.requests(bytes).await;
+            if let Ok(used) = handled {
+                self.inbox.extend_from_slice(bytes.get(used..).unwrap_or_default());
+            }
+            handled.map(|_| ())
+        } else {
+            self.inbox.extend_from_slice(bytes);
+            self.take_up_inbox().await
+        };
+        self.shared.buffers.give_back(buffer);
+        handled
+    }
+
+    /// Goes on with what was left waiting.
+    pub(super) async fn take_up_inbox(&mut self) -> Result<(), End> {
+        if self.inbox.is_empty() || self.is_stalled() {
+            return Ok(());
+        }
+        let mut inbox = std::mem::take(&mut self.inbox);
+        let used = self.requests(&inbox).await?;
+        inbox.drain(..used);
+        if inbox.is_empty() {
+            inbox = Vec::new();
+        }
+        self.inbox = inbox;
+        Ok(())
+    }
+
+    /// Handles whole messages as far as they can be understood now; how many bytes that was.
+    async fn requests(&mut self, bytes: &[u8]) -> Result<usize, End> {
+        let mut used = 0;
+        while !self.is_stalled() && self.outbox.len() < WAITING_BYTES_MAX {
+            self.stalled = false;
+            let rest = bytes.get(used..).unwrap_or_default();
+            let Some(frame) = cut(rest, self.shared.limits.frame_bytes_max)? else { break };
+            match self.request(frame).await? {
+                Handled::Done => used += frame.bytes.len(),
+                Handled::Later => {
+                    self.stalled = true;
+                    break;
+                }
+            }
+        }
+        Ok(used)
+    }
+
+    async fn request(&mut self, frame: Frame<'_>) -> Result<Handled, End> {
+        let message = Frontend::read(frame)?;
+        if self.pipeline.is_copy_in() {
+            return self.copy_in(frame, &message);
+        }
+        if self.pipeline.is_skipping() && !matches!(message, Frontend::Sync | Frontend::Terminate) {
+            // The server would discard it unread, up to the Sync.
+            return Ok(Handled::Done);
+        }
+        let needs_reading = matches!(
+            message,
+            Frontend::Query { .. } | Frontend::Parse { .. } | Frontend::Bind(_) | Frontend::Execute { .. }
+        );
+        if needs_reading && self.reading_unknown && self.can_probe() {
+            self.probe();
+            return Ok(Handled::Later);
+        }
+        match message {
+            Frontend::Query { text } => self.query(frame, text).await,
+            Frontend::Parse { statement, text, parameter_types } => {
+                self.parse(frame, statement, text, parameter_types).await
+            }
+            Frontend::Bind(bind) => self.bind(frame, &bind).await,
+            Frontend::Describe { target, name } => self.describe(frame, target, name),
+            Frontend::Execute { portal, .. } => self.execute(frame, portal).await,
+            Frontend::Close { target, name } => self.close(frame, target, name),
+            Frontend::Sync => {
+                self.segment += 1;
+                self.outbox.pass(Harmless::Sync, frame);
+                self.pipeline.push(Expect::Sync, Run::client());
+                Ok(Handled::Done)
+            }
+            Frontend::Flush => {
+                self.outbox.pass(Harmless::Flush, frame);
+                Ok(Handled::Done)
+            }
+            Frontend::FunctionCall { function_oid } => self.function_call(frame, function_oid).await,
+            // Outside COPY the server ignores these; a client may still be sending what a
+            // failed COPY asked for.
+            Frontend::CopyData => Ok(self.copy_message(frame, Harmless::CopyData)),
+            Frontend::CopyDone => Ok(self.copy_message(frame, Harmless::CopyDone)),
+            Frontend::CopyFail => Ok(self.copy_message(frame, Harmless::CopyFail)),
+            Frontend::Terminate => Err(End::Client),
+            Frontend::Password => {
+                Err(portcullis_wire::Malformed::Unexpected { tag: frame.tag, state: "after login" }.into())
+            }
+        }
+    }
+
+    fn copy_message(&mut self, frame: Frame<'_>, kind: Harmless) -> Handled {
+        if kind != Harmless::CopyData && !self.pipeline.is_empty() {
+            self.pipeline.push(Expect::CopyEnd, Run::client());
+        }
+        self.outbox.pass(kind, frame);
+        Handled::Done
+    }
+
+    /// During COPY FROM STDIN only its data and its end are understood.
+    fn copy_in(&mut self, frame: Frame<'_>, message: &Frontend<'_>) -> Result<Handled, End> {
+        let kind = match message {
+            Frontend::CopyData => Harmless::CopyData,
+            Frontend::CopyDone => Harmless::CopyDone,
+            Frontend::CopyFail => Harmless::CopyFail,
+            Frontend::Flush => Harmless::Flush,
+            Frontend::Sync => Harmless::Sync,
+            Frontend::Terminate => return Err(End::Client),
+            Frontend::Query { .. }
+            | Frontend::Parse { .. }
+            | Frontend::Bind(_)
+            | Frontend::Describe { .. }
+            | Frontend::Execute { .. }
+            | Frontend::Close { .. }
+            | Frontend::FunctionCall { .. }
+            | Frontend::Password => {
+                let state = "during COPY from stdin";
+                return Err(portcullis_wire::Malformed::Unexpected { tag: frame.tag, state }.into());
+            }
+        };
+        match kind {
+            Harmless::CopyDone | Harmless::CopyFail => {
+                self.pipeline.push(Expect::CopyEnd, Run::client());
+            }
+            Harmless::Sync => {
+                self.pipeline.push(Expect::Sync, Run::client());
+            }
+            Harmless::CopyData | Harmless::Flush | Harmless::Describe | Harmless::Close => {}
+        }
+        self.outbox.pass(kind, frame);
+        Ok(Handled::Done)
+    }
+
+    /// The session may be asked something of the proxy's own: never inside a transaction.
+    fn can_probe(&self) -> bool {
+        self.status == TransactionStatus::Idle && self.pipeline.is_idle()
+    }
+
+    fn probe(&mut self) {
+        self.outbox.probe();
+        self.pipeline.push(Expect::Query, Run::new(Role::Probe(Vec::new())));
+    }
+
+    /// How texts are read now.
+    pub(super) fn reading(&self) -> Reading {
+        if self.reading_unknown {
+            Reading { search_path: None, ..self.reading.clone() }
+        } else {
+            self.reading.clone()
+        }
+    }
+
+    async fn query(&mut self, frame: Frame<'_>, text: &[u8]) -> Result<Handled, End> {
+        let policies = self.shared.policies.current();
+        let facts = match self.analyse(text, &policies).await {
+            Ok(facts) => facts,
+            Err(refusal) => return self.refuse(Expect::Query, refusal),
+        };
+        let mut resolved = Vec::with_capacity(facts.statements.len());
+        for index in 0..facts.statements.len() {
+            resolved.push(self.resolve(&facts, index, &policies).await);
+        }
+        let statements: Vec<&Statement> = facts
+            .statements
+            .iter()
+            .zip(&resolved)
+            .map(|(own, resolved)| resolved.as_ref().map_or(own, |resolved| &resolved.statement))
+            .collect();
+        let judged = self.judge(frame, &statements, &policies, &NoParameters);
+        let recorded = self
+            .record_intents("query", &statements, &judged.answers, &judged.ruling, policies.revision(), 0)
+            .await;
+        let events = match recorded {
+            Ok(events) => events,
+            Err(refusal) => return self.refuse(Expect::Query, refusal),
+        };
+        self.notices(&judged.answers);
+        let permitted = match self.permit(judged.ruling, &events) {
+            Ok(permitted) => permitted,
+            Err(refusal) => return self.refuse(Expect::Query, refusal),
+        };
+        let mut run = Run::client();
+        for (index, (resolved, event)) in resolved.into_iter().zip(events).enumerate() {
+            let mut running = self.running(facts.clone(), index, event, &policies, permitted.limit_rows);
+            if let Some(resolved) = resolved {
+                running.resolved = Some(Rc::new(resolved.statement));
+                running.inner = resolved.inner;
+            }
+            running.withhold = self.withholds(running.statement(), &facts, &policies);
+            self.note_effects(running.statement());
+            run.statements.push(running);
+        }
+        self.outbox.forward(permitted);
+        self.pipeline.push(Expect::Query, run);
+        Ok(Handled::Done)
+    }
+
+    /// A call by the fast-path interface is judged as the function it names.
+    async fn function_call(&mut self, frame: Frame<'_>, oid: u32) -> Result<Handled, End> {
+        let policies = self.shared.policies.current();
+        let name = match self.database.function_name(oid).await {
+            Ok(Some(name)) => name,
+            Ok(None) => format!("\"function {oid}\""),
+            Err(error) => return self.refuse(Expect::FunctionCall, Refusal::Upstream(error.to_string())),
+        };
+        let text = format!("select {name}()");
+        let facts = match self.analyse(text.as_bytes(), &policies).await {
+            Ok(facts) => facts,
+            Err(refusal) => return self.refuse(Expect::FunctionCall, refusal),
+        };
+        let statements: Vec<&Statement> = facts.statements.iter().collect();
+        let judged = self.judge(frame, &statements, &policies, &NoParameters);
+        let recorded = self
+            .record_intents("function-call", &statements, &judged.answers, &judged.ruling, policies.revision(), 0)
+            .await;
+        let permitted = recorded.and_then(|events| {
+            let permitted = self.permit(judged.ruling, &events)?;
+            Ok((permitted, events))
+        });
+        let (permitted, events) = match permitted {
+            Ok(permitted) => permitted,
+            Err(refusal) => return self.refuse(Expect::FunctionCall, refusal),
+        };
+        let mut run = Run::client();
+        for (index, event) in events.into_iter().enumerate() {
+            let mut running = self.running(facts.clone(), index, event, &policies, None);
+            running.withhold = self.withholds(running.statement(), &facts, &policies);
+            self.note_effects(running.statement());
+            run.statements.push(running);
+        }
+        self.outbox.forward(permitted);
+        self.pipeline.push(Expect::FunctionCall, run);
+        Ok(Handled::Done)
+    }
+
+    /// The facts about a text, under what is known of the session.
+    pub(super) async fn analyse(&self, text: &[u8], policies: &Rc<dyn PolicySet>) -> Result<Rc<Facts>, Refusal> {
+        let limits = &self.shared.analysis;
+        if text.len() > self.shared.limits.statement_bytes_max {
+            return Err(Refusal::TooLarge(format!(
+                "the statement has {} bytes, at most {} are read",
+                text.len(),
+                self.shared.limits.statement_bytes_max
+            )));
+        }
+        let text = self.decode(text)?;
+        let upstream = |error: std::io::Error| Refusal::Upstream(error.to_string());
+        let reading = self.reading();
+        let cache = &self.shared.facts;
+        let facts = cache.facts(&self.database, &text, &reading, limits, &**policies).await.map_err(upstream)?;
+        let changes_reading = |statement: &Statement| changes_reading(statement) || !statement.opaque.is_empty();
+        let before_last = facts.statements.split_last().map_or(&[][..], |(_, before)| before);
+        if before_last.iter().any(changes_reading) && reading.search_path.is_some() {
+            // What follows in the same text is read after this has run.
+            let reading = Reading { search_path: None, ..reading };
+            return cache.facts(&self.database, &text, &reading, limits, &**policies).await.map_err(upstream);
+        }
+        Ok(facts)
+    }
+
+    /// A text in the session's encoding. In a single-byte one every byte is one character, so
+    /// a lexer sees the same quotes; names beyond ASCII stay unresolved.
+    fn decode<'t>(&self, text: &'t [u8]) -> Result<Cow<'t, str>, Refusal> {
+        match std::str::from_utf8(text) {
+            Ok(text) => Ok(Cow::Borrowed(text)),
+            Err(_) if self.is_utf8 => Err(Refusal::Encoding("the statement is not valid UTF-8".into())),
+            Err(_) => Ok(Cow::Owned(text.iter().map(|&byte| char::from(byte)).collect())),
+        }
+    }
+
+    pub(super) fn judge<T>(
+        &self,
+        message: T,
+        statements: &[&Statement],
+        policies: &Rc<dyn PolicySet>,
+        parameters: &dyn Parameters,
+    ) -> crate::gate::Judged<T> {
+        let view = self.database.view();
+        let gate = Gate {
+            asker: &self.asker,
+            policies,
+            planner: self.planner(&view, &**policies),
+            unmatched: self.database.settings.unmatched,
+            in_transaction: self.status != TransactionStatus::Idle,
+            parameters,
+            now: now(),
+        };
+        gate.judge(message, statements)
+    }
+
+    pub(super) fn planner<'a>(&'a self, view: &'a crate::database::View, policies: &'a dyn PolicySet) -> Planner<'a> {
+        Planner { asker: &self.asker, view, policies, unmatched: self.database.settings.unmatched }
+    }
+
+    /// The permit, or what the client is told.
+    pub(super) fn permit<T>(&self, ruling: Ruling<T>, events: &[EventId]) -> Result<Permitted<T>, Refusal> {
+        let event = events.first().copied().unwrap_or_else(|| self.shared.ledger.event_id());
+        match ruling {
+            Ruling::Permitted(permitted) => Ok(permitted),
+            Ruling::Denied(denied) => {
+                Err(Refusal::Denied { denial: denied.denial, policy: denied.policy, event })
+            }
+            Ruling::Held(held) => match held.approvals.into_iter().next() {
+                Some((policy, approval)) => Err(Refusal::Held { reason: approval.reason, policy, event }),
+                None => Err(Refusal::Ledger),
+            },
+        }
+    }
+
+    /// What guardrails want the client to know.
+    pub(super) fn notices(&mut self, answers: &[Vec<portcullis_policy::VerdictAnswer>]) {
+        for answer in answers.iter().flatten() {
+            let enforced = answer.mode == portcullis_policy::Mode::Enforce;
+            if let (true, Ok(verdict)) = (enforced, &answer.answer)
+                && let Some(notice) = &verdict.notice
+            {
+                let report =
+                    encode::Report { sqlstate: "00000", message: notice.clone(), ..encode::Report::default() };
+                encode::notice(self.reply.tail(), &report);
+            }
+        }
+    }
+
+    /// Refuses a message so that both sides stay where PostgreSQL's own error would leave
+    /// them. Where nothing is in the way the proxy answers itself; else the server's own
+    /// state machine does it, given something that can only fail.
+    pub(super) fn refuse(&mut self, expect: Expect, refusal: Refusal) -> Result<Handled, End> {
+        let is_simple = matches!(expect, Expect::Query | Expect::FunctionCall);
+        if is_simple && self.pipeline.is_idle() && self.status != TransactionStatus::InTransaction {
+            encode::error(self.reply.tail(), &refusal.report());
+            encode::ready_for_query(self.reply.tail(), self.status);
+            return Ok(Handled::Done);
+        }
+        let tag = format!("portcullis_denied_{}", self.shared.ledger.event_id());
+        let run = Run::new(Role::Refused { tag: tag.clone(), refusal: Box::new(refusal) });
+        if is_simple {
+            self.outbox.stand_in_query(&tag);
+            self.pipeline.push(Expect::Query, run);
+        } else {
+            self.outbox.stand_in_execute(&tag);
+            self.pipeline.push(Expect::Execute, run);
+        }
+        Ok(Handled::Done)
+    }
+
+    /// What a permitted statement may do to the session's names and settings while it runs.
+    pub(super) fn note_effects(&mut self, statement: &Statement) {
+        let opaque = !statement.opaque.is_empty();
+        if opaque {
+            self.names.taint();
+        }
+        if opaque || changes_reading(statement) {
+            self.reading_unknown = true;
+            self.reading_number += 1;
+        }
+        let waits = opaque
+            || changes_reading(statement)
+            || statement.effect != SessionEffect::None
+            || statement.actions.iter().any(|action| matches!(action, Action::CopyIn))
+            // What ends a transaction may take back a SET.
+            || (self.reading_unknown && statement.action() == Action::Transaction);
+        self.stalled |= waits;
+    }
+}
+
+fn changes_reading(statement: &Statement) -> bool {
+    statement.parameters_set.iter().any(|name| READING_PARAMETERS.contains(&name.as_str()))
+}
+
+/// A statement with what its names stand for.
+pub(super) struct Resolved {
+    pub statement: Statement,
+    /// What PREPARE or DECLARE defines.
+    pub inner: Option<Rc<Facts>>,
+}
+
+impl Session {
+    /// Fills in what EXECUTE and FETCH name, and reads what PREPARE and DECLARE define.
+    pub(super) async fn resolve(&mut self, facts: &Rc<Facts>, index: usize, policies: &Rc<dyn PolicySet>) -> Option<Resolved> {
+        let statement = facts.statements.get(index)?;
+        let named = match &statement.effect {
+            SessionEffect::None
+            | SessionEffect::Deallocate { .. }
+            | SessionEffect::CloseCursor { .. }
+            | SessionEffect::DiscardAll => return None,
+            SessionEffect::Prepare { body, .. } | SessionEffect::Declare { body, .. } => {
+                let inner = self.analyse(body.as_bytes(), policies).await.ok();
+                return Some(Resolved { statement: statement.clone(), inner });
+            }
+            // In one text with what may have defined or changed the name, nothing is certain.
+            SessionEffect::Execute { .. } | SessionEffect::Fetch { .. } if index > 0 => None,
+            SessionEffect::Execute { name } => self.names.statement(name.as_bytes()).cloned(),
+            SessionEffect::Fetch { name } => {
+                self.names.portal(name.as_bytes()).map(|portal| portal.prepared.clone())
+            }
+        };
+        let mut resolved = statement.clone();
+        let inner = match named {
+            Some(prepared) if !prepared.stale.get() => self.current_facts(&prepared, policies).await.ok(),
+            Some(_) | None => None,
+        };
+        match inner.as_ref().and_then(|facts| facts.statements.first()) {
+            Some(inner) => take_over(&mut resolved, inner),
+            None => resolved.opaque.push(Opaque::UnknownName(format!("{} of a name not seen defined", statement.command))),
+        }
+        Some(Resolved { statement: resolved, inner: None })
+    }
+
+    /// The facts of a prepared statement as the database is now.
+    pub(super) async fn current_facts(
+        &mut self,
+        prepared: &Rc<Prepared>,
+        policies: &Rc<dyn PolicySet>,
+    ) -> Result<Rc<Facts>, Refusal> {
+        let known = prepared.facts.borrow().clone();
+        let is_current = known.is_of(&self.database.view()) && prepared.reading.get() == self.reading_number;
+        if is_current && !self.database.is_stale() {
+            return Ok(known);
+        }
+        let facts = self.analyse(&prepared.text, policies).await?;
+        prepared.facts.replace(facts.clone());
+        prepared.reading.set(self.reading_number);
+        Ok(facts)
+    }
+}
+
+/// EXECUTE and FETCH do what they name.
+fn take_over(statement: &mut Statement, inner: &Statement) {
+    statement.actions.retain(|action| *action != Action::ExecuteDynamic);
+    statement.actions.extend(&inner.actions);
+    statement.relations.extend(inner.relations.iter().cloned());
+    statement.functions.extend(inner.functions.iter().cloned());
+    statement.opaque.extend(inner.opaque.iter().cloned());
+    statement.unbounded_write |= inner.unbounded_write;
+    statement.unbounded_read |= inner.unbounded_read;
+    statement.written.extend(inner.written.iter().cloned());
+    let is_plain = matches!(statement.command.as_str(), "EXECUTE" | "FETCH" | "MOVE");
+    statement.outputs = match (&inner.outputs, is_plain) {
+        (outputs, true) => outputs.clone(),
+        // A plan, or a new table's rows: told by no single column.
+        (Outputs::Columns(columns), false) => {
+            Outputs::Unknown(columns.iter().flat_map(|column| column.sources.iter().cloned()).collect())
+        }
+        (Outputs::Unknown(columns), false) => Outputs::Unknown(columns.clone()),
+        (Outputs::Nothing, false) => Outputs::Nothing,
+        (Outputs::Anything, false) => Outputs::Anything,
+    };
+    if !is_plain && statement.action() == Action::Create {
+        statement.opaque.push(Opaque::UnknownName("a table made from a prepared statement".into()));
+    }
+}
+
+/// Seconds since the Unix epoch.
+fn now() -> u32 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
+}

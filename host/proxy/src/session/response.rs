@@ -1,0 +1,289 @@
+//! The server's side: answers matched to what was asked, and forwarded, masked or kept.
+
+use portcullis_policy::event::Ending;
+use portcullis_wire::backend::{self, TransactionStatus};
+use portcullis_wire::frame::cut;
+use portcullis_wire::{Entry, Expect, Frame, Malformed, Step, encode};
+
+use super::{End, Session};
+use crate::buffers::BUFFER_BYTES;
+use crate::refusal::Refusal;
+use crate::run::{Role, Run};
+use crate::startup::{is_readable_encoding, unreadable_encoding};
+
+/// What becomes of a message from the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// Forwarded as the bytes that came.
+    Forward,
+    /// Kept, or something else was put in its place.
+    Keep,
+}
+
+impl Session {
+    pub(super) async fn on_upstream(&mut self, mut buffer: Box<[u8]>, count: usize) -> Result<(), End> {
+        let kept = self.partial.len();
+        let handled = if kept <= BUFFER_BYTES / 2 {
+            // The half message from before stands in front of what was read behind it.
+            let partial = std::mem::take(&mut self.partial);
+            if let Some(front) = buffer.get_mut(..kept) {
+                front.copy_from_slice(&partial);
+            }
+            let bytes = buffer.get(..kept + count).unwrap_or_default();
+            let handled = self.responses(bytes).await;
+            if let Ok(used) = handled {
+                self.partial.extend_from_slice(bytes.get(used..).unwrap_or_default());
+            }
+            handled
+        } else {
+            let mut bytes = std::mem::take(&mut self.partial);
+            bytes.extend_from_slice(buffer.get(..count).unwrap_or_default());
+            let handled = self.responses(&bytes).await;
+            if let Ok(used) = handled {
+                bytes.drain(..used);
+                self.partial = bytes;
+            }
+            handled
+        };
+        self.shared.buffers.give_back(buffer);
+        self.flush_masked();
+        self.shared.commit_quietly();
+        handled.map(|_| ())
+    }
+
+    /// Handles whole messages; runs of messages that nobody must change are copied at once.
+    async fn responses(&mut self, bytes: &[u8]) -> Result<usize, End> {
+        let mut used = 0;
+        let mut forwarded = 0;
+        loop {
+            let rest = bytes.get(used..).unwrap_or_default();
+            let Some(frame) = cut(rest, self.shared.limits.frame_bytes_max)? else { break };
+            let flow = match self.quick(frame) {
+                Some(flow) => flow,
+                None => {
+                    // What the handler writes comes after what is forwarded so far.
+                    self.reply.tail().extend_from_slice(bytes.get(forwarded..used).unwrap_or_default());
+                    forwarded = used;
+                    self.response(frame).await?
+                }
+            };
+            if flow == Flow::Keep {
+                self.reply.tail().extend_from_slice(bytes.get(forwarded..used).unwrap_or_default());
+                forwarded = used + frame.bytes.len();
+            }
+            used += frame.bytes.len();
+        }
+        self.reply.tail().extend_from_slice(bytes.get(forwarded..used).unwrap_or_default());
+        Ok(used)
+    }
+
+    /// The hot path: a row of a result that passes, or one that is masked.
+    fn quick(&mut self, frame: Frame<'_>) -> Option<Flow> {
+        if frame.tag != b'D' || self.silent_until_ready {
+            return None;
+        }
+        let entry = self.pipeline.front_mut()?;
+        matches!(entry.expect, Expect::Query | Expect::Execute).then_some(())?;
+        self.row(frame)
+    }
+
+    async fn response(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
+        if self.pipeline.is_empty() && frame.tag == b'E' {
+            // The server ends the session of its own accord, and says so.
+            return Ok(Flow::Forward);
+        }
+        if frame.tag != b'D' && frame.tag != b'd' {
+            self.flush_masked();
+        }
+        let flow = match self.pipeline.answer(frame.tag)? {
+            Step::Asynchronous => self.asynchronous(frame)?,
+            Step::Current => self.current(frame).await?,
+            Step::Done(entry) => self.done(frame, entry)?,
+            Step::Failed { failed, skipped } => self.failed(frame, failed, skipped)?,
+            Step::Ready(entry) => self.ready(frame, entry)?,
+        };
+        let silent = self.silent_until_ready && frame.tag != b'Z' && !matches!(frame.tag, b'S' | b'A');
+        if frame.tag == b'Z' {
+            self.silent_until_ready = false;
+        }
+        Ok(if silent { Flow::Keep } else { flow })
+    }
+
+    fn asynchronous(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
+        match frame.tag {
+            b'S' => self.parameter(frame),
+            b'A' => self.notification(frame),
+            _ => self.notice(frame),
+        }
+    }
+
+    fn parameter(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
+        let (name, value) = backend::parameter_status(frame.body)?;
+        match name {
+            b"standard_conforming_strings" => {
+                self.reading.standard_conforming_strings = Some(value == b"on");
+                self.reading_number += 1;
+            }
+            b"client_encoding" => {
+                let encoding = String::from_utf8_lossy(value);
+                if !is_readable_encoding(&encoding) {
+                    return Err(End::Refused(unreadable_encoding(&encoding)));
+                }
+                self.is_utf8 = value == b"UTF8";
+            }
+            _ => {}
+        }
+        Ok(Flow::Forward)
+    }
+
+    /// A message that is part of the answer in front.
+    async fn current(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
+        let Some(entry) = self.pipeline.front_mut() else { return Ok(Flow::Keep) };
+        match &mut entry.payload.role {
+            Role::Swallowed => return Ok(Flow::Keep),
+            Role::Probe(rows) => {
+                if frame.tag == b'D' {
+                    let row = backend::data_row(frame.body)?;
+                    let text = |cell: Option<&[u8]>| cell.map(|text| String::from_utf8_lossy(text).into_owned());
+                    rows.push(row.into_iter().map(text).collect());
+                }
+                return Ok(Flow::Keep);
+            }
+            Role::Refused { .. } if frame.tag == b'E' => return Ok(self.refused_error(frame)),
+            Role::Refused { .. } | Role::Client => {}
+        }
+        match frame.tag {
+            b'T' => self.row_description(frame).await,
+            b'D' => self.first_row(frame).await,
+            b'H' => self.copy_out(frame),
+            b'd' => self.copy_data(frame),
+            b'c' => self.copy_done(),
+            b'C' => Ok(self.complete(frame)),
+            b'E' => self.error(frame),
+            // ParameterDescription, EmptyQueryResponse, CopyInResponse, FunctionCallResponse.
+            _ => Ok(Flow::Forward),
+        }
+    }
+
+    /// A message that completes what was asked.
+    fn done(&mut self, frame: Frame<'_>, entry: Entry<Run>) -> Result<Flow, End> {
+        let mut run = entry.payload;
+        match frame.tag {
+            b'1' => run.prepared.iter().for_each(|prepared| prepared.confirmed.set(true)),
+            b'2' => run.portal.iter().for_each(|portal| portal.confirmed.set(true)),
+            b'T' => self.described(frame, &run)?,
+            b'n' => {
+                run.portal.iter().for_each(|portal| {
+                    portal.fields.replace(Some([].into()));
+                });
+            }
+            b's' => {
+                self.end_current(&mut run, Ending::Suspended);
+            }
+            b'C' | b'I' => {
+                let over_limit = self.complete_run(frame, &mut run);
+                if over_limit {
+                    return Ok(Flow::Keep);
+                }
+            }
+            _ => {}
+        }
+        Ok(if matches!(run.role, Role::Client) { Flow::Forward } else { Flow::Keep })
+    }
+
+    fn failed(&mut self, frame: Frame<'_>, failed: Entry<Run>, skipped: Vec<Entry<Run>>) -> Result<Flow, End> {
+        for entry in skipped.into_iter().rev() {
+            self.record_unrun(&entry.payload, &Ending::Skipped);
+            self.undo(entry.payload, false);
+        }
+        let run = failed.payload;
+        let flow = match &run.role {
+            Role::Refused { tag, refusal } => {
+                let refusal = names_tag(frame, tag).then(|| refusal.report());
+                match refusal {
+                    Some(report) => {
+                        encode::error(self.reply.tail(), &report);
+                        Flow::Keep
+                    }
+                    None => Flow::Forward,
+                }
+            }
+            // What the proxy asked for the client's sake failed; the client's own message
+            // would have.
+            Role::Swallowed | Role::Probe(_) => Flow::Forward,
+            Role::Client => self.client_error(frame, &run)?,
+        };
+        self.undo(run, true);
+        Ok(flow)
+    }
+
+    /// A message had no effect on the names it would have changed.
+    fn undo(&mut self, run: Run, failed: bool) {
+        if let (Role::Swallowed, Some(prepared)) = (&run.role, &run.prepared) {
+            prepared.stale.set(true);
+        }
+        if let (Role::Swallowed, Some(portal)) = (&run.role, &run.portal) {
+            portal.described.set(false);
+        }
+        if let Some(undo) = run.undo {
+            self.names.undo(undo, failed);
+        }
+    }
+
+    fn ready(&mut self, frame: Frame<'_>, entry: Option<Entry<Run>>) -> Result<Flow, End> {
+        self.status = TransactionStatus::read(frame.body)?;
+        if self.status == TransactionStatus::Idle {
+            let unused = self.names.end_transaction();
+            unused.into_iter().for_each(|bound| self.record_unused(bound));
+        }
+        let Some(Entry { payload: mut run, .. }) = entry else { return Ok(Flow::Forward) };
+        // A FunctionCall has no completion of its own, and an empty text no statement.
+        self.end_current(&mut run, Ending::Completed { tag: String::new() });
+        match run.role {
+            Role::Probe(rows) => {
+                self.probed(rows);
+                Ok(Flow::Keep)
+            }
+            Role::Swallowed => Ok(Flow::Keep),
+            Role::Client | Role::Refused { .. } => Ok(Flow::Forward),
+        }
+    }
+
+    /// The session has told how its texts are read.
+    fn probed(&mut self, rows: Vec<Vec<Option<String>>>) {
+        let mut values = rows.into_iter().filter_map(|row| row.into_iter().next().flatten());
+        if let Some(strings) = values.next() {
+            self.reading.standard_conforming_strings = Some(strings == "on");
+            self.reading.search_path = Some(values.collect());
+        } else {
+            self.reading.search_path = None;
+        }
+        self.reading_unknown = false;
+        self.reading_number += 1;
+    }
+
+    fn refused_error(&mut self, frame: Frame<'_>) -> Flow {
+        let Some(entry) = self.pipeline.front_mut() else { return Flow::Forward };
+        match &entry.payload.role {
+            Role::Refused { tag, refusal } if names_tag(frame, tag) => {
+                encode::error(self.reply.tail(), &refusal.report());
+                Flow::Keep
+            }
+            Role::Refused { .. } | Role::Client | Role::Swallowed | Role::Probe(_) => Flow::Forward,
+        }
+    }
+}
+
+/// Only the error that a stand-in was made to cause becomes the refusal it stands for.
+fn names_tag(frame: Frame<'_>, tag: &str) -> bool {
+    let fields = backend::notice_fields(frame.body).unwrap_or_default();
+    let message = backend::field(&fields, b'M').unwrap_or_default();
+    let code = backend::field(&fields, b'C').unwrap_or_default();
+    matches!(code, b"42601" | b"34000") && message.windows(tag.len()).any(|part| part == tag.as_bytes())
+}
+
+impl Session {
+    pub(super) fn malformed(&self, what: &'static str) -> End {
+        End::Refused(Refusal::Malformed(Malformed::Form(what)))
+    }
+}

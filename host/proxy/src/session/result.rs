@@ -1,0 +1,317 @@
+//! Results on their way back: rows, COPY data, notifications, and what masks them.
+
+use std::rc::Rc;
+
+use portcullis_masking::{CopyFormat, CopyMasker, CsvOptions, Flushed, RowMasker, TextOptions};
+use portcullis_policy::event::{Event, Notable};
+use portcullis_policy::statement::CopyForm;
+use portcullis_policy::{PolicySet, Statement};
+use portcullis_wire::backend::{self, Field};
+use portcullis_wire::{Frame, encode};
+
+use super::response::Flow;
+use super::{End, Session};
+use crate::facts::Facts;
+use crate::masks::MaskPlan;
+use crate::names::ResultField;
+use crate::refusal::Refusal;
+use crate::run::{Masks, Role, Run};
+use crate::upstream;
+
+/// Relations below this OID are PostgreSQL's own.
+const FIRST_USER_OID: u32 = 16_384;
+
+impl Session {
+    /// A row, where it is already decided what becomes of the result.
+    pub(super) fn row(&mut self, frame: Frame<'_>) -> Option<Flow> {
+        let run = &mut self.pipeline.front_mut()?.payload;
+        if !matches!(run.role, Role::Client) || run.over_limit {
+            return None;
+        }
+        let limit = run.statements.get(run.current)?.limit_rows;
+        match &mut run.masks {
+            Masks::Undecided | Masks::Copy(_) => None,
+            _ if limit.is_some_and(|limit| run.tally.rows >= u64::from(limit)) => None,
+            Masks::Pass => {
+                run.tally.rows += 1;
+                run.tally.bytes += frame.bytes.len() as u64;
+                Some(Flow::Forward)
+            }
+            Masks::Rows(masker) => {
+                // A row that cannot be read falls through to the slow path, which ends it.
+                masker.push(frame.body).ok()?;
+                run.tally.rows += 1;
+                run.tally.bytes += frame.bytes.len() as u64;
+                if masker.is_full() {
+                    self.flush_masked();
+                }
+                Some(Flow::Keep)
+            }
+        }
+    }
+
+    /// A row that the quick way could not take: the first of a portal, one too many, or one
+    /// that cannot be read.
+    pub(super) async fn first_row(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
+        let Some(entry) = self.pipeline.front_mut() else { return Ok(Flow::Keep) };
+        let run = &mut entry.payload;
+        if run.over_limit {
+            return Ok(Flow::Keep);
+        }
+        let Some(running) = run.statements.get(run.current) else {
+            return Err(self.malformed("rows of a statement that was not asked"));
+        };
+        if running.limit_rows.is_some_and(|limit| run.tally.rows >= u64::from(limit)) {
+            run.over_limit = true;
+            self.stop_upstream();
+            return Ok(Flow::Keep);
+        }
+        if matches!(run.masks, Masks::Undecided) {
+            let fields = run.portal.as_ref().and_then(|portal| portal.fields.borrow().clone());
+            let Some(fields) = fields else {
+                return Err(self.malformed("rows without a description"));
+            };
+            self.decide_rows(&fields).await?;
+        }
+        match self.row(frame) {
+            Some(flow) => Ok(flow),
+            None => Err(self.malformed("a row that does not fit its description")),
+        }
+    }
+
+    /// Asks the server to stop; its error becomes the row limit's.
+    fn stop_upstream(&self) {
+        let database = self.database.clone();
+        let (process_id, key) = self.upstream_key.clone();
+        tokio::task::spawn_local(async move {
+            if let Err(error) = upstream::cancel(&database.settings.upstream, process_id, &key).await {
+                tracing::warn!(%error, "a result over its row limit could not be stopped");
+            }
+        });
+    }
+
+    pub(super) async fn row_description(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
+        let fields: Vec<ResultField> = backend::row_description(frame.body)?.iter().map(field).collect();
+        self.decide_rows(&fields).await?;
+        Ok(Flow::Forward)
+    }
+
+    /// Describe was answered: the columns are known before the rows.
+    pub(super) fn described(&mut self, frame: Frame<'_>, run: &Run) -> Result<(), End> {
+        let fields: Rc<[ResultField]> = backend::row_description(frame.body)?.iter().map(field).collect();
+        if let Some(portal) = &run.portal {
+            portal.prepared.fields.replace(Some(fields.clone()));
+            portal.fields.replace(Some(fields));
+        } else if let Some(prepared) = &run.prepared {
+            prepared.fields.replace(Some(fields));
+        }
+        Ok(())
+    }
+
+    /// Decides what becomes of each column of the result in front.
+    async fn decide_rows(&mut self, fields: &[ResultField]) -> Result<(), End> {
+        let Some((facts, index, resolved, policies)) = self.front_statement() else {
+            return Err(self.malformed("columns of a statement that was not asked"));
+        };
+        self.explain(fields, &*policies).await;
+        let view = self.database.view();
+        let own = facts.statements.get(index);
+        let Some(statement) = resolved.as_deref().or(own) else {
+            return Err(self.malformed("columns of a statement that was not asked"));
+        };
+        let plan = self.planner(&view, &*policies).rows(statement, fields);
+        let masks = self.row_masks(plan);
+        if let Some(entry) = self.pipeline.front_mut() {
+            entry.payload.masks = masks;
+        }
+        Ok(())
+    }
+
+    fn row_masks(&self, plan: MaskPlan) -> Masks {
+        if plan.passes_all() {
+            return Masks::Pass;
+        }
+        let masker = RowMasker::new(plan.columns, self.shared.keys.clone());
+        if masker.touches_rows() { Masks::Rows(Box::new(masker)) } else { Masks::Pass }
+    }
+
+    #[allow(clippy::type_complexity)] // used twice, below and above, and nowhere else
+    fn front_statement(&mut self) -> Option<(Rc<Facts>, usize, Option<Rc<Statement>>, Rc<dyn PolicySet>)> {
+        let running = self.pipeline.front_mut()?.payload.running()?;
+        Some((running.facts.clone(), running.index, running.resolved.clone(), running.policies.clone()))
+    }
+
+    /// A relation that was created since the catalog was read is looked up, and looked at,
+    /// before anything of it is shown. One that cannot be seen from outside the client's
+    /// transaction stays unknown, and is asked for once.
+    async fn explain(&mut self, fields: &[ResultField], policies: &dyn PolicySet) {
+        let view = self.database.view();
+        let user = fields.iter().map(|field| field.table_oid).filter(|oid| *oid >= FIRST_USER_OID);
+        let unknown: Vec<u32> = user
+            .filter(|oid| view.catalog.relation(*oid).is_none() || !view.labels.is_sampled(*oid))
+            .collect();
+        let news: Vec<u32> = unknown.into_iter().filter(|oid| self.unexplained.insert(*oid)).collect();
+        if news.is_empty() {
+            return;
+        }
+        if news.iter().any(|oid| view.catalog.relation(*oid).is_none()) {
+            self.database.mark_stale();
+        }
+        let explained = async {
+            self.database.refresh().await?;
+            self.database.sample(&news, policies).await
+        };
+        if let Err(error) = explained.await {
+            tracing::warn!(%error, "a new relation could not be looked at");
+        }
+        let view = self.database.view();
+        self.unexplained.retain(|oid| view.catalog.relation(*oid).is_none());
+    }
+
+    pub(super) fn copy_out(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
+        let response = backend::copy_response(frame.body)?;
+        let Some((facts, index, resolved, policies)) = self.front_statement() else {
+            return Err(self.malformed("COPY of a statement that was not asked"));
+        };
+        let Some(statement) = resolved.as_deref().or(facts.statements.get(index)) else {
+            return Err(self.malformed("COPY of a statement that was not asked"));
+        };
+        let view = self.database.view();
+        let plan = self.planner(&view, &*policies).copy(statement, response.columns, response.binary);
+        let masks = if plan.passes_all() {
+            Masks::Pass
+        } else {
+            let format = statement.copy.as_ref().and_then(|form| copy_format(form, response.binary));
+            let Some(format) = format else {
+                // The server has begun; it must not go on.
+                return Err(End::Refused(Refusal::Unmaskable {
+                    why: "this COPY has a format or options that are not read".into(),
+                }));
+            };
+            Masks::Copy(Box::new(CopyMasker::new(format, plan.columns, self.shared.keys.clone())))
+        };
+        if let Some(entry) = self.pipeline.front_mut() {
+            entry.payload.masks = masks;
+        }
+        Ok(Flow::Forward)
+    }
+
+    pub(super) fn copy_data(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
+        let Some(entry) = self.pipeline.front_mut() else { return Ok(Flow::Keep) };
+        let run = &mut entry.payload;
+        run.tally.bytes += frame.bytes.len() as u64;
+        match &mut run.masks {
+            Masks::Pass => Ok(Flow::Forward),
+            Masks::Copy(masker) => {
+                if masker.push(frame.body).is_err() {
+                    return Err(self.malformed("COPY data that does not fit its format"));
+                }
+                if masker.is_full() {
+                    self.flush_masked();
+                }
+                Ok(Flow::Keep)
+            }
+            Masks::Undecided | Masks::Rows(_) => Err(self.malformed("COPY data out of turn")),
+        }
+    }
+
+    pub(super) fn copy_done(&mut self) -> Result<Flow, End> {
+        let Some(entry) = self.pipeline.front_mut() else { return Ok(Flow::Keep) };
+        if let Masks::Copy(masker) = &mut entry.payload.masks
+            && masker.finish().is_err()
+        {
+            return Err(self.malformed("COPY data that ends in the middle of a row"));
+        }
+        self.flush_masked();
+        Ok(Flow::Forward)
+    }
+
+    /// Masks what is waiting for it: before anything else goes to the client, and whenever
+    /// the server has nothing more to say for now.
+    pub(super) fn flush_masked(&mut self) {
+        let Some(entry) = self.pipeline.front_mut() else { return };
+        let run = &mut entry.payload;
+        let Some(policies) = run.statements.get(run.current).map(|running| running.policies.clone()) else {
+            return;
+        };
+        let flushed = match &mut run.masks {
+            Masks::Undecided | Masks::Pass => return,
+            Masks::Rows(masker) if masker.pending() == 0 => return,
+            Masks::Rows(masker) => masker.flush(&*policies, self.reply.tail()),
+            Masks::Copy(masker) => {
+                let flushed = masker.flush(&*policies, self.reply.tail());
+                run.tally.rows += flushed.rows;
+                flushed
+            }
+        };
+        run.tally.cells_masked += flushed.cells_masked;
+        run.tally.labels_masked.extend(flushed.labels_masked.iter().map(ToString::to_string));
+        self.record_faults(flushed);
+    }
+
+    fn record_faults(&self, flushed: Flushed) {
+        for (policy, fault) in flushed.faults {
+            tracing::warn!(policy = &*policy, kind = fault.kind.as_str(), fault.message, "masker failed");
+            let kind = fault.kind.as_str();
+            self.shared.append(&Event::Notable(Notable::Fault { policy, kind, message: fault.message }));
+        }
+    }
+
+    /// A notification can carry any value; its payload is looked at like a text that comes
+    /// from who knows where.
+    pub(super) fn notification(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
+        let (process_id, channel, payload) = backend::notification(frame.body)?;
+        if payload.is_empty() {
+            return Ok(Flow::Forward);
+        }
+        let policies = self.shared.policies.current();
+        let view = self.database.view();
+        let plan = self.planner(&view, &*policies).stray_text();
+        if plan.passes_all() {
+            return Ok(Flow::Forward);
+        }
+        let mut masker = RowMasker::new(plan.columns, self.shared.keys.clone());
+        let mut row = 1u16.to_be_bytes().to_vec();
+        row.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes());
+        row.extend_from_slice(payload);
+        let mut masked = Vec::new();
+        if masker.push(&row).is_ok() {
+            let flushed = masker.flush(&*policies, &mut masked);
+            self.record_faults(flushed);
+        }
+        let masked = masked.get(portcullis_wire::frame::HEADER_BYTES..).unwrap_or_default();
+        let cells = backend::data_row(masked).unwrap_or_default();
+        let payload = cells.first().copied().flatten().unwrap_or_default();
+        let mut body = process_id.to_be_bytes().to_vec();
+        for text in [channel, payload] {
+            body.extend_from_slice(text);
+            body.push(0);
+        }
+        encode::frame(self.reply.tail(), b'A', &body);
+        Ok(Flow::Keep)
+    }
+}
+
+fn field(field: &Field<'_>) -> ResultField {
+    ResultField {
+        name: String::from_utf8_lossy(field.name).into_owned(),
+        table_oid: field.table_oid,
+        attribute: field.attribute,
+        type_oid: field.type_oid,
+        binary: field.binary,
+    }
+}
+
+/// The masker's word for a COPY's form, where the text and the server agree on it.
+fn copy_format(form: &CopyForm, binary: bool) -> Option<CopyFormat> {
+    match (form.clone(), binary) {
+        (CopyForm::Binary, true) => Some(CopyFormat::Binary),
+        (CopyForm::Text { delimiter, null, header }, false) => {
+            Some(CopyFormat::TextWith(TextOptions { delimiter, null: null.into(), header }))
+        }
+        (CopyForm::Csv { delimiter, quote, escape, null, header }, false) => {
+            Some(CopyFormat::Csv(CsvOptions { delimiter, quote, escape, null: null.into(), header }))
+        }
+        (CopyForm::Binary, false) | (CopyForm::Text { .. } | CopyForm::Csv { .. }, true) => None,
+    }
+}

@@ -1,0 +1,124 @@
+//! Reads a database's catalog into plain data.
+
+use std::collections::HashMap;
+use std::io;
+
+use portcullis_sql::{Catalog, Column, Function, Relation, RelationKind};
+
+use crate::asking::{Asking, Row};
+
+const RELATIONS: &str = "
+select c.oid, n.nspname, c.relname, c.relkind::text,
+       case when c.relkind in ('v', 'm') then pg_catalog.pg_get_viewdef(c.oid) end,
+       (select pg_catalog.string_agg(i.inhparent::pg_catalog.text, ' ')
+          from pg_catalog.pg_inherits i where i.inhrelid = c.oid),
+       (select pg_catalog.string_agg(r.rulename::pg_catalog.text, ' ')
+          from pg_catalog.pg_rewrite r where r.ev_class = c.oid and r.rulename <> '_RETURN')
+  from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+ where n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
+   and c.relkind in ('r', 'p', 'f', 'v', 'm', 'S')";
+
+const COLUMNS: &str = "
+select a.attrelid, a.attnum, a.attname, a.atttypid,
+       pg_catalog.format_type(a.atttypid, null), a.attnotnull,
+       pg_catalog.col_description(a.attrelid, a.attnum)
+  from pg_catalog.pg_attribute a
+  join pg_catalog.pg_class c on c.oid = a.attrelid
+  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+ where n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
+   and c.relkind in ('r', 'p', 'f', 'v', 'm') and a.attnum > 0 and not a.attisdropped
+ order by a.attrelid, a.attnum";
+
+const FUNCTIONS: &str = "
+select n.nspname, p.proname, p.oid
+  from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+ where n.nspname not in ('pg_catalog', 'information_schema')";
+
+const TYPES: &str = "
+select t.oid, pg_catalog.format_type(t.oid, null) from pg_catalog.pg_type t
+ where t.typtype in ('b', 'e', 'd', 'r', 'm', 'p')";
+
+const SEARCH_PATH: &str = "select pg_catalog.unnest(pg_catalog.current_schemas(true))";
+
+/// What a database looks like at one moment.
+pub struct Snapshot {
+    pub catalog: Catalog,
+    pub type_names: HashMap<u32, String>,
+    /// The schemas a new session of the proxy's login searches, `pg_catalog` included.
+    pub search_path: Vec<String>,
+}
+
+/// Reads everything in one transaction, so that it fits together. `version` becomes the
+/// catalog's.
+pub async fn read(asking: &mut Asking, version: u64) -> io::Result<Snapshot> {
+    asking.ask("begin isolation level repeatable read read only").await?;
+    let read = read_inside(asking, version).await;
+    asking.ask("commit").await?;
+    read
+}
+
+async fn read_inside(asking: &mut Asking, version: u64) -> io::Result<Snapshot> {
+    let mut columns: HashMap<u32, Vec<Column>> = HashMap::new();
+    for row in asking.ask(COLUMNS).await? {
+        if let Some((oid, column)) = column(&row) {
+            columns.entry(oid).or_default().push(column);
+        }
+    }
+    let relations = asking.ask(RELATIONS).await?;
+    let relations = relations.iter().filter_map(|row| relation(row, &mut columns)).collect::<Vec<_>>();
+    let functions = asking.ask(FUNCTIONS).await?;
+    let functions = functions.iter().filter_map(|row| {
+        Some(Function { schema: text(row, 0)?, name: text(row, 1)? })
+    });
+    let catalog = Catalog::new(version, relations, functions.collect::<Vec<_>>());
+    let type_names = asking.ask(TYPES).await?;
+    let type_names = type_names.iter().filter_map(|row| Some((number(row, 0)?, text(row, 1)?)));
+    let search_path = asking.ask(SEARCH_PATH).await?;
+    let search_path = search_path.iter().filter_map(|row| text(row, 0)).collect();
+    Ok(Snapshot { catalog, type_names: type_names.collect(), search_path })
+}
+
+fn text(row: &Row, index: usize) -> Option<String> {
+    row.get(index)?.clone()
+}
+
+fn number<T: std::str::FromStr>(row: &Row, index: usize) -> Option<T> {
+    row.get(index)?.as_deref()?.parse().ok()
+}
+
+fn column(row: &Row) -> Option<(u32, Column)> {
+    let column = Column {
+        attribute: number(row, 1)?,
+        name: text(row, 2)?,
+        type_oid: number(row, 3)?,
+        type_name: text(row, 4)?,
+        not_null: text(row, 5)? == "t",
+        comment: text(row, 6),
+    };
+    Some((number(row, 0)?, column))
+}
+
+fn relation(row: &Row, columns: &mut HashMap<u32, Vec<Column>>) -> Option<Relation> {
+    let oid = number(row, 0)?;
+    let words = |index| -> Vec<String> {
+        text(row, index).unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+    };
+    Some(Relation {
+        oid,
+        schema: text(row, 1)?,
+        name: text(row, 2)?,
+        kind: match text(row, 3)?.as_str() {
+            "r" => RelationKind::Table,
+            "p" => RelationKind::PartitionedTable,
+            "f" => RelationKind::ForeignTable,
+            "v" => RelationKind::View,
+            "m" => RelationKind::MaterializedView,
+            "S" => RelationKind::Sequence,
+            _ => RelationKind::Other,
+        },
+        columns: columns.remove(&oid).unwrap_or_default(),
+        definition: text(row, 4),
+        parents: words(5).iter().filter_map(|parent| parent.parse().ok()).collect(),
+        rewrites: words(6),
+    })
+}

@@ -1,0 +1,112 @@
+//! A connection, with or without TLS, by TCP or by Unix socket.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use portcullis_wire::frame::{self, HEADER_BYTES};
+
+/// One connection.
+pub enum Transport {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    ServerTls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
+    ClientTls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}
+
+impl Transport {
+    pub fn is_tls(&self) -> bool {
+        match self {
+            Transport::Tcp(_) | Transport::Unix(_) => false,
+            Transport::ServerTls(_) | Transport::ClientTls(_) => true,
+        }
+    }
+
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(buffer);
+        let polled = match self {
+            Transport::Tcp(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
+            Transport::Unix(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
+            Transport::ServerTls(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
+            Transport::ClientTls(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
+        };
+        polled.map_ok(|()| buffer.filled().len())
+    }
+
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Transport::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Transport::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Transport::ServerTls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Transport::ClientTls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    /// Sends what TLS still holds; polled until ready, since TLS keeps records of its own.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Transport::Tcp(_) | Transport::Unix(_) => Poll::Ready(Ok(())),
+            Transport::ServerTls(stream) => Pin::new(stream).poll_flush(cx),
+            Transport::ClientTls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    /// Cancel safe only with its connection: a cut write leaves half a message behind.
+    pub async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Transport::Tcp(stream) => stream.write_all(bytes).await,
+            Transport::Unix(stream) => stream.write_all(bytes).await,
+            Transport::ServerTls(stream) => {
+                stream.write_all(bytes).await?;
+                stream.flush().await
+            }
+            Transport::ClientTls(stream) => {
+                stream.write_all(bytes).await?;
+                stream.flush().await
+            }
+        }
+    }
+
+    pub async fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        let read = match self {
+            Transport::Tcp(stream) => stream.read_exact(buffer).await,
+            Transport::Unix(stream) => stream.read_exact(buffer).await,
+            Transport::ServerTls(stream) => stream.read_exact(buffer).await,
+            Transport::ClientTls(stream) => stream.read_exact(buffer).await,
+        };
+        read.map(|_| ())
+    }
+
+    /// Reads exactly one frame, nothing behind it: during login, where a deadline stands
+    /// around the whole exchange.
+    pub async fn read_frame(&mut self, bytes_max: usize) -> io::Result<(u8, Vec<u8>)> {
+        let mut bytes = vec![0; HEADER_BYTES];
+        self.read_exact(&mut bytes).await?;
+        let tag = bytes.first().copied().unwrap_or_default();
+        let length: [u8; 4] = bytes.get(1..).and_then(|l| l.try_into().ok()).unwrap_or_default();
+        // Checks the length before anything is allocated for it.
+        frame::cut(&bytes, bytes_max).map_err(invalid)?;
+        let mut body = vec![0; (u32::from_be_bytes(length) as usize).saturating_sub(4)];
+        self.read_exact(&mut body).await?;
+        Ok((tag, body))
+    }
+
+    /// Says goodbye, as far as the peer still listens.
+    pub async fn shutdown(&mut self) {
+        // The peer may be gone already; there is nobody left to tell.
+        let _ = match self {
+            Transport::Tcp(stream) => stream.shutdown().await,
+            Transport::Unix(stream) => stream.shutdown().await,
+            Transport::ServerTls(stream) => stream.shutdown().await,
+            Transport::ClientTls(stream) => stream.shutdown().await,
+        };
+    }
+}
+
+/// A protocol violation, where I/O errors are what a caller handles.
+pub fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}

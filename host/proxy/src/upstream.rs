@@ -1,0 +1,293 @@
+//! A connection to the database, logged in with the proxy's own credential.
+
+mod verify;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+
+use portcullis_identity::{ChannelBinding, ScramClient, md5_response};
+use portcullis_wire::backend::{self, Authentication, TransactionStatus};
+use portcullis_wire::encode;
+
+use crate::settings::{Endpoint, SslMode, UpstreamSettings};
+use crate::transport::{Transport, invalid};
+
+/// Connecting and logging in, together.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Until it has proved itself, a server may not make us buffer much.
+const LOGIN_FRAME_BYTES_MAX: usize = 64 * 1024;
+/// Notices and parameters a server may send before it is ready.
+const LOGIN_FRAMES_MAX: usize = 1_000;
+
+/// A session on the database's side.
+pub struct Upstream {
+    pub transport: Transport,
+    pub process_id: u32,
+    pub secret_key: Vec<u8>,
+    /// ParameterStatus as reported at login.
+    pub parameters: Vec<(String, String)>,
+}
+
+/// Why there is no upstream session.
+#[derive(Debug)]
+pub enum UpstreamError {
+    /// It could not be reached, or did not speak the protocol.
+    Io(io::Error),
+    /// It refused; the body of its ErrorResponse.
+    Refused(Vec<u8>),
+}
+
+impl From<io::Error> for UpstreamError {
+    fn from(error: io::Error) -> UpstreamError {
+        UpstreamError::Io(error)
+    }
+}
+
+impl std::fmt::Display for UpstreamError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            UpstreamError::Io(error) => error.fmt(f),
+            UpstreamError::Refused(body) => {
+                let fields = backend::notice_fields(body).unwrap_or_default();
+                let message = backend::field(&fields, b'M').unwrap_or(b"no reason given");
+                write!(f, "{}", String::from_utf8_lossy(message))
+            }
+        }
+    }
+}
+
+fn protocol(what: impl Into<String>) -> UpstreamError {
+    UpstreamError::Io(io::Error::new(io::ErrorKind::InvalidData, what.into()))
+}
+
+/// Connects and logs in; `parameters` go into the startup packet beside user and database.
+pub async fn connect(
+    settings: &UpstreamSettings,
+    parameters: &[(String, String)],
+) -> Result<Upstream, UpstreamError> {
+    let login = async {
+        let transport = open(settings).await?;
+        log_in(transport, settings, parameters).await
+    };
+    match tokio::time::timeout(CONNECT_TIMEOUT, login).await {
+        Ok(result) => result,
+        Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
+    }
+}
+
+/// Asks the server to cancel what a session of its runs. The server answers nothing.
+pub async fn cancel(settings: &UpstreamSettings, process_id: u32, key: &[u8]) -> io::Result<()> {
+    let send = async {
+        let mut transport = open(settings).await.map_err(|error| match error {
+            UpstreamError::Io(error) => error,
+            UpstreamError::Refused(_) => io::ErrorKind::ConnectionRefused.into(),
+        })?;
+        let mut out = Vec::new();
+        encode::cancel_request(&mut out, process_id, key);
+        transport.write_all(&out).await?;
+        // The server closes when it has passed the request on.
+        let mut end = [0];
+        let _ = transport.read_exact(&mut end).await;
+        Ok(())
+    };
+    tokio::time::timeout(CONNECT_TIMEOUT, send).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+async fn open(settings: &UpstreamSettings) -> Result<Transport, UpstreamError> {
+    let (host, port) = match &settings.endpoint {
+        Endpoint::Unix(path) => return Ok(Transport::Unix(UnixStream::connect(path).await?)),
+        Endpoint::Tcp { host, port } => (host, *port),
+    };
+    let mut stream = TcpStream::connect((host.as_str(), port)).await?;
+    stream.set_nodelay(true)?;
+    if settings.ssl == SslMode::Disable {
+        return Ok(Transport::Tcp(stream));
+    }
+    let mut request = Vec::new();
+    encode::ssl_request(&mut request);
+    tokio::io::AsyncWriteExt::write_all(&mut stream, &request).await?;
+    // Exactly one byte: anything behind it belongs to nobody and breaks the handshake.
+    let mut answer = [0];
+    tokio::io::AsyncReadExt::read_exact(&mut stream, &mut answer).await?;
+    match (answer, settings.ssl) {
+        ([b'S'], _) => {}
+        ([b'N'], SslMode::Prefer) => return Ok(Transport::Tcp(stream)),
+        ([b'N'], _) => return Err(protocol("the server does not offer TLS, which sslmode asks for")),
+        _ => return Err(protocol("the server does not speak PostgreSQL's TLS negotiation")),
+    }
+    let name = ServerName::try_from(host.clone()).map_err(|error| protocol(error.to_string()))?;
+    let connector = TlsConnector::from(client_config(settings)?);
+    Ok(Transport::ClientTls(Box::new(connector.connect(name, stream).await?)))
+}
+
+fn client_config(settings: &UpstreamSettings) -> Result<Arc<ClientConfig>, UpstreamError> {
+    let builder = ClientConfig::builder();
+    let roots = settings.roots.clone();
+    let config = match (settings.ssl, roots) {
+        (SslMode::VerifyFull, Some(roots)) => builder.with_root_certificates(roots).with_no_client_auth(),
+        (SslMode::VerifyCa, Some(roots)) => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verify::ChainOnly::new(roots)?))
+            .with_no_client_auth(),
+        // libpq too verifies the chain under "require" when it is given a root.
+        (SslMode::Require, Some(roots)) => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verify::ChainOnly::new(roots)?))
+            .with_no_client_auth(),
+        (SslMode::Require | SslMode::Prefer | SslMode::Disable, _) => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verify::Anyone::default()))
+            .with_no_client_auth(),
+        (SslMode::VerifyCa | SslMode::VerifyFull, None) => {
+            return Err(protocol("sslmode asks to verify the server, and there are no root certificates"));
+        }
+    };
+    Ok(Arc::new(config))
+}
+
+async fn log_in(
+    mut transport: Transport,
+    settings: &UpstreamSettings,
+    parameters: &[(String, String)],
+) -> Result<Upstream, UpstreamError> {
+    let mut out = Vec::new();
+    let mut startup = vec![("user", settings.user.as_str()), ("database", settings.database.as_str())];
+    startup.extend(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    encode::startup(&mut out, &startup);
+    transport.write_all(&out).await?;
+    authenticate(&mut transport, settings).await?;
+    until_ready(transport).await
+}
+
+async fn authenticate(transport: &mut Transport, settings: &UpstreamSettings) -> Result<(), UpstreamError> {
+    let keys = || {
+        let missing = || protocol("the server asks for a password, and none is configured");
+        settings.password.as_ref().ok_or_else(missing)
+    };
+    let mut scram: Option<ScramClient> = None;
+    let mut proved = false;
+    for _ in 0..LOGIN_FRAMES_MAX {
+        let body = login_frame(transport, b'R').await?;
+        let mut out = Vec::new();
+        match backend::authentication(&body).map_err(invalid)? {
+            // A server that began SCRAM must finish it: its proof is half of the exchange.
+            Authentication::Ok if scram.is_some() && !proved => {
+                return Err(protocol("the server skipped its own proof"));
+            }
+            Authentication::Ok => return Ok(()),
+            Authentication::CleartextPassword => {
+                // In plaintext this would hand the password to whoever listens.
+                if !transport.is_tls() && matches!(settings.endpoint, Endpoint::Tcp { .. }) && !is_loopback(settings) {
+                    return Err(protocol("the server asks for the password in clear without TLS"));
+                }
+                encode::password(&mut out, keys()?.password());
+            }
+            Authentication::Md5Password { salt } => {
+                encode::password(&mut out, &md5_response(&settings.user, keys()?.password(), salt));
+            }
+            Authentication::Sasl { mechanisms } => {
+                let binding = certificate_of(transport)
+                    .map_or(ChannelBinding::Unavailable, |der| ChannelBinding::to_certificate(&der));
+                let offered = mechanisms.iter().filter_map(|name| std::str::from_utf8(name).ok());
+                let client = ScramClient::begin(offered, &binding, keys()?.clone())
+                    .map_err(|error| protocol(error.to_string()))?;
+                encode::sasl_initial(&mut out, client.mechanism(), client.first());
+                scram = Some(client);
+            }
+            Authentication::SaslContinue(data) => {
+                let client = scram.take().ok_or_else(|| protocol("SCRAM out of turn"))?;
+                let (client, response) = respond(client, data.to_vec()).await?;
+                encode::sasl_response(&mut out, response);
+                scram = Some(client);
+            }
+            Authentication::SaslFinal(data) => {
+                let client = scram.as_mut().ok_or_else(|| protocol("SCRAM out of turn"))?;
+                client.verify(data).map_err(|error| protocol(error.to_string()))?;
+                proved = true;
+            }
+            Authentication::Other(method) => {
+                return Err(protocol(format!("the server asks for authentication method {method}, which is not spoken")));
+            }
+        }
+        transport.write_all(&out).await?;
+    }
+    Err(protocol("the server's login does not end"))
+}
+
+/// Answers the challenge, on a helper thread where that takes a key derivation.
+async fn respond(mut client: ScramClient, challenge: Vec<u8>) -> Result<(ScramClient, Vec<u8>), UpstreamError> {
+    let answer = move || {
+        let response = client.respond(&challenge).map_err(|error| protocol(error.to_string()))?;
+        Ok((client, response))
+    };
+    match tokio::task::spawn_blocking(answer).await {
+        Ok(answered) => answered,
+        Err(_) => Err(protocol("the key derivation failed")),
+    }
+}
+
+fn is_loopback(settings: &UpstreamSettings) -> bool {
+    match &settings.endpoint {
+        Endpoint::Unix(_) => true,
+        Endpoint::Tcp { host, .. } => {
+            host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+        }
+    }
+}
+
+fn certificate_of(transport: &Transport) -> Option<Vec<u8>> {
+    match transport {
+        Transport::ClientTls(stream) => {
+            let (_, connection) = stream.get_ref();
+            connection.peer_certificates()?.first().map(|certificate| certificate.to_vec())
+        }
+        Transport::Tcp(_) | Transport::Unix(_) | Transport::ServerTls(_) => None,
+    }
+}
+
+/// The next message of the login, which must be `expected`; notices pass, errors end it.
+async fn login_frame(transport: &mut Transport, expected: u8) -> Result<Vec<u8>, UpstreamError> {
+    for _ in 0..LOGIN_FRAMES_MAX {
+        let (tag, body) = transport.read_frame(LOGIN_FRAME_BYTES_MAX).await?;
+        match tag {
+            b'E' => return Err(UpstreamError::Refused(body)),
+            b'N' | b'v' => {}
+            tag if tag == expected => return Ok(body),
+            tag => return Err(protocol(format!("unexpected message '{}' at login", tag.escape_ascii()))),
+        }
+    }
+    Err(protocol("the server's login does not end"))
+}
+
+async fn until_ready(mut transport: Transport) -> Result<Upstream, UpstreamError> {
+    let mut parameters = Vec::new();
+    let (mut process_id, mut secret_key) = (0, Vec::new());
+    for _ in 0..LOGIN_FRAMES_MAX {
+        let (tag, body) = transport.read_frame(LOGIN_FRAME_BYTES_MAX).await?;
+        match tag {
+            b'S' => {
+                let (name, value) = backend::parameter_status(&body).map_err(invalid)?;
+                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                parameters.push((text(name), text(value)));
+            }
+            b'K' => {
+                let (id, key) = backend::backend_key(&body).map_err(invalid)?;
+                (process_id, secret_key) = (id, key.to_vec());
+            }
+            b'Z' => {
+                TransactionStatus::read(&body).map_err(invalid)?;
+                return Ok(Upstream { transport, process_id, secret_key, parameters });
+            }
+            b'E' => return Err(UpstreamError::Refused(body)),
+            b'N' => {}
+            tag => return Err(protocol(format!("unexpected message '{}' at login", tag.escape_ascii()))),
+        }
+    }
+    Err(protocol("the server's login does not end"))
+}
