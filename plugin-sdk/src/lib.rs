@@ -1,4 +1,6 @@
 #![doc = include_str!("../GUIDE.md")]
+// The guide shows a policy with its tests; they run as tests/office_hours.rs.
+#![allow(clippy::test_attr_in_doctest)]
 
 // The export macros name this crate by its full path, in its own tests too.
 extern crate self as portcullis_plugin_sdk;

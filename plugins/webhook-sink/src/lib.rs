@@ -80,10 +80,9 @@ impl AuditSink for WebhookSink {
                 200..300 => Ok(accepted),
                 // The receiver asks for patience; the host offers the records again.
                 408 | 429 | 500.. => Ok(0),
-                status => Err(format!(
-                    "target {target} answered {status}: {}",
-                    excerpt(&response.body)
-                )),
+                status => {
+                    Err(format!("target {target} answered {status}: {}", excerpt(&response.body)))
+                }
             },
             Err(EgressError::Timeout | EgressError::Transport(_)) => Ok(0),
             Err(EgressError::UnknownTarget) => Err(format!("the policy has no target {target}")),

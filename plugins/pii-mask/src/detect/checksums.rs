@@ -49,7 +49,8 @@ pub(crate) fn mod_11_10(digits: &[u8]) -> bool {
 
 /// EAN-13: Swiss insurance numbers, and the barcodes that must not be taken for cards.
 pub(crate) fn ean_13(digits: &[u8]) -> bool {
-    digits.len() == 13 && weighted(digits, &[1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1]) % 10 == 0
+    digits.len() == 13
+        && weighted(digits, &[1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1]).is_multiple_of(10)
 }
 
 /// Verhoeff: Indian Aadhaar numbers.

@@ -181,8 +181,8 @@ fn germany(digits: &[u8]) -> bool {
 
 fn norway(digits: &[u8]) -> bool {
     is_date(number(digits, 2, 2) % 40, number(digits, 0, 2) % 40)
-        && weighted(digits, &[3, 7, 6, 1, 8, 9, 4, 5, 2, 1]) % 11 == 0
-        && weighted(digits, &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2, 1]) % 11 == 0
+        && weighted(digits, &[3, 7, 6, 1, 8, 9, 4, 5, 2, 1]).is_multiple_of(11)
+        && weighted(digits, &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2, 1]).is_multiple_of(11)
 }
 
 fn germany_or_norway(digits: &[u8]) -> bool {

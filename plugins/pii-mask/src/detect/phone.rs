@@ -49,6 +49,8 @@ fn is_national(run: &NumberRun<'_>, digits: &[u8]) -> bool {
     }
     let is_area = |area: &[u8]| matches!(area, [b'2'..=b'9', ..]) && !area.ends_with(b"11");
     match (lengths.as_slice(), digits) {
+        // Written as a social security number, valid or not.
+        ([3, 2, 4], _) => false,
         // North America, with or without its country code.
         ([3, 3, 4], [area @ .., _, _, _, _]) if is_area(area) => {
             let (area, exchange) = area.split_at(3);
