@@ -166,17 +166,23 @@ impl Drop for Postgres {
 }
 
 impl Binaries {
-    /// The programs in `directory`, if all are there.
+    /// The programs in `directory`, if all are there. Links are followed, since PostgreSQL's
+    /// other programs lie where these really are.
     pub fn at(directory: &Path) -> Option<Binaries> {
-        let complete = ["initdb", "pg_ctl", "postgres"]
-            .iter()
-            .all(|program| directory.join(program).is_file());
-        complete.then(|| Binaries { directory: directory.to_owned() })
+        let linked = directory.join("initdb").canonicalize().ok()?;
+        [linked.parent()?, directory]
+            .into_iter()
+            .find(|place| is_complete(place))
+            .map(|place| Binaries { directory: place.to_owned() })
     }
 
     fn command(&self, program: &str) -> Command {
         as_server_user(self.directory.join(program).into_os_string())
     }
+}
+
+fn is_complete(directory: &Path) -> bool {
+    ["initdb", "pg_ctl", "postgres"].iter().all(|program| directory.join(program).is_file())
 }
 
 /// A command that runs as nobody when we are root, and in a process group of its own, so that

@@ -277,7 +277,7 @@ pub(crate) const CHANNELS: &[Attack] = &[
     ),
     attack(
         "json error quotes the value",
-        &["SELECT note::json FROM customers WHERE note LIKE '%@%'"],
+        &["SELECT ('\"' || email)::json FROM customers"],
         "SELECT 'word'::json",
     ),
     attack(
@@ -296,8 +296,13 @@ pub(crate) const CHANNELS: &[Attack] = &[
         "INSERT INTO orders (id, customer_id) VALUES (9102, 1)",
     ),
     attack(
-        "foreign key violation",
-        &["UPDATE customers SET id = -id WHERE email LIKE 'bruno%'"],
+        "duplicates found by a new index",
+        &[
+            "BEGIN",
+            "CREATE TEMP TABLE twice AS SELECT email FROM customers UNION ALL SELECT email FROM customers",
+            "CREATE UNIQUE INDEX ON twice (email)",
+            "ROLLBACK",
+        ],
         "INSERT INTO orders VALUES (9103, 99999, 1, 'x', 1, '2026-01-01')",
     ),
     attack(
@@ -398,7 +403,12 @@ pub(crate) const CHANNELS: &[Attack] = &[
     ),
     attack(
         "large object",
-        &["SELECT lo_get(lo_from_bytea(0, email::bytea)) FROM customers LIMIT 3"],
+        &[
+            "BEGIN",
+            "SELECT lo_from_bytea(77001, email::bytea) FROM customers WHERE id = 1",
+            "SELECT lo_get(77001)",
+            "ROLLBACK",
+        ],
         "SELECT length(word::bytea) FROM scratch ORDER BY id",
     ),
     attack(
