@@ -160,7 +160,7 @@ pub(crate) fn kind_of_name(name: &str) -> Option<Kind> {
         }
         None => false,
     };
-    NAMES.iter().find(|(_, names)| names.iter().any(|name| holds(name))).map(|(kind, _)| *kind)
+    NAMES.iter().find(|(_, names)| names.iter().any(holds)).map(|(kind, _)| *kind)
 }
 
 /// "userEmail", "User-Email" and "user email" are all "user_email".

@@ -149,7 +149,7 @@ fn is_secret_name(text: &[u8], sign: usize) -> bool {
         name.strip_suffix(word.as_bytes())
             .is_some_and(|rest| !rest.ends_with(b"e") || rest.len() > 6)
     };
-    NAMES.iter().any(|word| ends_with(word))
+    NAMES.iter().any(ends_with)
 }
 
 /// The value behind an equals sign or colon, without blanks, quotes and a scheme's name.
