@@ -20,6 +20,8 @@ fn destructive(statement: &Statement) -> Option<Finding> {
         Some(Finding::new(Rule::DestructiveDdl, reason, advice))
     };
     let command = command(statement);
+    // COMMENT alters too, but what its text says is not done.
+    let alters = statement.does(Action::Alter) && command.starts_with("ALTER ");
     let touched = || {
         let uses = statement.relations.iter().filter(|used| used.access != Access::Read);
         uses.map(|used| &*used.name)
@@ -32,10 +34,7 @@ fn destructive(statement: &Statement) -> Option<Finding> {
     if (statement.does(Action::Drop) || command == "DROP OWNED") && !only_temporary {
         return finding(format!("{command} would destroy {what}"));
     }
-    if statement.does(Action::Alter)
-        && !only_temporary
-        && Words::of(&statement.text).alter_destructively()
-    {
+    if alters && !only_temporary && Words::of(&statement.text).alter_destructively() {
         return finding(format!("{command} would destroy a part of {what}"));
     }
     None
@@ -124,7 +123,7 @@ fn privileges(statement: &Statement) -> Option<Finding> {
     };
     let found = statement.does(Action::Grant)
         || PRIVILEGE_COMMANDS.contains(&command)
-        || (statement.does(Action::Alter) && by_alter())
+        || (command.starts_with("ALTER ") && by_alter())
         || (command == "CREATE SCHEMA" && Words::of(&statement.text).has(&["grant"]));
     found.then(|| {
         let reason = format!("{command} would change who may do what");

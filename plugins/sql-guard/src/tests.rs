@@ -213,7 +213,8 @@ fn ordinary_work_passes() {
     passes(sql("listen c", "LISTEN", ListenNotify));
     passes(sql("vacuum", "VACUUM", Vacuum));
     passes(sql("lock table t in access share mode", "LOCK TABLE", Lock).defines("t"));
-    passes(sql("comment on table t is 'x'", "COMMENT", Other).defines("t"));
+    passes(sql("comment on table t is 'drop it, owner to x'", "COMMENT", Alter).defines("t"));
+    passes(sql("refresh materialized view v", "REFRESH MATERIALIZED VIEW", Alter).defines("v"));
     passes(sql("show search_path", "SHOW", Action::Show));
     passes(
         sql("select c.relname from pg_catalog.pg_class c", "SELECT", Select)
