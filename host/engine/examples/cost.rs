@@ -134,6 +134,7 @@ fn statement() -> Statement {
         outputs: Outputs::Nothing,
         written: Vec::new(),
         effect: SessionEffect::None,
+        copy: None,
     }
 }
 

@@ -90,8 +90,23 @@ fn answer(
             _ => emptiest(&mut store, &ty)?,
         };
     }
+    arguments.iter().try_for_each(|argument| give_back(&mut store, argument))?;
     match function {
         "exit" | "exit-with-code" => bail!("the plugin asked to exit"),
+        _ => Ok(()),
+    }
+}
+
+/// Resources that came with a call are let go at its end.
+fn give_back(store: &mut StoreContextMut<'_, GuestState>, argument: &Val) -> wasmtime::Result<()> {
+    match argument {
+        Val::Resource(resource) => resource.resource_drop(store),
+        Val::List(values) | Val::Tuple(values) => {
+            values.iter().try_for_each(|value| give_back(store, value))
+        }
+        Val::Record(fields) => fields.iter().try_for_each(|(_, value)| give_back(store, value)),
+        Val::Option(Some(value)) | Val::Variant(_, Some(value)) => give_back(store, value),
+        // No other type of WASI 0.2 holds a resource.
         _ => Ok(()),
     }
 }

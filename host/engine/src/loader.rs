@@ -304,19 +304,21 @@ impl Loader {
         let file_name = file_name(plugin);
         let mut claim = Claim::Nobody;
         for (policy, asked, file) in policy_files {
+            let in_force = self.known.get(policy).and_then(|known| known.in_force.as_ref());
             let names_it = match file {
                 Ok(file) => self.config.plugin_dir.join(&file.plugin) == plugin,
-                // A file that cannot be understood may still mean this plugin.
-                Err(_) => match &asked.text {
-                    Some(Ok(text)) => text.contains(&file_name),
-                    Some(Err(_)) | None => false,
-                },
+                // A file that cannot be understood means what it last meant, and may mean
+                // what its text mentions.
+                Err(_) => {
+                    in_force.is_some_and(|policy| {
+                        self.config.plugin_dir.join(&policy.plugin_file) == plugin
+                    }) || matches!(&asked.text, Some(Ok(text)) if text.contains(&file_name))
+                }
             };
             if names_it {
-                let in_force = self.known.get(policy).is_some_and(|known| known.in_force.is_some());
                 match in_force {
-                    true => return Claim::InForce,
-                    false => claim = Claim::Broken,
+                    Some(_) => return Claim::InForce,
+                    None => claim = Claim::Broken,
                 }
             }
         }

@@ -12,6 +12,9 @@ pub(crate) fn commit(behaviour: &str) {
         "recurse" => {
             black_box(recurse(1));
         }
+        "recurse-plainly" => {
+            black_box(recurse_plainly(1));
+        }
         "trap" => core::arch::wasm32::unreachable(),
         "panic" => panic!("as told"),
         "flood" => flood("again and again"),
@@ -35,11 +38,21 @@ fn hog() {
     }
 }
 
+/// Fills the stack that it keeps in its own memory.
 fn recurse(depth: u64) -> u64 {
     let kept = black_box([depth; 64]);
     match black_box(depth) {
         0 => 0,
         _ => recurse(depth + 1).wrapping_add(kept[3]),
+    }
+}
+
+/// Keeps nothing in its memory, so that only the host's stack fills.
+#[inline(never)]
+fn recurse_plainly(depth: usize) -> usize {
+    match depth {
+        0 => 0,
+        _ => core::arch::wasm32::memory_size::<0>() ^ recurse_plainly(depth + 1).wrapping_mul(3),
     }
 }
 

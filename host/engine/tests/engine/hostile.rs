@@ -37,7 +37,8 @@ fn a_guest_that_allocates_without_end_meets_its_memory_limit() {
 
 #[test]
 fn a_guest_that_recurses_meets_the_stack_limit() {
-    check("recurse", FaultKind::Trap, "stack");
+    check("recurse-plainly", FaultKind::Trap, "call stack exhausted");
+    check("recurse", FaultKind::Trap, "out of bounds memory access");
 }
 
 #[test]
@@ -202,7 +203,7 @@ fn a_guest_that_misbehaves_while_it_starts_is_never_in_force() {
         ("trap", "does not start (trap)"),
         ("spin", "does not start in time"),
         ("hog", "memory_bytes_max"),
-        ("recurse", "does not start (trap)"),
+        ("recurse-plainly", "does not start (trap)"),
         ("flood", "does not start in time"),
     ] {
         check_refused(hostile(), &policy(&format!("configure = \"{behaviour}\"")), expected);
