@@ -73,6 +73,8 @@ impl Cluster {
         let number = DATABASES.fetch_add(1, Ordering::Relaxed);
         let name = format!("shop_{number}");
         self.run("postgres", &format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}")).await;
+        // Rights on a database are not copied with it.
+        self.run("postgres", &format!("GRANT CREATE, TEMPORARY ON DATABASE {name} TO app")).await;
         Database { cluster: self, name }
     }
 

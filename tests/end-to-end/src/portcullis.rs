@@ -327,6 +327,15 @@ impl Portcullis {
         }
     }
 
+    /// Memory the process holds, in kilobytes.
+    pub fn resident_kilobytes(&self) -> u64 {
+        let process = self.child.as_ref().map_or(0, Child::id);
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let words = line.expect("a running process has memory").split_whitespace();
+        words.filter_map(|word| word.parse().ok()).next().expect("a number")
+    }
+
     /// True while the process runs.
     pub fn is_up(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))

@@ -255,6 +255,30 @@ async fn a_refused_parse_leaves_what_a_syntax_error_leaves() {
         &[|x| Batch::new().parse("", "SELECT nope").parse("", x).execute("", 0).sync()],
     )
     .await;
+    check_sequence(
+        "under a name already known",
+        &[
+            |_| Batch::new().parse("s", "SELECT 'known'").sync(),
+            |x| Batch::new().parse("s", x).sync(),
+            |_| Batch::new().bind("", "s", &[], false).execute("", 0).sync(),
+        ],
+    )
+    .await;
+    check_sequence(
+        "a portal left over",
+        &[
+            |x| {
+                Batch::new()
+                    .parse("", "SELECT generate_series(1, 3)")
+                    .bind("p", "", &[], false)
+                    .execute("p", 1)
+                    .parse("", x)
+                    .sync()
+            },
+            |_| Batch::new().execute("p", 1).sync(),
+        ],
+    )
+    .await;
     check_sequence("described", &[|x| Batch::new().parse("s", x).describe(b'S', "s").sync()]).await;
 }
 

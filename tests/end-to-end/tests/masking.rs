@@ -3,8 +3,10 @@
 
 mod attacks;
 mod channels;
+mod sessions;
 
 use end_to_end::cluster::APP;
+use end_to_end::driver::{Target, with_target};
 use end_to_end::frames::{Batch, Message, Session, error_of, first_column, sequence, sqlstate_of};
 use end_to_end::leaks::Needles;
 use end_to_end::portcullis::{ANA, DATABASE, DEVELOPER, PASSWORD};
@@ -122,6 +124,11 @@ async fn no_other_relation_gets_past() {
 #[tokio::test]
 async fn no_other_channel_gets_past() {
     check(channels::CHANNELS).await;
+}
+
+#[tokio::test]
+async fn no_name_changed_behind_the_proxy_gets_past() {
+    check(sessions::SESSIONS).await;
 }
 
 #[tokio::test]
@@ -283,6 +290,85 @@ async fn a_masked_column_is_not_written_by_who_sees_it_masked() {
     let answer =
         developer.query("UPDATE customers SET email = 'new@example.com' WHERE id = 2").await;
     assert_eq!(sequence(&answer), "C:UPDATE 1 Z:I");
+}
+
+/// A name that the protocol prepared, put to another statement by a block that nobody sees into.
+#[tokio::test]
+async fn a_prepared_name_taken_over_by_a_block_gives_nothing_away() {
+    let database = cluster().await.database().await;
+    let needles = Needles::of(&database).await;
+    let portcullis = masked(&database).await;
+    let take_over = "DO $$ BEGIN EXECUTE 'DEALLOCATE known'; \
+                     EXECUTE 'PREPARE known AS SELECT email FROM customers'; END $$";
+    for binary in [false, true] {
+        let mut session = portcullis.session(ANA).await;
+        let known = Batch::new().parse("known", "SELECT word FROM scratch").sync();
+        session.exchange(known).await;
+        session.query(take_over).await;
+        let run = Batch::new().bind("", "known", &[], binary).execute("", 0).sync();
+        let answer = session.exchange(run).await;
+        assert_eq!(needles.leak(&session.received), None, "{}", sequence(&answer));
+        // The same within one batch, where the block has not ended when the rest is read.
+        let batch = Batch::new()
+            .parse("known2", "SELECT word FROM scratch")
+            .parse("", &take_over.replace("known", "known2"))
+            .bind("", "", &[], false)
+            .execute("", 0)
+            .bind("", "known2", &[], binary)
+            .execute("", 0)
+            .sync();
+        session.exchange(batch).await;
+        assert_eq!(needles.leak(&session.received), None);
+    }
+}
+
+/// What psql asks the catalog for, and what applications count and sum, comes unharmed.
+#[tokio::test]
+async fn ordinary_work_is_unharmed() {
+    let database = cluster().await.database().await;
+    let portcullis = masked(&database).await;
+    let commands = [
+        "\\d",
+        "\\d customers",
+        "\\d+ orders",
+        "\\dt+ scratch",
+        "\\df",
+        "\\dT",
+        "\\dn",
+        "\\du app",
+        "\\dv",
+        "\\dm",
+        "\\d access_log",
+        "\\sf order_total",
+        "SELECT count(*), count(email), sum(id) FROM customers",
+        "SELECT status, sum(amount), avg(amount)::numeric(10,2) FROM orders GROUP BY 1 ORDER BY 1",
+        "SELECT EXISTS (SELECT 1 FROM customers WHERE id = 3), now() > '2020-01-01'",
+        "SELECT id, email IS NULL FROM customers ORDER BY id LIMIT 3",
+        "SELECT c.id, o.amount FROM customers c JOIN orders o ON o.customer_id = c.id ORDER BY o.id LIMIT 5",
+        "SELECT date_trunc('month', placed_at), count(*) FROM orders GROUP BY 1 ORDER BY 1",
+        "SELECT id, name FROM employees ORDER BY id",
+    ];
+    let direct = Target {
+        address: ([127, 0, 0, 1], database.cluster.postgres.port()).into(),
+        user: APP.to_owned(),
+        database: database.name.clone(),
+        authority: None,
+    };
+    let proxied = Target {
+        address: portcullis.address(),
+        user: ANA.name.to_owned(),
+        database: DATABASE.to_owned(),
+        authority: None,
+    };
+    for command in commands {
+        let ask = |target: &Target| {
+            let mut psql = std::process::Command::new("psql");
+            let output = with_target(&mut psql, target).args(["-X", "-c", command]).output();
+            let output = output.expect("psql runs");
+            String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+        };
+        assert_eq!(ask(&proxied), ask(&direct), "{command}");
+    }
 }
 
 /// pg_dump reads everything there is; none of it may leave in the clear.

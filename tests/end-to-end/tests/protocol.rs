@@ -348,3 +348,35 @@ async fn who_says_nothing_is_asked_to_leave() {
         while session.message().await.is_some() {}
     }
 }
+
+/// A client that asks for a gigabyte and reads none of it costs its buffers and no more.
+#[tokio::test]
+async fn who_does_not_read_holds_up_nobody() {
+    let database = cluster().await.database().await;
+    let portcullis = bare(&database).start().await;
+    let mut other = portcullis.session(DEVELOPER).await;
+    other.query("SELECT 1").await;
+    let before = portcullis.resident_kilobytes();
+    let mut deaf = portcullis.session(DEVELOPER).await;
+    let flood = "SELECT repeat('x', 1000) FROM generate_series(1, 1000000)";
+    deaf.send(Batch::new().query(flood).bytes()).await;
+    let superuser = database.superuser().await;
+    let blocked =
+        "SELECT 1 FROM pg_stat_activity WHERE datname = $1 AND wait_event = 'ClientWrite'";
+    wait_until("the server waits for somebody to read", SOON, async || {
+        let rows = superuser.query(blocked, &[&database.name]).await.expect("it answers");
+        (!rows.is_empty()).then_some(())
+    })
+    .await;
+    assert_eq!(first_column(&other.query("SELECT 1").await), ["1"]);
+    let grown = portcullis.resident_kilobytes().saturating_sub(before);
+    assert!(grown < 64 << 10, "{grown} KB for one client");
+    drop(deaf);
+    let gone = "SELECT 1 FROM pg_stat_activity WHERE datname = $1 AND query LIKE '%repeat%' \
+                AND state = 'active' AND pid <> pg_backend_pid()";
+    wait_until("the server is left too", SOON, async || {
+        let rows = superuser.query(gone, &[&database.name]).await.expect("it answers");
+        rows.is_empty().then_some(())
+    })
+    .await;
+}
