@@ -6,6 +6,9 @@ use super::place::{Place, add};
 use crate::kind::Kind;
 
 pub(crate) fn find(run: &NumberRun<'_>, places: &mut Vec<Place>) {
+    if run.bytes.len() < 13 {
+        return;
+    }
     let lengths = run.lengths();
     for first in 0..run.groups.len() {
         for grouping in GROUPINGS {

@@ -8,12 +8,19 @@ use crate::kind::Kind;
 /// How a number is written: `d` a digit, `L` a capital letter, `x` either; else itself.
 struct Form {
     pattern: &'static str,
+    /// The length of its first word.
+    word: usize,
     /// Judges the letters and digits.
     check: fn(&[u8]) -> bool,
 }
 
 const fn form(pattern: &'static str, check: fn(&[u8]) -> bool) -> Form {
-    Form { pattern, check }
+    let bytes = pattern.as_bytes();
+    let mut word = 0;
+    while word < bytes.len() && bytes[word].is_ascii_alphanumeric() {
+        word += 1;
+    }
+    Form { pattern, word, check }
 }
 
 const FORMS: [Form; 30] = [
@@ -69,10 +76,7 @@ pub(crate) fn find(text: &[u8], places: &mut Vec<Place>) {
 
 /// Tries the forms whose first word is as long as the one that begins at `start`.
 fn find_at(text: &[u8], start: usize, word: usize, places: &mut Vec<Place>) {
-    let fits = |form: &&Form| {
-        let first = form.pattern.bytes().position(|byte| !byte.is_ascii_alphanumeric());
-        first.unwrap_or(form.pattern.len()) == word
-    };
+    let fits = |form: &&Form| form.word == word;
     for form in FORMS.iter().filter(fits) {
         let end = start + form.pattern.len();
         if let Some(number) = matched(text, start, form.pattern)
@@ -91,23 +95,15 @@ fn find_at(text: &[u8], start: usize, word: usize, places: &mut Vec<Place>) {
 
 /// The letters and digits at `start`, if they are written as `pattern` says.
 fn matched(text: &[u8], start: usize, pattern: &str) -> Option<Vec<u8>> {
-    let mut number = Vec::with_capacity(20);
-    for (offset, expected) in pattern.bytes().enumerate() {
-        let byte = at(text, start + offset);
-        let is_right = match expected {
-            b'd' => byte.is_ascii_digit(),
-            b'L' => byte.is_ascii_uppercase(),
-            b'x' => byte.is_ascii_digit() || byte.is_ascii_uppercase(),
-            literal => byte == literal,
-        };
-        if !is_right {
-            return None;
-        }
-        if byte.is_ascii_alphanumeric() {
-            number.push(byte);
-        }
-    }
-    Some(number)
+    let written = text.get(start..start + pattern.len())?;
+    let is_right = |(byte, expected): (&u8, u8)| match expected {
+        b'd' => byte.is_ascii_digit(),
+        b'L' => byte.is_ascii_uppercase(),
+        b'x' => byte.is_ascii_digit() || byte.is_ascii_uppercase(),
+        literal => *byte == literal,
+    };
+    let matches = written.iter().zip(pattern.bytes()).all(is_right);
+    matches.then(|| written.iter().filter(|byte| byte.is_ascii_alphanumeric()).copied().collect())
 }
 
 /// The digits from `start` on as a number.

@@ -20,8 +20,16 @@ impl<'a> NumberRun<'a> {
     pub(crate) fn next(text: &'a [u8], from: usize) -> Option<(Option<NumberRun<'a>>, usize)> {
         let first = text.get(from..)?.iter().position(u8::is_ascii_digit)?.checked_add(from)?;
         let (start, has_plus) = lead(text, first.max(from));
-        let mut groups = Vec::new();
         let mut index = first;
+        if !starts_clean(text, start) {
+            // What is part of a word or number is passed over as a whole, without a list of
+            // groups: most digits in ordinary values are.
+            while at(text, index).is_ascii_digit() {
+                index += 1;
+            }
+            return Some((None, index));
+        }
+        let mut groups = Vec::with_capacity(6);
         while at(text, index).is_ascii_digit() {
             let group = index;
             while at(text, index).is_ascii_digit() {
@@ -31,7 +39,7 @@ impl<'a> NumberRun<'a> {
             index += separator(text, index);
         }
         let end = groups.last().map_or(first, |group| group.end);
-        let alone = starts_clean(text, start) && ends_clean(text, end);
+        let alone = ends_clean(text, end);
         let run = NumberRun { text, bytes: start..end, has_plus, groups };
         Some((alone.then_some(run), end))
     }

@@ -21,6 +21,10 @@ const WORDS: [&str; 12] = [
 ];
 
 pub(crate) fn find(text: &[u8], run: &NumberRun<'_>, places: &mut Vec<Place>) {
+    let said = || follows_word(text, run.bytes.start, &WORDS);
+    if !run.has_plus && run.groups.len() == 1 && !said() {
+        return;
+    }
     let digits = run.digits(&run.groups);
     if !(7..=16).contains(&digits.len()) {
         return;
@@ -28,8 +32,7 @@ pub(crate) fn find(text: &[u8], run: &NumberRun<'_>, places: &mut Vec<Place>) {
     let is_phone = if run.has_plus {
         is_international(&digits)
     } else {
-        is_national(run, &digits)
-            || (!is_date(run) && digits.len() <= 15 && follows_word(text, run.bytes.start, &WORDS))
+        is_national(run, &digits) || (!is_date(run) && digits.len() <= 15 && said())
     };
     if is_phone {
         add(places, Kind::Phone, run.bytes.clone());

@@ -62,7 +62,7 @@ pub(crate) fn ends_clean(text: &[u8], index: usize) -> bool {
 /// Whether one of `words` (in lower case) stands shortly before `index`.
 pub(crate) fn follows_word(text: &[u8], index: usize, words: &[&str]) -> bool {
     let start = index.saturating_sub(24);
-    let lead = text.get(start..index).unwrap_or_default().to_ascii_lowercase();
+    let lead = text.get(start..index).unwrap_or_default();
     lead.split(|byte| !byte.is_ascii_alphabetic())
-        .any(|lead_word| words.iter().any(|word| word.as_bytes() == lead_word))
+        .any(|lead_word| words.iter().any(|word| lead_word.eq_ignore_ascii_case(word.as_bytes())))
 }

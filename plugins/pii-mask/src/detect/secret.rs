@@ -76,6 +76,9 @@ fn end_of_secret(text: &[u8], start: usize, end: usize) -> Option<usize> {
     if token.starts_with(b"-----BEGIN") {
         return end_of_pem(text, start);
     }
+    if token.len() < 14 || !b"AGSaedghnprswxy".contains(token.first()?) {
+        return None;
+    }
     let (prefix, rest) = PREFIXES.iter().find(|(prefix, _)| token.starts_with(prefix))?;
     let is_whole = match *prefix {
         b"eyJ" => token.split(|byte| *byte == b'.').filter(|part| part.len() >= 8).count() >= 2,
@@ -143,6 +146,9 @@ fn is_secret_name(text: &[u8], sign: usize) -> bool {
     let mut start = end;
     while is_word(before(text, start)) || before(text, start) == b'-' {
         start -= 1;
+    }
+    if end - start < 3 || !before(text, end).is_ascii_alphabetic() {
+        return false;
     }
     let name = text.get(start..end).unwrap_or_default().to_ascii_lowercase();
     let ends_with = |word: &&str| {
