@@ -8,7 +8,7 @@ use crate::{program, repository, system_package};
 /// Puts packages into the `node_modules` of a directory, if they are not there already.
 /// `manifest` is what its package.json says.
 pub(crate) fn install(what: &str, directory: &Path, manifest: &str) -> Result<(), Failure> {
-    let stamp = repository::tools().join("done").join(what);
+    let stamp = directory.join("node_modules/.done").join(what);
     repository::once(&stamp, manifest, || {
         if program::find(&["npm"]).is_none() || program::find(&["node"]).is_none() {
             system_package::install("Node.js with npm", &["nodejs", "npm"])?;

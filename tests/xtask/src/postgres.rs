@@ -37,6 +37,8 @@ fn is_server(directory: &Path) -> bool {
 fn installed() -> Vec<PathBuf> {
     let mut places = Vec::new();
     if let Some(initdb) = program::find(&["initdb"]) {
+        // Where it really is, for the others are there too.
+        let initdb = initdb.canonicalize().unwrap_or(initdb);
         places.extend(initdb.parent().map(Path::to_owned));
     }
     if program::find(&["pg_config"]).is_some() {

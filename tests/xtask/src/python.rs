@@ -15,8 +15,9 @@ pub(crate) fn script(name: &str) -> PathBuf {
 }
 
 /// Puts packages in, if they are not in already. `requirements` are lines as pip reads them.
+/// What is done is noted inside the environment, and goes away with it.
 pub(crate) fn install(what: &str, requirements: &str) -> Result<(), Failure> {
-    let stamp = repository::tools().join("done").join(what);
+    let stamp = environment().join("done").join(what);
     repository::once(&stamp, requirements, || {
         let python = make_environment()?;
         eprintln!("xtask: getting {what} for Python");
