@@ -6,9 +6,10 @@
 //! explained is unknown, with everything the statement could have read as its sources.
 //!
 //! Where a row comes from is not where its values come from: predicates, joins and grouping
-//! add no sources. There is one exception. A value that reads nothing itself (a constant, a
-//! count, a number from `generate_series`) but is there or not, or is chosen, by a predicate
-//! over a column tells that column's value, so it gets the predicate's sources.
+//! add no sources. There are two exceptions, both for a value that reads nothing itself, such
+//! as a constant or a count. If it comes out of a sub-query that uses columns from outside of
+//! itself, whether and which it is tells of those columns. If it is a count of rows that a
+//! function in FROM makes, it tells of that function's arguments.
 
 mod call;
 mod expression;

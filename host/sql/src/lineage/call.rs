@@ -6,13 +6,11 @@ use pg_query::{Node, NodeEnum};
 use super::Tracer;
 use super::flow::{Flow, How};
 use super::space::{Env, Rows, names};
+use crate::builtins::{is_builtin, runs_strings};
 
-/// Functions of PostgreSQL that read what is named, or not even named, in their arguments:
-/// queries and tables as text, files, large objects, the log.
+/// Functions of PostgreSQL that read files, large objects or the log of changes. Those that run
+/// SQL held in strings are `runs_strings`.
 const READERS: &[&str] = &[
-    "cursor_to_xml",
-    "database_to_xml",
-    "database_to_xml_and_xmlschema",
     "lo_get",
     "loread",
     "pg_logical_slot_get_binary_changes",
@@ -21,14 +19,6 @@ const READERS: &[&str] = &[
     "pg_logical_slot_peek_changes",
     "pg_read_binary_file",
     "pg_read_file",
-    "query_to_xml",
-    "query_to_xml_and_xmlschema",
-    "schema_to_xml",
-    "schema_to_xml_and_xmlschema",
-    "table_to_xml",
-    "table_to_xml_and_xmlschema",
-    "ts_rewrite",
-    "ts_stat",
 ];
 
 /// Window functions that tell a position, not a value.
@@ -70,7 +60,8 @@ impl Tracer<'_> {
         if let Some(window) = &call.over {
             self.window(window, env);
         }
-        let own = self.is_user_function(schema, name);
+        let own = self.is_user_function(schema, name)
+            || (self.scope.catalog.is_none() && schema.is_none() && !is_builtin(name));
         if !own && call.over.is_some() && POSITIONS.contains(&name) {
             return Flow::new(How::Count, Vec::new());
         }
@@ -80,8 +71,17 @@ impl Tracer<'_> {
             let number = number_of(env);
             return Flow::mix([&count.steered(&number).steered(&filter)]);
         }
+        if !own
+            && !is_builtin(name)
+            && let [arg] = call.args.as_slice()
+            && let Some(NodeEnum::ColumnRef(row)) = &arg.node
+            && let Some(flow) = self.projected(row, name, env)
+        {
+            // `column(t)` is another way to write `t.column`.
+            return flow;
+        }
         let args = self.arguments(call, env);
-        let value = self.applied(schema, name, args);
+        let value = self.applied(schema, name, call.args.len(), args);
         // A filter decides which values count, as a CASE would.
         if filter.reads_nothing() { value } else { Flow::mix([&value, &filter]) }
     }
@@ -106,7 +106,13 @@ impl Tracer<'_> {
     }
 
     /// A function of this name applied to arguments already traced.
-    pub(super) fn applied(&mut self, schema: Option<&str>, name: &str, args: Flow) -> Flow {
+    pub(super) fn applied(
+        &mut self,
+        schema: Option<&str>,
+        name: &str,
+        count: usize,
+        args: Flow,
+    ) -> Flow {
         if self.is_user_function(schema, name) {
             if self.is_trusted(schema, name) {
                 return Flow { how: args.how.max(How::Derived), sources: args.sources };
@@ -114,12 +120,14 @@ impl Tracer<'_> {
             self.blind = true;
             return Flow { how: args.how.max(How::Opaque), sources: args.sources };
         }
-        if READERS.contains(&name) {
+        if READERS.contains(&name) || runs_strings(name, count) {
             self.reads_anything = true;
             return Flow { how: How::Opaque, sources: args.sources };
         }
-        if self.scope.catalog.is_none() && schema != Some("pg_catalog") {
-            // Without a catalog nobody knows whose function this is.
+        let unknown = self.scope.catalog.is_none() && schema != Some("pg_catalog");
+        if unknown || !is_builtin(name) {
+            // Nobody knows whose function this is.
+            self.blind = true;
             return Flow { how: args.how.max(How::Opaque), sources: args.sources };
         }
         Flow::mix([&args])

@@ -137,11 +137,9 @@ impl Tracer<'_> {
         let mut flow = None;
         if let (Some(NodeEnum::ColumnRef(column)), [first, rest @ ..]) = (&arg.node, steps)
             && let Some(name) = text(first)
-            && let Some((depth, item)) = self.whole_row_at(column, env)
-            && let Some(field) = field_of(&item, name)
+            && let Some(field) = self.projected(column, name, env)
         {
             steps = rest;
-            self.use_column(&field, depth);
             flow = Some(field);
         }
         let mut flows = vec![flow.unwrap_or_else(|| self.expression(arg, env))];
@@ -160,6 +158,19 @@ impl Tracer<'_> {
         }
         // A field is no longer the column itself.
         Flow::mix(&flows)
+    }
+
+    /// The column of this name, where `column` stands for a whole entry.
+    pub(super) fn projected(
+        &mut self,
+        column: &ColumnRef,
+        name: &str,
+        env: &Env<'_>,
+    ) -> Option<Flow> {
+        let (depth, item) = self.whole_row_at(column, env)?;
+        let field = field_of(&item, name)?;
+        self.use_column(&field, depth);
+        Some(field)
     }
 
     fn sub_link(&mut self, link: &SubLink, env: &Env<'_>) -> Flow {
@@ -236,7 +247,7 @@ impl Tracer<'_> {
             // `t.f` is another way to write `f(t)`.
             None => {
                 let row = self.use_row(item, depth);
-                return self.applied(None, name, row);
+                return self.applied(None, name, 1, row);
             }
         };
         self.use_column(&flow, depth);
@@ -318,6 +329,10 @@ impl Tracer<'_> {
             How::Database => Flow { how: How::Opaque, ..flow },
             How::None | How::Count | How::Direct | How::Derived | How::Named | How::Opaque => flow,
         };
+        // A count in the row adds nothing to its value, but is referred to all the same.
+        for field in &item.rows.fields {
+            self.refer(&field.flow);
+        }
         self.use_column(&flow, depth);
         flow
     }

@@ -8,17 +8,14 @@ use pg_query::protobuf::RangeVar;
 use super::flow::{ColumnId, Flow, How};
 use super::space::{Env, Field, Item, Rest, Rows};
 use super::{Result, Tracer, VIEW_DEPTH_MAX};
-use crate::catalog::{Catalog, Column, Relation, RelationKind, Scope};
+use crate::builtins::is_system_relation;
+use crate::catalog::{Column, Relation, RelationKind, Scope};
 
 /// What a name in FROM, INTO or UPDATE stands for.
 enum Named<'a> {
     Known(&'a Relation),
-    /// PostgreSQL's own: its columns hold no base column. `shadow` is a relation of the same
-    /// name further down the search path, which may be meant.
-    System {
-        name: String,
-        shadow: Option<&'a Relation>,
-    },
+    /// PostgreSQL's own: its columns hold no base column.
+    System(String),
     Stranger(String),
 }
 
@@ -28,13 +25,13 @@ impl<'a> Tracer<'a> {
         let named = self.named(range);
         let schema = match &named {
             Named::Known(relation) => Some(relation.schema.clone()),
-            Named::System { .. } | Named::Stranger(_) => {
+            Named::System(_) | Named::Stranger(_) => {
                 (!range.schemaname.is_empty()).then(|| range.schemaname.clone())
             }
         };
         let table = match &named {
             Named::Known(relation) => relation.kind != RelationKind::View,
-            Named::System { .. } | Named::Stranger(_) => false,
+            Named::System(_) | Named::Stranger(_) => false,
         };
         let rows = self.named_rows(named);
         let mut item = Item::new(Some(range.relname.clone()), rows);
@@ -61,57 +58,46 @@ impl<'a> Tracer<'a> {
                 let flow = Flow::new(How::Database, vec![star]);
                 Rc::new(Rows { rest: Some(Rest { flow, relation: Some(name) }), ..Rows::default() })
             }
-            Named::System { name, shadow } => {
+            Named::System(name) => {
                 let star = self.columns.as_written(&name, "*");
-                let fields = match shadow {
-                    None => Vec::new(),
-                    Some(relation) => self.rows_of(relation).fields.clone(),
-                };
-                let fields = fields.into_iter().map(|field| self.beside(field, &name)).collect();
                 let flow = Flow::new(How::Derived, vec![star]);
                 let rest = Some(Rest { flow, relation: Some(name) });
-                Rc::new(Rows { fields, rest, ..Rows::default() })
+                Rc::new(Rows { rest, ..Rows::default() })
             }
         }
     }
 
-    /// A column that may also be the one of this name in a system catalog.
-    fn beside(&mut self, field: Field, system: &str) -> Field {
-        let name = field.name.clone().unwrap_or_default();
-        let other = Flow::new(How::Derived, vec![self.columns.as_written(system, &name)]);
-        Field { flow: Flow::mix([&field.flow, &other]), ..field }
-    }
-
     fn named(&self, range: &RangeVar) -> Named<'a> {
         let name = range.relname.as_str();
-        let schema = range.schemaname.as_str();
-        if !schema.is_empty() {
-            let found = self.scope.catalog.and_then(|catalog| catalog.find(schema, name));
-            return match found {
-                Some(relation) => Named::Known(relation),
-                None if matches!(schema, "pg_catalog" | "information_schema") => {
-                    Named::System { name: written(range), shadow: None }
-                }
-                None => Named::Stranger(written(range)),
+        let found =
+            |schema: &str| self.scope.catalog.and_then(|catalog| catalog.find(schema, name));
+        if !range.schemaname.is_empty() {
+            return match (found(&range.schemaname), range.schemaname.as_str()) {
+                (Some(relation), _) => Named::Known(relation),
+                (None, "pg_catalog" | "information_schema") => Named::System(written(range)),
+                (None, _) => Named::Stranger(written(range)),
             };
         }
-        let found = self.search(name);
-        // Tables of TOAST hold what their table holds.
-        let system = name.starts_with("pg_") && !name.starts_with("pg_toast");
-        match found {
-            Some(relation) if !system || relation.schema == "pg_catalog" => Named::Known(relation),
-            shadow if system => Named::System { name: format!("pg_catalog.{name}"), shadow },
-            _ => Named::Stranger(name.to_owned()),
+        let stranger = Named::Stranger(name.to_owned());
+        let Some(path) = self.scope.search_path else { return stranger };
+        let implied = ["pg_temp", "pg_catalog"];
+        let implied = implied.into_iter().filter(|schema| !path.iter().any(|on| on == schema));
+        for schema in implied.chain(path.iter().map(String::as_str)) {
+            if let Some(relation) = found(schema) {
+                return Named::Known(relation);
+            }
+            if schema == "pg_catalog" && is_system_relation(name) {
+                return Named::System(format!("pg_catalog.{name}"));
+            }
+            if schema == "information_schema" {
+                // Which views it has is not known here.
+                return stranger;
+            }
+            if self.scope.catalog.is_none() && schema != "pg_temp" && schema != "pg_catalog" {
+                return stranger;
+            }
         }
-    }
-
-    /// An unqualified name, along the search path.
-    fn search(&self, name: &str) -> Option<&'a Relation> {
-        let catalog: &'a Catalog = self.scope.catalog?;
-        let path = self.scope.search_path?;
-        let first = ["pg_temp", "pg_catalog"];
-        let implied = first.into_iter().filter(|schema| !path.iter().any(|name| name == schema));
-        implied.chain(path.iter().map(String::as_str)).find_map(|schema| catalog.find(schema, name))
+        stranger
     }
 
     fn rows_of(&mut self, relation: &'a Relation) -> Rc<Rows> {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use pg_query::Node;
 
-use super::flow::{Flow, How};
+use super::flow::Flow;
 
 /// A column of a row set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -227,9 +227,4 @@ pub(super) fn text(node: &Node) -> Option<&str> {
         Some(pg_query::NodeEnum::String(string)) => Some(&string.sval),
         _ => None,
     }
-}
-
-/// `How::Opaque` for anything that nothing explains.
-pub(super) fn at_least(flow: Flow, how: How) -> Flow {
-    Flow { how: flow.how.max(how), sources: flow.sources }
 }

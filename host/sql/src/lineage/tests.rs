@@ -63,7 +63,12 @@ fn catalog() -> Catalog {
         view(11, "broken", "x", "SELECT FROM WHERE"),
         relation(12, "orders_archive", table, "id user_id amount note"),
     ];
-    let matview = view(5, "mv", "id mail total", "SELECT u.id, u.email AS mail, count(*) AS total FROM public.users u GROUP BY 1, 2;");
+    let matview = view(
+        5,
+        "mv",
+        "id mail total",
+        "SELECT u.id, u.email AS mail, count(*) AS total FROM public.users u GROUP BY 1, 2;",
+    );
     relations.push(Relation { kind: RelationKind::MaterializedView, ..matview });
     for relation in &mut relations {
         match relation.oid {
