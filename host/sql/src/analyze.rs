@@ -38,7 +38,8 @@ pub fn analyze(text: &str, scope: &Scope<'_>, limits: &Limits) -> Vec<Statement>
     let parsed = pg_query::parse(text, options(strings));
     let mut statements = match parsed {
         Ok(parsed) => {
-            let asked = measure.depth_binary <= OPINION_DEPTH_MAX;
+            // The second reader knows one reading of backslashes only.
+            let asked = measure.depth_binary <= OPINION_DEPTH_MAX && (strings || !measure.backslash);
             let opinions = if asked { opinions(text) } else { None };
             read(text, &parsed.protobuf.stmts, opinions, scope)
         }
@@ -133,6 +134,7 @@ fn read_one(
         parameters_set: facts.parameters.clone(),
         unbounded_write: facts.unbounded_write,
         effect: effect(tree, own, strings),
+        copy: None,
         relations,
         outputs: Outputs::Nothing,
         written: Vec::new(),

@@ -322,23 +322,6 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// The tokens of a text, all at once.
-pub(crate) fn tokens(
-    text: &str,
-    standard_conforming_strings: bool,
-    tokens_max: usize,
-) -> Result<Vec<Token>, Uncut> {
-    let mut lexer = Lexer::new(text, standard_conforming_strings);
-    let mut tokens = Vec::new();
-    while let Some(token) = lexer.next()? {
-        tokens.push(token);
-        if tokens.len() > tokens_max {
-            break;
-        }
-    }
-    Ok(tokens)
-}
-
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
 }

@@ -36,11 +36,22 @@ pub(crate) fn unread(text: &str, strings: Option<bool>, reason: Opaque) -> State
         outputs: Outputs::Anything,
         written: Vec::new(),
         effect: SessionEffect::None,
+        copy: None,
     }
 }
 
-/// The action that the first word promises, and `Other` for what cannot be seen.
+/// The actions that first words promise, and `Other` for what cannot be seen. A semicolon in
+/// a quoted name makes one too many.
 fn guess(shape: &str) -> Vec<Action> {
+    let mut actions = Vec::new();
+    for part in shape.split(';') {
+        actions.extend(first_word_action(part).filter(|action| !actions.contains(action)));
+    }
+    actions.push(Action::Other);
+    actions
+}
+
+fn first_word_action(shape: &str) -> Option<Action> {
     let word = shape.trim_start_matches(|letter: char| !letter.is_ascii_alphabetic());
     let word = word.split(|letter: char| !letter.is_ascii_alphabetic()).next().unwrap_or_default();
     let action = match word.to_ascii_lowercase().as_str() {
@@ -63,7 +74,7 @@ fn guess(shape: &str) -> Vec<Action> {
         "vacuum" | "analyze" | "cluster" | "reindex" => Action::Vacuum,
         "load" => Action::Load,
         // COPY, EXPLAIN, WITH, PREPARE: what they do is further inside.
-        _ => return vec![Action::Other],
+        _ => return None,
     };
-    vec![action, Action::Other]
+    Some(action)
 }

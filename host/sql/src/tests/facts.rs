@@ -116,8 +116,8 @@ fn several_statements_and_comments() {
     check("-- nothing\n;;", expect![""]);
     check("SELECT 'unterminated; DROP TABLE users", expect![" [other] sets ? unbounded-write unbounded-read !unparsed: unterminated quoted string"]);
     check("SELECT 1 /* unterminated", expect![" [other] sets ? unbounded-write unbounded-read !unparsed: unterminated comment"]);
-    check("SELEC 1; DROP TABLE users", expect![" [other] sets ? unbounded-write unbounded-read !unparsed: not in PostgreSQL's grammar"]);
-    check("SELECT 1\0; DROP TABLE users", expect![" [select other] sets ? unbounded-write unbounded-read !unparsed: not in PostgreSQL's grammar"]);
+    check("SELEC 1; DROP TABLE users", expect![" [drop other] sets ? unbounded-write unbounded-read !unparsed: not in PostgreSQL's grammar"]);
+    check("SELECT 1\0; DROP TABLE users", expect![" [select drop other] sets ? unbounded-write unbounded-read !unparsed: not in PostgreSQL's grammar"]);
 }
 
 #[test]
