@@ -191,7 +191,7 @@ def refusal():
     try:
         psycopg.connect("", password="wrong", connect_timeout=10)
     except psycopg.OperationalError as error:
-        report("wrong password", "password authentication failed" in str(error))
+        report("wrong password", "authentication failed for user" in str(error))
 
 
 def main():

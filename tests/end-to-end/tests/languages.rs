@@ -8,7 +8,7 @@ use end_to_end::{Setup, artefacts, cluster};
 const GUARDRAILS: [(&str, &str); 5] = [
     ("rust_guardrail.wasm", ""),
     ("javascript_guardrail.wasm", "deadline_ms = 1000\nmemory_bytes_max = 67108864\n"),
-    ("python_guardrail.wasm", "deadline_ms = 1000\nmemory_bytes_max = 134217728\n"),
+    ("python_guardrail.wasm", "deadline_ms = 1000\nmemory_bytes_max = 67108864\n"),
     ("c_guardrail.wasm", ""),
     ("go_guardrail.wasm", "wasi = \"inert\"\ndeadline_ms = 1000\nmemory_bytes_max = 67108864\n"),
 ];
