@@ -1,1 +1,36 @@
-fn main() {}
+//! The `portcullis` program: configuration, command line, composition.
+
+mod config;
+mod cli;
+mod settings;
+mod egress;
+mod delivery;
+mod running;
+mod serve;
+mod check;
+mod explain;
+mod plugin;
+mod demo;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let done = match cli.command {
+        cli::Command::Serve(arguments) => serve::run(&arguments),
+        cli::Command::Check(arguments) => check::run(&arguments),
+        cli::Command::Demo(arguments) => demo::run(&arguments),
+        cli::Command::Explain(arguments) => explain::run(&arguments),
+        cli::Command::Plugin { command } => plugin::run(&command),
+    };
+    match done {
+        Ok(code) => code,
+        Err(report) => {
+            // miette's reporter draws the line of the file that is wrong.
+            eprintln!("{report:?}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -64,7 +64,7 @@ impl Kinds {
 
     fn of(component: &Component) -> Kinds {
         let exports = |interface: &str| {
-            component.get_export_index(None, &format!("{PACKAGE}{interface}@{VERSION}")).is_some()
+            component.get_export_index(None, format!("{PACKAGE}{interface}@{VERSION}")).is_some()
         };
         Kinds {
             guardrail: exports("guardrail"),

@@ -83,7 +83,7 @@ fn pooled(config: &EngineConfig) -> Config {
     let instances = u32::try_from(instances).unwrap_or(4096);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
-        .total_core_instances(instances.saturating_mul(4))
+        .total_core_instances(instances.saturating_mul(16))
         .total_memories(instances.saturating_mul(2))
         .total_tables(instances.saturating_mul(4))
         .max_memories_per_component(4)

@@ -2,9 +2,7 @@
 
 use pg_query::protobuf::RawStmt;
 use portcullis_policy::lineage::Outputs;
-use portcullis_policy::statement::{
-    Access, Action, Opaque, RelationUse, Statement,
-};
+use portcullis_policy::statement::{Access, Action, Opaque, RelationUse, Statement};
 
 use crate::catalog::Scope;
 use crate::command::{actions, add, tag};
@@ -39,7 +37,8 @@ pub fn analyze(text: &str, scope: &Scope<'_>, limits: &Limits) -> Vec<Statement>
     let mut statements = match parsed {
         Ok(parsed) => {
             // The second reader knows one reading of backslashes only.
-            let asked = measure.depth_binary <= OPINION_DEPTH_MAX && (strings || !measure.backslash);
+            let asked =
+                measure.depth_binary <= OPINION_DEPTH_MAX && (strings || !measure.backslash);
             let opinions = if asked { opinions(text) } else { None };
             read(text, &parsed.protobuf.stmts, opinions, scope)
         }
@@ -103,12 +102,7 @@ fn own_text<'t>(text: &'t str, raw: &RawStmt) -> &'t str {
     text.get(start..end).unwrap_or(text)
 }
 
-fn read_one(
-    text: &str,
-    raw: &RawStmt,
-    opinion: Option<&Opinion>,
-    scope: &Scope<'_>,
-) -> Statement {
+fn read_one(text: &str, raw: &RawStmt, opinion: Option<&Opinion>, scope: &Scope<'_>) -> Statement {
     let strings = scope.standard_conforming_strings.unwrap_or(true);
     let own = own_text(text, raw);
     let node = raw.stmt.as_ref().and_then(|node| node.node.as_ref());
@@ -174,9 +168,8 @@ fn notice_columns(statement: &mut Statement, facts: &Facts, scope: &Scope<'_>) {
         .iter()
         .map(|entry| scope.catalog.and_then(|catalog| catalog.relation(entry.oid?)))
         .collect();
-    let is_column = |name: &str| {
-        relations.iter().flatten().any(|relation| relation.column(name).is_some())
-    };
+    let is_column =
+        |name: &str| relations.iter().flatten().any(|relation| relation.column(name).is_some());
     for name in &facts.perhaps_columns {
         if is_column(name) {
             statement.functions.retain(|function| function != name);

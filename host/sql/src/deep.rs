@@ -82,12 +82,7 @@ pub(crate) fn summarise(text: &str, scope: &Scope<'_>, strings: bool) -> Stateme
     statement
 }
 
-fn table_use(
-    schema: Option<&str>,
-    name: &str,
-    access: Access,
-    scope: &Scope<'_>,
-) -> RelationUse {
+fn table_use(schema: Option<&str>, name: &str, access: Access, scope: &Scope<'_>) -> RelationUse {
     let relation = scope.resolve(schema, name);
     let written = schema.map_or(name.to_owned(), |schema| format!("{schema}.{name}"));
     RelationUse {

@@ -23,9 +23,7 @@ pub(crate) fn effect(
         "ExplainStmt" | "CreateTableAsStmt" => statement
             .node("query")
             .filter(|query| query.kind == "ExecuteStmt" || query.kind == "CreateTableAsStmt")
-            .map_or(SessionEffect::None, |query| {
-                effect(query, text, standard_conforming_strings)
-            }),
+            .map_or(SessionEffect::None, |query| effect(query, text, standard_conforming_strings)),
         "DeallocateStmt" => SessionEffect::Deallocate { name: some("name") },
         "FetchStmt" => SessionEffect::Fetch { name: name("portalname") },
         "ClosePortalStmt" => SessionEffect::CloseCursor { name: some("portalname") },

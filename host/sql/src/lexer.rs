@@ -36,6 +36,11 @@ pub(crate) struct Token {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Uncut(pub &'static str);
 
+/// PostgreSQL's scanner looks ahead over a run of operator characters from every place in it,
+/// and from every comment opened in one: a long run costs the square of its length.
+const OPERATOR_RUN_MAX: usize = 1024;
+const COMMENT_DEPTH_MAX: usize = 64;
+
 /// Tokens of a text, comments and white space left out.
 pub(crate) struct Lexer<'a> {
     text: &'a str,
@@ -70,7 +75,7 @@ impl<'a> Lexer<'a> {
                 Some(_) | None => self.take(1, Kind::Symbol),
             },
             _ if is_word_start(first) => self.word(first)?,
-            _ if is_operator(first) => self.operator(),
+            _ if is_operator(first) => self.operator()?,
             _ => {
                 let width = self.text.get(start..).and_then(|rest| rest.chars().next());
                 self.take(width.map_or(1, char::len_utf8), Kind::Symbol)
@@ -121,6 +126,9 @@ impl<'a> Lexer<'a> {
                 (Some(b'/'), Some(b'*')) => {
                     depth += 1;
                     self.position += 2;
+                    if depth > COMMENT_DEPTH_MAX {
+                        return Err(Uncut("comments nested too deep"));
+                    }
                 }
                 (Some(b'*'), Some(b'/')) => {
                     depth -= 1;
@@ -302,7 +310,7 @@ impl<'a> Lexer<'a> {
 
     /// A run of operator characters ends before a comment, and does not end in a sign unless
     /// it holds a character that standard operators do not have.
-    fn operator(&mut self) -> Kind {
+    fn operator(&mut self) -> Result<Kind, Uncut> {
         let start = self.position;
         while let Some(byte) = self.peek(0) {
             let comment = matches!((byte, self.peek(1)), (b'-', Some(b'-')) | (b'/', Some(b'*')));
@@ -310,6 +318,9 @@ impl<'a> Lexer<'a> {
                 break;
             }
             self.position += 1;
+            if self.position - start > OPERATOR_RUN_MAX {
+                return Err(Uncut("operator too long"));
+            }
         }
         let run = self.bytes.get(start..self.position).unwrap_or_default();
         let free = run.iter().any(|byte| b"~!@#^&|`?%".contains(byte));
@@ -318,7 +329,7 @@ impl<'a> Lexer<'a> {
             length -= 1;
         }
         self.position = start + length;
-        Kind::Operator
+        Ok(Kind::Operator)
     }
 }
 

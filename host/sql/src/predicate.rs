@@ -119,9 +119,9 @@ fn comparison(expression: &Node, target: &Target<'_>, negated: bool) -> bool {
     }
     match operator {
         "=" | "<=" | ">=" => !same_columns(left, right),
-        "in" | "" => !right.node().is_some_and(|list| {
-            list.list("items").iter().any(|item| equal(left, item))
-        }),
+        "in" | "" => !right
+            .node()
+            .is_some_and(|list| list.list("items").iter().any(|item| equal(left, item))),
         "like" | "~" | "~*" | "~~" | "~~*" => !matches_all(right) && !same_columns(left, right),
         _ => true,
     }
@@ -233,9 +233,18 @@ fn complementary_comparisons(one: &Node, other: &Node, negated: bool) -> bool {
     match (operator(one, negated), operator(other, negated)) {
         // Different from one value or different from another: everything is.
         ("<>", "<>") => !alike,
-        ("=", "<>") | ("<>", "=") | ("<", ">=") | (">=", "<") | (">", "<=") | ("<=", ">")
-        | ("<=", ">=") | (">=", "<=") | ("like", "not like") | ("not like", "like")
-        | ("in", "not in") | ("not in", "in") => alike,
+        ("=", "<>")
+        | ("<>", "=")
+        | ("<", ">=")
+        | (">=", "<")
+        | (">", "<=")
+        | ("<=", ">")
+        | ("<=", ">=")
+        | (">=", "<=")
+        | ("like", "not like")
+        | ("not like", "like")
+        | ("in", "not in")
+        | ("not in", "in") => alike,
         _ => false,
     }
 }
@@ -318,9 +327,9 @@ fn names_target(expression: &Node, target: &Target<'_>) -> bool {
             let names = expression.names("fields");
             match names.as_slice() {
                 [] => false,
-                [column] => target.relation.is_none_or(|relation| {
-                    *column == target.name || is_column(relation, column)
-                }),
+                [column] => target
+                    .relation
+                    .is_none_or(|relation| *column == target.name || is_column(relation, column)),
                 [.., qualifier, _] => {
                     *qualifier == target.name || names.first() == Some(&target.name)
                 }
@@ -346,7 +355,10 @@ fn names_target_inside(select: &Node, target: &Target<'_>) -> bool {
     let mut sources = Vec::new();
     ranges(select, &mut sources);
     let name_of = |range: &&Node| {
-        range.node("alias").map_or(range.text("relname"), |alias| alias.text("aliasname")).to_owned()
+        range
+            .node("alias")
+            .map_or(range.text("relname"), |alias| alias.text("aliasname"))
+            .to_owned()
     };
     let hidden = sources.iter().any(|range| name_of(range) == target.name);
     refers(select, &|names| match names {

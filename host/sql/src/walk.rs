@@ -208,7 +208,8 @@ impl Walker<'_> {
     }
 
     fn named(&mut self, schema: Option<&str>, name: &str, access: Access, made: bool) {
-        let named = Named { schema: schema.map(str::to_owned), name: name.to_owned(), access, made };
+        let named =
+            Named { schema: schema.map(str::to_owned), name: name.to_owned(), access, made };
         if !name.is_empty() && !self.facts.relations.contains(&named) {
             self.facts.relations.push(named);
         }
@@ -371,10 +372,17 @@ impl Walker<'_> {
         let Some(node) = value.node().filter(|node| node.kind == "List") else { return };
         let names = node.names("items");
         let names = match kind {
-            "OBJECT_TABLE" | "OBJECT_VIEW" | "OBJECT_MATVIEW" | "OBJECT_SEQUENCE"
-            | "OBJECT_INDEX" | "OBJECT_FOREIGN_TABLE" => names.as_slice(),
+            "OBJECT_TABLE"
+            | "OBJECT_VIEW"
+            | "OBJECT_MATVIEW"
+            | "OBJECT_SEQUENCE"
+            | "OBJECT_INDEX"
+            | "OBJECT_FOREIGN_TABLE" => names.as_slice(),
             // The last name is that of a part of the relation.
-            "OBJECT_COLUMN" | "OBJECT_TRIGGER" | "OBJECT_RULE" | "OBJECT_POLICY"
+            "OBJECT_COLUMN"
+            | "OBJECT_TRIGGER"
+            | "OBJECT_RULE"
+            | "OBJECT_POLICY"
             | "OBJECT_TABCONSTRAINT" => names.split_last().map_or(&[][..], |(_, rest)| rest),
             _ => return,
         };
@@ -476,7 +484,8 @@ fn aggregates(expression: &Node) -> bool {
         "SubLink" => false,
         "FuncCall" if !expression.has("over") => {
             let name = expression.names("funcname").last().copied().unwrap_or_default();
-            let marked = ["agg_star", "agg_within_group", "agg_filter", "agg_order", "agg_distinct"];
+            let marked =
+                ["agg_star", "agg_within_group", "agg_filter", "agg_order", "agg_distinct"];
             is_aggregate(name)
                 || marked.iter().any(|mark| expression.has(mark))
                 || expression.children().any(aggregates)

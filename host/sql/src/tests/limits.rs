@@ -35,13 +35,17 @@ fn bombs(n: usize) -> Vec<(&'static str, String)> {
         ("operator", wrap("", "1", " OPERATOR(pg_catalog.+) 1")),
         ("between", wrap("", "1", " BETWEEN 1 AND (1)")),
         ("join", format!("SELECT * FROM users{}", " JOIN users ON true AND true".repeat(n))),
-        ("joins in parentheses", format!("SELECT * FROM {}users{}", "(".repeat(n), " CROSS JOIN users)".repeat(n))),
+        (
+            "joins in parentheses",
+            format!("SELECT * FROM {}users{}", "(".repeat(n), " CROSS JOIN users)".repeat(n)),
+        ),
         ("union", wrap("", "1", " UNION SELECT 1")),
         ("with", format!("{}SELECT 1{}", "WITH x AS (".repeat(n), ") SELECT 1".repeat(n))),
         ("comment", format!("{}{} DROP TABLE users", "/*".repeat(n), "*/".repeat(n))),
         ("statements", "SELECT 1;".repeat(n)),
         ("list", wrap("", "1", ",1")),
         ("names", wrap("", "a", ".a")),
+        ("plus signs", wrap("", "1", "+") + "1"),
         ("unclosed", format!("SELECT {}", "(".repeat(n))),
         ("closed", format!("SELECT {}", ")".repeat(n))),
     ]
@@ -56,14 +60,12 @@ fn on_small_stack(run: impl FnOnce() + Send + 'static) {
 #[test]
 fn depth_bombs_leave_the_stack_whole() {
     on_small_stack(|| {
-        for n in [10, 40, 100, 200, 300, 450, 499, 1_000, 10_000, 100_000, 1_000_000] {
+        for n in [10, 40, 100, 200, 300, 450, 499, 1_000, 4_000, 100_000, 1_000_000] {
             for (what, sql) in bombs(n) {
-                let begun = std::time::Instant::now();
                 let statements = analyzed(&sql);
-                if begun.elapsed().as_millis() > 300 { eprintln!("SLOW {what} {n} {:?}", begun.elapsed()); }
                 let _ = shape(&sql, true);
                 let deep = n >= 1_000
-                    && !["comment", "statements", "list", "names", "closed", "subscript", "label"]
+                    && !["statements", "list", "names", "closed", "subscript", "label"]
                         .contains(&what)
                     && !["and", "or", "and or", "between"].contains(&what);
                 if deep {
@@ -78,11 +80,8 @@ fn depth_bombs_leave_the_stack_whole() {
 #[test]
 fn what_is_too_deep_still_names_its_relations() {
     let depth = 60;
-    let sql = format!(
-        "SELECT * FROM {}users{}",
-        "(SELECT * FROM ".repeat(depth),
-        ") x".repeat(depth)
-    );
+    let sql =
+        format!("SELECT * FROM {}users{}", "(SELECT * FROM ".repeat(depth), ") x".repeat(depth));
     for sql in [sql.clone(), format!("SELECT 1; {sql}")] {
         let statements = analyzed(&sql);
         let last = statements.last().expect("a statement");
@@ -133,7 +132,8 @@ struct Noise(u64);
 
 impl Noise {
     fn next(&mut self, below: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap_or_default() % below.max(1)
     }
 }
@@ -142,9 +142,10 @@ impl Noise {
 fn garbage_never_panics() {
     const PIECES: &[&str] = &[
         "SELECT", " ", "'", "\"", "$", "$$", "$a$", "E'", "\\", "/*", "*/", "--", "\n", "(", ")",
-        "[", "]", ";", ",", ".", "..", "1", "1.5e", "0x", "_", "users", "FROM", "WHERE", "é", "\u{a0}",
-        "U&", "UESCAPE", "::", ":=", "=", "<", "~", "-", "+", "AND", "CASE", "END", "NULL", "$1",
-        "UPDATE", "SET", "WITH", "AS", "BETWEEN", "IN", "LIMIT", "*", "\0", "COPY", "PREPARE", "FOR",
+        "[", "]", ";", ",", ".", "..", "1", "1.5e", "0x", "_", "users", "FROM", "WHERE", "é",
+        "\u{a0}", "U&", "UESCAPE", "::", ":=", "=", "<", "~", "-", "+", "AND", "CASE", "END",
+        "NULL", "$1", "UPDATE", "SET", "WITH", "AS", "BETWEEN", "IN", "LIMIT", "*", "\0", "COPY",
+        "PREPARE", "FOR",
     ];
     let mut noise = Noise(7);
     for round in 0..6_000 {

@@ -16,50 +16,92 @@ fn check(sql: &str, expected: Expect) {
 
 #[test]
 fn literals_leave_the_shape_and_stay_in_the_key_where_they_count() {
-    check("SELECT abalance FROM pgbench_accounts WHERE aid = 123", expect![[r#"
+    check(
+        "SELECT abalance FROM pgbench_accounts WHERE aid = 123",
+        expect![[r#"
         SELECT abalance FROM pgbench_accounts WHERE aid = $1
-        SELECT abalance FROM pgbench_accounts WHERE aid = $1"#]]);
-    check("UPDATE t SET a = a + -5, b = 'x' WHERE id = 7;", expect![[r#"
+        SELECT abalance FROM pgbench_accounts WHERE aid = $1"#]],
+    );
+    check(
+        "UPDATE t SET a = a + -5, b = 'x' WHERE id = 7;",
+        expect![[r#"
         UPDATE t SET a = a + -$1, b = $2 WHERE id = $3;
-        UPDATE t SET a = a + -$1, b = $2 WHERE id = $3;"#]]);
-    check("INSERT INTO t (a, b) VALUES (1, -2, 'x', lower('Y')), (3, 4, NULL, f(5))", expect![[r#"
+        UPDATE t SET a = a + -$1, b = $2 WHERE id = $3;"#]],
+    );
+    check(
+        "INSERT INTO t (a, b) VALUES (1, -2, 'x', lower('Y')), (3, 4, NULL, f(5))",
+        expect![[r#"
         INSERT INTO t (a, b) VALUES ($1, -$2, $3, lower($4)), ($5, $6, NULL, f($7))
-        INSERT INTO t (a, b) VALUES ($1, -$2, $3, lower('Y')), ($5, $6, NULL, f(5))"#]]);
-    check("SELECT * FROM t WHERE a IN (1, 2) AND b BETWEEN 3 AND 4 AND c LIKE 'x%'", expect![[r#"
+        INSERT INTO t (a, b) VALUES ($1, -$2, $3, lower('Y')), ($5, $6, NULL, f(5))"#]],
+    );
+    check(
+        "SELECT * FROM t WHERE a IN (1, 2) AND b BETWEEN 3 AND 4 AND c LIKE 'x%'",
+        expect![[r#"
         SELECT * FROM t WHERE a IN ($1, $2) AND b BETWEEN $3 AND $4 AND c LIKE $5
-        SELECT * FROM t WHERE a IN ($1, $2) AND b BETWEEN $3 AND $4 AND c LIKE 'x%'"#]]);
-    check("SELECT * FROM t WHERE 1 = 1 AND 'a' = b LIMIT 10 OFFSET 5", expect![[r#"
+        SELECT * FROM t WHERE a IN ($1, $2) AND b BETWEEN $3 AND $4 AND c LIKE 'x%'"#]],
+    );
+    check(
+        "SELECT * FROM t WHERE 1 = 1 AND 'a' = b LIMIT 10 OFFSET 5",
+        expect![[r#"
         SELECT * FROM t WHERE $1 = $2 AND $3 = b LIMIT $4 OFFSET $5
-        SELECT * FROM t WHERE 1 = 1 AND 'a' = b LIMIT 10 OFFSET 5"#]]);
-    check("DELETE FROM t WHERE a = 1 OR a <> 1", expect![[r#"
+        SELECT * FROM t WHERE 1 = 1 AND 'a' = b LIMIT 10 OFFSET 5"#]],
+    );
+    check(
+        "DELETE FROM t WHERE a = 1 OR a <> 1",
+        expect![[r#"
         DELETE FROM t WHERE a = $1 OR a <> $2
-        DELETE FROM t WHERE a = 1 OR a <> 1"#]]);
-    check("SELECT set_config('role', 'x', false), a[3]", expect![[r#"
+        DELETE FROM t WHERE a = 1 OR a <> 1"#]],
+    );
+    check(
+        "SELECT set_config('role', 'x', false), a[3]",
+        expect![[r#"
         SELECT set_config($1, $2, false), a[$3]
-        SELECT set_config('role', 'x', false), a[3]"#]]);
-    check("SET search_path = 'a'; SELECT a FROM t WHERE a = 1 AND b = $3", expect![[r#"
+        SELECT set_config('role', 'x', false), a[3]"#]],
+    );
+    check(
+        "SET search_path = 'a'; SELECT a FROM t WHERE a = 1 AND b = $3",
+        expect![[r#"
         SET search_path = $4; SELECT a FROM t WHERE a = $5 AND b = $3
-        SET search_path = 'a'; SELECT a FROM t WHERE a = $5 AND b = $3"#]]);
-    check("ALTER ROLE x PASSWORD 'secret' -- 'comment'", expect![[r#"
+        SET search_path = 'a'; SELECT a FROM t WHERE a = $5 AND b = $3"#]],
+    );
+    check(
+        "ALTER ROLE x PASSWORD 'secret' -- 'comment'",
+        expect![[r#"
         ALTER ROLE x PASSWORD $1
-        ALTER ROLE x PASSWORD 'secret'"#]]);
-    check("SELECT E'a\\'b', $q$ it's $q$, 0x1F, 1_000, B'1', X'ff', U&'x' UESCAPE '!', 'a'\n 'b'", expect![[r#"
+        ALTER ROLE x PASSWORD 'secret'"#]],
+    );
+    check(
+        "SELECT E'a\\'b', $q$ it's $q$, 0x1F, 1_000, B'1', X'ff', U&'x' UESCAPE '!', 'a'\n 'b'",
+        expect![[r#"
         SELECT $1, $2, $3, $4, $5, $6, $7 UESCAPE $8, $9
         SELECT E'a\'b', $q$ it's $q$, 0x1F, 1_000, B'1', X'ff', U&'x' UESCAPE '!', 'a'
-         'b'"#]]);
+         'b'"#]],
+    );
     check("SELECT * FROM t WHERE a = 'x' 'y", expect!["unparsed: unterminated quoted string"]);
-    check("SELECT a FROM t WHERE a ~ 'x' AND a = 'b\\'", expect![[r#"
+    check(
+        "SELECT a FROM t WHERE a ~ 'x' AND a = 'b\\'",
+        expect![[r#"
         SELECT a FROM t WHERE a ~ $1 AND a = $2
-        SELECT a FROM t WHERE a ~ 'x' AND a = 'b\'"#]]);
-    check("SELECT U&\"d!0061t\" UESCAPE '!' FROM t WHERE true = 5", expect![[r#"
+        SELECT a FROM t WHERE a ~ 'x' AND a = 'b\'"#]],
+    );
+    check(
+        "SELECT U&\"d!0061t\" UESCAPE '!' FROM t WHERE true = 5",
+        expect![[r#"
         SELECT U&"d!0061t" UESCAPE $1 FROM t WHERE true = $2
-        SELECT U&"d!0061t" UESCAPE '!' FROM t WHERE true = 5"#]]);
-    check("EXECUTE p ('x'); PREPARE q AS SELECT * FROM t WHERE a = 1", expect![[r#"
+        SELECT U&"d!0061t" UESCAPE '!' FROM t WHERE true = 5"#]],
+    );
+    check(
+        "EXECUTE p ('x'); PREPARE q AS SELECT * FROM t WHERE a = 1",
+        expect![[r#"
         EXECUTE p ($1); PREPARE q AS SELECT * FROM t WHERE a = $2
-        EXECUTE p ('x'); PREPARE q AS SELECT * FROM t WHERE a = 1"#]]);
-    check("SELECT /* secret */ 1 -- secret", expect![[r#"
+        EXECUTE p ('x'); PREPARE q AS SELECT * FROM t WHERE a = 1"#]],
+    );
+    check(
+        "SELECT /* secret */ 1 -- secret",
+        expect![[r#"
         SELECT $1
-        SELECT 1"#]]);
+        SELECT 1"#]],
+    );
 }
 
 #[test]
@@ -164,7 +206,8 @@ fn tokens_are_those_of_postgresql() {
         let mut uncut = None;
         loop {
             match lexer.next() {
-                Ok(Some(token)) if token.kind == Kind::Symbol && sql.as_bytes()[token.start] == 0 => {}
+                Ok(Some(token))
+                    if token.kind == Kind::Symbol && sql.as_bytes()[token.start] == 0 => {}
                 Ok(Some(token)) => ours.push((token.start, token.end)),
                 Ok(None) => break,
                 Err(why) => {
@@ -193,7 +236,11 @@ fn statements_end_where_postgresql_ends_them() {
         let ours = crate::deep::split(sql, true);
         let trim = |parts: &[&str]| {
             let cut = |part: &&str| crate::shape::cut(part, true).map(|(_, own)| own.to_owned());
-            parts.iter().filter_map(|part| cut(part).ok()).filter(|own| !own.is_empty()).collect::<Vec<_>>()
+            parts
+                .iter()
+                .filter_map(|part| cut(part).ok())
+                .filter(|own| !own.is_empty())
+                .collect::<Vec<_>>()
         };
         assert_eq!(trim(&ours), trim(&parts), "{sql}");
     }

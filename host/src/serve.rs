@@ -1,0 +1,77 @@
+//! `portcullis serve`.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use miette::{IntoDiagnostic, Result};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::Serve;
+use crate::config::{Config, Log, LogFormat};
+use crate::running::Running;
+
+pub fn run(arguments: &Serve) -> Result<ExitCode> {
+    let config = Config::load(&arguments.config)?;
+    start_log(config.log);
+    for line in format!("{:#}", config.warnings).lines().filter(|line| !line.is_empty()) {
+        tracing::warn!("{line}");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;
+    let _context = runtime.enter();
+    // Listened for before anything runs, so that no signal finds the default.
+    let mut terminate = signal(SignalKind::terminate()).into_diagnostic()?;
+    let mut interrupt = signal(SignalKind::interrupt()).into_diagnostic()?;
+    let mut hang_up = signal(SignalKind::hangup()).into_diagnostic()?;
+    let running = Running::start(&config, None)?;
+    let admin = config.admin.map(|address| running.serve_admin(address)).transpose()?;
+    tracing::info!(address = %running.proxy.address(), "clients can connect");
+    if arguments.ready_json {
+        announce(&running, admin.as_ref().map(|admin| admin.address()))?;
+    }
+    runtime.block_on(async {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hang_up.recv() => reload(&running, arguments),
+            }
+        }
+    });
+    tracing::info!("draining");
+    drop(admin);
+    running.shut_down();
+    Ok(ExitCode::SUCCESS)
+}
+
+#[allow(clippy::print_stdout)] // the line that --ready-json asks for
+fn announce(running: &Running, admin: Option<std::net::SocketAddr>) -> Result<()> {
+    let line = serde_json::json!({
+        "client": running.proxy.address().to_string(),
+        "admin": admin.map(|address| address.to_string()),
+    });
+    println!("{line}");
+    std::io::stdout().flush().into_diagnostic()
+}
+
+/// A configuration that is wrong changes nothing.
+fn reload(running: &Running, arguments: &Serve) {
+    let reloaded = match Config::load(&arguments.config) {
+        Ok(config) => running.reload(&config),
+        Err(report) => Err(report.into()),
+    };
+    match reloaded {
+        Ok(()) => tracing::info!("configuration read again"),
+        Err(report) => tracing::error!("the configuration is wrong and the old one stays in force:\n{report:#}"),
+    }
+}
+
+/// The log goes to standard error; `RUST_LOG` says more than the configuration where set.
+pub fn start_log(log: Log) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(log.level.as_str()));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => builder.with_target(false).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
