@@ -60,7 +60,7 @@ fn on_small_stack(run: impl FnOnce() + Send + 'static) {
 #[test]
 fn depth_bombs_leave_the_stack_whole() {
     on_small_stack(|| {
-        for n in [10, 40, 100, 200, 300, 450, 499, 1_000, 4_000, 100_000, 1_000_000] {
+        for n in [40, 100, 300, 499, 1_000, 10_000, 1_000_000] {
             for (what, sql) in bombs(n) {
                 let statements = analyzed(&sql);
                 let _ = shape(&sql, true);
