@@ -45,6 +45,22 @@ pub(crate) fn cut(text: &str, standard_conforming_strings: bool) -> Result<(Shap
     Ok((cutter.shape, written))
 }
 
+/// The shape of the first tokens, for a text too large to be kept whole.
+pub(crate) fn cut_front(
+    text: &str,
+    standard_conforming_strings: bool,
+    tokens_max: usize,
+) -> Result<Shape, Uncut> {
+    let mut cutter = Cutter::new(text, 0, true);
+    let mut lexer = Lexer::new(text, standard_conforming_strings);
+    for _ in 0..tokens_max {
+        let Some(token) = lexer.next()? else { return Ok(cutter.shape) };
+        cutter.take(token);
+    }
+    cutter.write(" ...");
+    Ok(cutter.shape)
+}
+
 /// The highest parameter number in the text, so that no literal gets a parameter's name.
 fn last_parameter(text: &str, standard_conforming_strings: bool) -> Result<usize, Uncut> {
     let mut last = 0;
@@ -155,18 +171,22 @@ impl<'a> Cutter<'a> {
     fn run(&mut self, standard_conforming_strings: bool) -> Result<(), Uncut> {
         let mut lexer = Lexer::new(self.text, standard_conforming_strings);
         while let Some(token) = lexer.next()? {
-            if self.end == 0 {
-                self.start = token.start;
-            } else if token.start > self.end {
-                self.write(" ");
-            }
-            self.end = token.end;
-            let written = self.text.get(token.start..token.end).unwrap_or_default();
-            let now = self.step(token, written);
-            self.before_that = self.before;
-            self.before = now;
+            self.take(token);
         }
         Ok(())
+    }
+
+    fn take(&mut self, token: Token) {
+        if self.end == 0 {
+            self.start = token.start;
+        } else if token.start > self.end {
+            self.write(" ");
+        }
+        self.end = token.end;
+        let written = self.text.get(token.start..token.end).unwrap_or_default();
+        let now = self.step(token, written);
+        self.before_that = self.before;
+        self.before = now;
     }
 
     fn write(&mut self, written: &str) {

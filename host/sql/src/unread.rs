@@ -4,7 +4,7 @@ use pg_query::ParserOptions;
 use portcullis_policy::lineage::Outputs;
 use portcullis_policy::statement::{Action, Opaque, SessionEffect, Statement};
 
-use crate::shape::cut;
+use crate::shape::{Shape, cut_front};
 
 pub(crate) fn options(standard_conforming_strings: bool) -> ParserOptions {
     if standard_conforming_strings {
@@ -14,15 +14,18 @@ pub(crate) fn options(standard_conforming_strings: bool) -> ParserOptions {
     }
 }
 
+/// Of a text that is not read no more than this is shown.
+const SHAPE_TOKENS_MAX: usize = 1_000;
+
 /// What a text is when nobody can read it. `strings`: by which setting it can at least be cut.
 pub(crate) fn unread(text: &str, strings: Option<bool>, reason: Opaque) -> Statement {
-    let cut = strings.and_then(|strings| cut(text, strings).ok());
-    let (shape, fingerprint, written) = match cut {
-        Some((shape, written)) => (shape.text.clone(), shape.fingerprint(), written),
-        None => ("<unparsed>".to_owned(), String::new(), text),
-    };
+    let cut = strings.and_then(|strings| cut_front(text, strings, SHAPE_TOKENS_MAX).ok());
+    let unknown = || Shape { text: "<unparsed>".to_owned(), key: String::new() };
+    let shape = cut.unwrap_or_else(unknown);
+    let fingerprint = shape.fingerprint();
+    let shape = shape.text;
     Statement {
-        text: written.to_owned(),
+        text: text.trim().to_owned(),
         actions: guess(&shape),
         shape,
         fingerprint,

@@ -255,12 +255,12 @@ impl Walker<'_> {
             relation: scope.resolve(schema, table),
             scope,
         };
-        let unbounded = match action {
-            Action::Update | Action::Delete => {
-                !node.node("where_clause").is_some_and(|condition| bounds(condition, &target))
-            }
-            Action::Merge => self.judge_merge(node, &target),
-            _ => false,
+        let unbounded = if action == Action::Merge {
+            self.judge_merge(node, &target)
+        } else {
+            let changes = action == Action::Update || action == Action::Delete;
+            changes
+                && !node.node("where_clause").is_some_and(|condition| bounds(condition, &target))
         };
         self.facts.unbounded_write |= unbounded;
     }

@@ -40,11 +40,13 @@ fn ctes_hide_no_relation() {
     );
     check(
         "WITH gone AS (DELETE FROM users RETURNING *) SELECT * FROM gone",
-        expect!["SELECT [select delete] write:public.users unbounded-write unbounded-read"],
+        expect![
+            "SELECT [select delete] write:public.users read:public.users unbounded-write unbounded-read"
+        ],
     );
     check(
         "WITH users AS (SELECT 1) UPDATE users SET name = 'x' FROM users AS u WHERE users.id = 1",
-        expect!["UPDATE [update] write:public.users"],
+        expect!["UPDATE [update] write:public.users read:public.users"],
     );
 }
 
@@ -67,7 +69,10 @@ fn every_place_a_relation_can_stand() {
         expect!["SELECT [select] read:public.users unbounded-read"],
     );
     check("SELECT * FROM ONLY users", expect!["SELECT [select] read:public.users unbounded-read"]);
-    check("DELETE FROM ONLY users WHERE id = 1", expect!["DELETE [delete] write:public.users"]);
+    check(
+        "DELETE FROM ONLY users WHERE id = 1",
+        expect!["DELETE [delete] write:public.users read:public.users"],
+    );
     check("TABLE users", expect!["SELECT [select] read:public.users unbounded-read"]);
     check(
         "VALUES (1) UNION TABLE users",
@@ -93,7 +98,7 @@ fn every_place_a_relation_can_stand() {
     );
     check(
         "COPY (DELETE FROM users RETURNING *) TO STDOUT",
-        expect!["COPY [copy-out delete] write:public.users unbounded-write"],
+        expect!["COPY [copy-out delete] write:public.users read:public.users unbounded-write"],
     );
     check("COPY users TO '/tmp/x'", expect!["COPY [copy-file] read:public.users unbounded-read"]);
     check(
@@ -203,12 +208,12 @@ fn statements_inside_statements() {
     );
     check(
         "EXPLAIN (ANALYZE 1, COSTS off) DELETE FROM users WHERE id = 1",
-        expect!["EXPLAIN [delete] write:public.users"],
+        expect!["EXPLAIN [delete] write:public.users read:public.users"],
     );
     check(
         "PREPARE p (int) AS DELETE FROM users WHERE id = $1",
         expect![[
-            r#"PREPARE [delete] write:public.users Prepare { name: "p", body: "DELETE FROM users WHERE id = $1" }"#
+            r#"PREPARE [delete] write:public.users read:public.users Prepare { name: "p", body: "DELETE FROM users WHERE id = $1" }"#
         ]],
     );
     check("EXECUTE p (1)", expect![[r#"EXECUTE [execute-dynamic] Execute { name: "p" }"#]]);
@@ -243,7 +248,9 @@ fn statements_inside_statements() {
     check("CALL vouched()", expect!["CALL [call] calls vouched"]);
     check(
         "MERGE INTO users u USING orders o ON u.id = o.user_id WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT DEFAULT VALUES",
-        expect!["MERGE [merge delete insert] write:public.users read:public.orders"],
+        expect![
+            "MERGE [merge delete insert] write:public.users read:public.users read:public.orders"
+        ],
     );
     check(
         "MERGE INTO users u USING (SELECT 1) o ON true WHEN MATCHED THEN DELETE",
