@@ -6,6 +6,7 @@ use portcullis_policy::statement::{Access, Action, Opaque, RelationUse, Statemen
 
 use crate::catalog::Scope;
 use crate::command::{actions, add, tag};
+use crate::copy;
 use crate::deep;
 use crate::effect::effect;
 use crate::limits::{Excess, Limits, measure};
@@ -128,7 +129,7 @@ fn read_one(text: &str, raw: &RawStmt, opinion: Option<&Opinion>, scope: &Scope<
         parameters_set: facts.parameters.clone(),
         unbounded_write: facts.unbounded_write,
         effect: effect(tree, own, strings),
-        copy: None,
+        copy: copy::form(tree),
         relations,
         outputs: Outputs::Nothing,
         written: Vec::new(),

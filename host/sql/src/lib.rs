@@ -15,6 +15,7 @@ mod shape;
 mod lineage;
 mod tree;
 mod command;
+mod copy;
 mod effect;
 mod predicate;
 mod walk;

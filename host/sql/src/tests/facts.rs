@@ -546,3 +546,39 @@ fn bounded_writes() {
         assert!(!super::analyzed(sql).iter().any(|one| one.unbounded_write), "{sql}");
     }
 }
+
+#[test]
+fn forms_of_copy() {
+    let check = |sql: &str, expected: Expect| {
+        let statements = super::analyzed(sql);
+        let forms: Vec<String> =
+            statements.iter().map(|statement| format!("{:?}", statement.copy)).collect();
+        expected.assert_eq(&forms.join("\n"));
+    };
+    check(
+        "COPY users TO STDOUT",
+        expect![[r#"Some(Text { delimiter: 9, null: "\\N", header: false })"#]],
+    );
+    check(
+        "COPY (SELECT 1) TO STDOUT WITH (FORMAT csv, HEADER, DELIMITER ';', QUOTE '''')",
+        expect![[r#"Some(Csv { delimiter: 59, quote: 39, escape: 39, null: "", header: true })"#]],
+    );
+    check(
+        "COPY users TO STDOUT WITH CSV HEADER NULL 'x' FORCE QUOTE *",
+        expect![[r#"Some(Csv { delimiter: 44, quote: 34, escape: 34, null: "x", header: true })"#]],
+    );
+    check(
+        "COPY users TO STDOUT (FORMAT text, HEADER off); COPY users TO STDOUT BINARY",
+        expect![[r#"
+        Some(Text { delimiter: 9, null: "\\N", header: false })
+        Some(Binary)"#]],
+    );
+    check(
+        "COPY users FROM STDIN; COPY users TO '/tmp/x'; SELECT 1",
+        expect![[r#"
+        None
+        None
+        None"#]],
+    );
+    check("COPY users TO STDOUT (ENCODING 'latin1')", expect!["None"]);
+}
