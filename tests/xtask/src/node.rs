@@ -15,6 +15,8 @@ pub(crate) fn install(what: &str, directory: &Path, manifest: &str) -> Result<()
         }
         eprintln!("xtask: getting {what} for Node.js");
         repository::write(&directory.join("package.json"), manifest)?;
+        // Anew: npm takes away from a tree that is there what some packages need unsaid.
+        repository::create_anew(&directory.join("node_modules"))?;
         let mut npm = program::command("npm");
         npm.args(["install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"]);
         program::run_quietly(npm.current_dir(directory))
