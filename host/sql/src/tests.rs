@@ -47,10 +47,8 @@ fn catalog() -> Catalog {
         ruled,
         view,
     ];
-    let function = |schema: &str, name: &str| Function {
-        schema: schema.to_owned(),
-        name: name.to_owned(),
-    };
+    let function =
+        |schema: &str, name: &str| Function { schema: schema.to_owned(), name: name.to_owned() };
     let functions = [
         function("public", "purge"),
         function("public", "lower"),
