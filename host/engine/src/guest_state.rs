@@ -24,6 +24,8 @@ pub(crate) struct GuestState {
     pub(crate) parameters: Option<Arc<[Option<String>]>>,
     /// The way out, during a delivery.
     pub(crate) egress: Option<EgressPort>,
+    /// How often the clock of an empty WASI was looked at.
+    moments: u64,
 }
 
 /// The way from the thread that runs a sink to the one that may post for it.
@@ -48,7 +50,14 @@ impl GuestState {
             ticker,
             parameters: None,
             egress: None,
+            moments: 0,
         }
+    }
+
+    /// Counts a look at the clock.
+    pub(crate) fn next_moment(&mut self) -> u64 {
+        self.moments = self.moments.saturating_add(1);
+        self.moments
     }
 
     /// True when the guest asked for more than it may have.

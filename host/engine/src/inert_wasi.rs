@@ -1,7 +1,7 @@
 //! A WASI in which nothing is there, for languages whose runtime insists on one.
 //!
-//! No file, no environment, no argument, no socket; output vanishes, clocks stand at zero,
-//! randomness is zero, and exiting traps. Each function that a component imports answers the
+//! No file, no environment, no argument, no socket; output vanishes, the wall clock stands at
+//! zero, the other only counts how often it was asked, randomness is zero, and exiting traps. Each function that a component imports answers the
 //! emptiest value of its own type, so this serves every version of WASI 0.2 and grants none
 //! of it.
 
@@ -19,6 +19,9 @@ struct Nothing;
 
 /// The most random bytes given at once.
 const RANDOM_BYTES_MAX: u64 = 1 << 16;
+
+/// How far the monotonic clock goes on each time somebody looks.
+const MOMENT_NS: u64 = 1_000_000;
 
 /// What an output stream always has room for.
 const WRITE_BYTES: u64 = 1 << 16;
@@ -82,6 +85,10 @@ fn answer(
     for (result, ty) in results.iter_mut().zip(ty.results()) {
         *result = match (function, arguments) {
             ("get-random-bytes" | "get-insecure-random-bytes", [Val::U64(count)]) => zeros(*count)?,
+            // Go refuses to start at zero, and waits for ever on a clock that stands still.
+            ("now", []) if matches!(ty, Type::U64) => {
+                Val::U64(store.data_mut().next_moment().saturating_mul(MOMENT_NS))
+            }
             ("poll", [Val::List(pollables)]) => {
                 // Everything is ready: nothing will ever happen that is worth a wait.
                 let count = u32::try_from(pollables.len())?;

@@ -38,6 +38,7 @@ impl Policy {
             mode: self.mode,
             kinds: self.kinds(),
             matching: self.matching.to_string(),
+            applies_to: self.matching.clone(),
             deadline_ms: self.form.deadline_ms,
             memory_bytes_max: self.form.memory_bytes_max,
             targets: self.targets.clone(),
@@ -151,6 +152,8 @@ pub struct PolicySummary {
     pub kinds: Kinds,
     /// Whom it applies to, in words.
     pub matching: String,
+    /// The same, to be asked.
+    pub applies_to: Matching,
     pub deadline_ms: u32,
     pub memory_bytes_max: usize,
     pub targets: BTreeMap<String, Target>,

@@ -100,7 +100,7 @@ fn frugal() -> Config {
     let mut base = base();
     base.allocation_strategy(InstanceAllocationStrategy::OnDemand)
         .memory_reservation(0)
-        .memory_reservation_for_growth(1 << 20)
+        .memory_reservation_for_growth(4 << 20)
         .memory_guard_size(1 << 16)
         .memory_may_move(true);
     base
