@@ -35,8 +35,9 @@ pub enum Command {
     Serve(Serve),
     /// Say what would be in force, and touch nothing.
     ///
-    /// Reads the configuration and every policy, compiles and configures them, and reports
-    /// every error with its file and line. Exits with 1 when there is one.
+    /// Reads the configuration and the files it names, compiles and configures every policy,
+    /// and reports every error with its file and line. Warns of users whose statements would
+    /// be refused because no policy applies to them. Exits with 1 when there is an error.
     Check(Check),
     /// Show it working on a database of its own.
     ///
@@ -44,6 +45,13 @@ pub enum Command {
     /// policies in front of it, and prints who may do what and the psql lines to try.
     Demo(Demo),
     /// Say what a statement is and what would become of it, without a database.
+    ///
+    /// The facts are those that policies judge by: actions, relations, functions, where each
+    /// column of the result comes from. With policies, each one's verdict and the decision
+    /// follow, and what maskers would do with the result. There is no catalog to look names
+    /// up in, so they stand as written, views are not followed and * is not expanded. Nothing
+    /// is run, and the exit code is 0 also for what would be denied.
+    #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(Explain),
     /// Work with policy plugins.
     Plugin {
@@ -104,44 +112,69 @@ pub struct Demo {
 
 #[derive(Debug, Args)]
 pub struct Explain {
-    /// The statement, or several.
+    /// The statement, or several; `-` reads them from standard input.
     pub sql: String,
     /// Judge by the policies of this configuration; without one only the facts are told.
     #[arg(short, long)]
     pub config: Option<PathBuf>,
     /// Judge by the policies in this directory.
-    #[arg(long, conflicts_with = "config")]
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
     pub plugins: Option<PathBuf>,
     /// Who asks: a user of the configuration, or any name.
     #[arg(long, default_value = "somebody")]
     pub user: String,
-    /// Groups of whoever asks, where the configuration does not say.
+    /// A group of whoever asks, beside those of the configuration; may be repeated.
     #[arg(long)]
     pub group: Vec<String>,
-    /// Which database is asked.
-    #[arg(long, default_value = "database")]
-    pub database: String,
-    /// Print JSON.
+    /// What sort of caller asks; by default what the configuration says, or a human.
+    #[arg(long, value_enum)]
+    pub kind: Option<Kind>,
+    /// Which database is asked; by default the configuration's first.
+    #[arg(long)]
+    pub database: Option<String>,
+    /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
 }
 
+/// What sort of caller a principal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    Human,
+    Service,
+    Agent,
+}
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  portcullis explain \"with users as (select 1) insert into users select 1\"
+  portcullis explain --plugins plugins.d --group analysts \"select email from users\"
+  portcullis explain --config portcullis.toml --user ana --database shop --json - < report.sql";
+
 #[derive(Debug, Subcommand)]
 pub enum Plugin {
-    /// Say what a component is: worlds, imports, digest, manifest.
+    /// Say what a component is: kinds, imports, digest, manifest.
+    ///
+    /// An import is a permission: a plugin can do nothing but what is listed. The digest is
+    /// the one that log, ledger and `portcullis check` name.
     Inspect {
+        /// The component (*.wasm).
         file: PathBuf,
-        /// Print JSON.
+        /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
     /// Build a policy written in Rust into a component.
+    ///
+    /// Compiles the crate for wasm32-unknown-unknown, with the profile `plugin` if its
+    /// workspace has one and else `release`, and makes a component of it. Moved into a plugin
+    /// directory, it is in force seconds later.
     Build {
         /// The crate's directory.
         #[arg(default_value = ".")]
         directory: PathBuf,
-        /// Where the component goes; beside the crate by default.
-        #[arg(short, long)]
+        /// Where the component goes, a file or a directory; the crate's own by default.
+        #[arg(short, long, value_name = "OUT")]
         output: Option<PathBuf>,
     },
 }

@@ -2,6 +2,7 @@
 
 mod config;
 mod cli;
+mod terminal;
 mod settings;
 mod egress;
 mod delivery;
