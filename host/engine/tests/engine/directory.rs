@@ -195,7 +195,7 @@ fn files_that_may_not_be_read_hold_back_their_policy() {
         check_held_back(unreadable, "");
     } else {
         let unreadable = |bench: &Bench| {
-            let none = fs::Permissions::from_mode(0);
+            let none = fs::Permissions::from_mode(0o000);
             fs::set_permissions(bench.path("h.wasm"), none).unwrap();
         };
         check_held_back(unreadable, "cannot be read");
