@@ -362,7 +362,8 @@ fn free_port() -> Result<u16, String> {
     listener.local_addr().map(|address| address.port()).map_err(|error| error.to_string())
 }
 
-fn random_password() -> Result<String, String> {
+/// 32 hexadecimal digits, for a password that needs no escaping anywhere.
+pub fn random_password() -> Result<String, String> {
     let mut bytes = [0u8; 16];
     let read = fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
     read.map_err(|error| format!("cannot read /dev/urandom: {error}"))?;
