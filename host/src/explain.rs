@@ -48,6 +48,7 @@ struct Explanation {
 
 struct Explained {
     statement: Statement,
+    is_judged: bool,
     verdicts: Vec<VerdictAnswer>,
     /// None where only the database knows the columns, or where nobody was asked.
     columns: Option<Vec<PlannedColumn>>,
@@ -75,7 +76,12 @@ fn explain(sql: &str, policies: Option<&Policies>) -> Explanation {
     };
     let mut statements: Vec<Explained> = analyze(sql, &scope, &limits)
         .into_iter()
-        .map(|statement| Explained { statement, verdicts: Vec::new(), columns: None })
+        .map(|statement| Explained {
+            statement,
+            is_judged: policies.is_some(),
+            verdicts: Vec::new(),
+            columns: None,
+        })
         .collect();
     let judged = policies.map(|policies| {
         for explained in &mut statements {

@@ -58,8 +58,8 @@ fn settings(inspection: &Inspection) -> Vec<Vec<String>> {
     let properties = schema.as_ref().and_then(|schema| schema.get("properties")?.as_object());
     let row = |(name, property): (&String, &Value)| {
         let description = property.get("description").and_then(Value::as_str).unwrap_or_default();
-        let default = property.get("default").map(|value| format!(" (default {value})"));
-        vec![name.clone(), format!("{description}{}", default.unwrap_or_default())]
+        let default = property.get("default").map(Value::to_string).unwrap_or_default();
+        vec![name.clone(), default, description.to_owned()]
     };
     properties.into_iter().flatten().map(row).collect()
 }

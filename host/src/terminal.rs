@@ -60,9 +60,13 @@ mod tests {
     #[test]
     fn sections_align() {
         let cells = |row: &[&str]| row.iter().map(|cell| (*cell).to_owned()).collect();
-        let rows: Vec<Vec<String>> =
-            vec![cells(&["read", "users", "all"]), cells(&["write", "o"]), cells(&["a\x1b[31m\nb"])];
-        let expected = "  relations   read   users  all\n              write  o\n              a [31m b\n";
+        let rows: Vec<Vec<String>> = vec![
+            cells(&["read", "users", "all"]),
+            cells(&["write", "o"]),
+            cells(&["a\x1b[31m\nb"]),
+        ];
+        let expected =
+            "  relations   read   users  all\n              write  o\n              a [31m b\n";
         assert_eq!(section("relations", &rows), expected);
         assert_eq!(section("nothing", &[]), "");
     }

@@ -73,9 +73,7 @@ fn facts(statement: &Statement) -> Value {
 
 /// `columns` are "known" with one entry each, "unknown" with the sources of any, "none".
 fn outputs(outputs: &Outputs) -> Value {
-    let lineage = |one: &Lineage| {
-        json!({ "derivation": one.derivation.as_str(), "sources": sources(&one.sources) })
-    };
+    let lineage = |one: &Lineage| json!({ "derivation": one.derivation.as_str(), "sources": sources(&one.sources) });
     match outputs {
         Outputs::Nothing => json!({ "columns": "none" }),
         Outputs::Columns(lineages) => {
@@ -149,10 +147,13 @@ fn column(column: &PlannedColumn) -> Value {
 fn plan(plan: &ColumnPlan) -> Value {
     let mut object = Map::new();
     add(&mut object, json!({ "policy": &*plan.policy, "mode": plan.mode.as_str() }));
-    add(&mut object, match &plan.answer {
-        Err(error) => json!({ "fault": fault(error) }),
-        Ok(wanted) => action(wanted),
-    });
+    add(
+        &mut object,
+        match &plan.answer {
+            Err(error) => json!({ "fault": fault(error) }),
+            Ok(wanted) => action(wanted),
+        },
+    );
     Value::Object(object)
 }
 
@@ -196,24 +197,30 @@ fn judged(judged: &Judged) -> Value {
         "may_connect": judged.may_connect,
     });
     add(&mut object, about);
-    add(&mut object, match &judged.ruling {
-        Ruling::Permitted(permitted) => {
-            json!({ "decision": "permitted", "limit_rows": permitted.limit_rows })
-        }
-        Ruling::Denied(denied) => json!({
-            "decision": "denied",
-            "policy": denied.policy.as_deref(),
-            "reason": denied.denial.reason,
-            "hint": denied.denial.hint,
-            "fault": denied.fault,
-        }),
-        Ruling::Held(held) => {
-            let approval = |(policy, approval): &(portcullis_policy::PolicyName, portcullis_policy::Approval)| {
-                json!({ "policy": &**policy, "reason": approval.reason })
-            };
-            let approvals: Vec<Value> = held.approvals.iter().map(approval).collect();
-            json!({ "decision": "held", "approvals": approvals })
-        }
-    });
+    add(
+        &mut object,
+        match &judged.ruling {
+            Ruling::Permitted(permitted) => {
+                json!({ "decision": "permitted", "limit_rows": permitted.limit_rows })
+            }
+            Ruling::Denied(denied) => json!({
+                "decision": "denied",
+                "policy": denied.policy.as_deref(),
+                "reason": denied.denial.reason,
+                "hint": denied.denial.hint,
+                "fault": denied.fault,
+            }),
+            Ruling::Held(held) => {
+                let approval = |(policy, approval): &(
+                    portcullis_policy::PolicyName,
+                    portcullis_policy::Approval,
+                )| {
+                    json!({ "policy": &**policy, "reason": approval.reason })
+                };
+                let approvals: Vec<Value> = held.approvals.iter().map(approval).collect();
+                json!({ "decision": "held", "approvals": approvals })
+            }
+        },
+    );
     Value::Object(object)
 }

@@ -43,9 +43,7 @@ pub(super) fn plan(
     let again = analyze(&statement.text, &scope, limits).into_iter().next();
     let lineages = match again.map(|statement| statement.outputs) {
         Some(Outputs::Columns(lineages)) if lineages.len() == written.len() => lineages,
-        Some(
-            Outputs::Columns(_) | Outputs::Nothing | Outputs::Unknown(_) | Outputs::Anything,
-        )
+        Some(Outputs::Columns(_) | Outputs::Nothing | Outputs::Unknown(_) | Outputs::Anything)
         | None => written.clone(),
     };
     let columns: Vec<OutputColumn> = lineages
@@ -60,7 +58,13 @@ pub(super) fn plan(
         attributes: &[],
     };
     let answers = policies.set.plan(&shape);
-    Some(columns.into_iter().enumerate().map(|(index, column)| planned(column, index, &answers)).collect())
+    Some(
+        columns
+            .into_iter()
+            .enumerate()
+            .map(|(index, column)| planned(column, index, &answers))
+            .collect(),
+    )
 }
 
 fn planned(output: OutputColumn, index: usize, answers: &[PlanAnswer]) -> PlannedColumn {

@@ -45,8 +45,7 @@ pub(super) fn facts(statement: &Statement) -> String {
         section("relations", &relations),
     ]
     .concat();
-    for (label, words) in
-        [("functions", &statement.functions), ("sets", &statement.parameters_set)]
+    for (label, words) in [("functions", &statement.functions), ("sets", &statement.parameters_set)]
     {
         if !words.is_empty() {
             text.push_str(&line(label, words.join(", ")));
@@ -124,6 +123,13 @@ fn answers(explained: &Explained) -> String {
         .flat_map(|(number, column)| mask(number, column))
         .collect();
     text.push_str(&section("masks", &masks));
+    let open = match &explained.statement.outputs {
+        Outputs::Unknown(_) | Outputs::Anything => explained.is_judged,
+        Outputs::Nothing | Outputs::Columns(_) => false,
+    };
+    if open {
+        text.push_str(&line("masks", "column by column, as the database names them"));
+    }
     text
 }
 
@@ -220,8 +226,7 @@ fn ruling(ruling: &Ruling<()>) -> String {
         Ruling::Denied(denied) => {
             let by = denied.policy.as_ref().map(|policy| format!(" by {policy}"));
             let reason = &denied.denial.reason;
-            let mut text =
-                line("decision", format!("denied{}: {reason}", by.unwrap_or_default()));
+            let mut text = line("decision", format!("denied{}: {reason}", by.unwrap_or_default()));
             if let Some(hint) = &denied.denial.hint {
                 text.push_str(&line("hint", hint));
             }

@@ -83,7 +83,9 @@ fn module(messages: &str, manifest: &Path) -> Option<PathBuf> {
             let own = message.get("manifest_path").and_then(Value::as_str);
             own.is_some_and(|own| Path::new(own) == manifest)
         })
-        .flat_map(|message| message.get("filenames").and_then(Value::as_array).cloned().unwrap_or_default())
+        .flat_map(|message| {
+            message.get("filenames").and_then(Value::as_array).cloned().unwrap_or_default()
+        })
         .filter_map(|file| file.as_str().map(PathBuf::from));
     files.find(|file| file.extension().is_some_and(|extension| extension == "wasm"))
 }
@@ -106,9 +108,13 @@ fn cargo() -> Command {
 /// What a program prints; its errors go where ours go.
 fn stdout(command: &mut Command) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().map_err(|error| {
-        miette!(help = "Rust comes with rustup: https://rustup.rs", "{name} cannot be run: {error}")
-    })?;
+    let output =
+        command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().map_err(|error| {
+            miette!(
+                help = "Rust comes with rustup: https://rustup.rs",
+                "{name} cannot be run: {error}"
+            )
+        })?;
     match output.status.success() {
         true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
         false => Err(miette!("{name} failed: what it says is above")),
@@ -154,7 +160,10 @@ mod tests {
             format!("{object}\n")
         };
         let other = artefact("/w/other/Cargo.toml", "/t/other.wasm");
-        check(&(other.clone() + &artefact("/w/rule/Cargo.toml", "/t/rule.wasm")), Some("/t/rule.wasm"));
+        check(
+            &(other.clone() + &artefact("/w/rule/Cargo.toml", "/t/rule.wasm")),
+            Some("/t/rule.wasm"),
+        );
         check(&artefact("/w/rule/Cargo.toml", "/t/librule.rmeta"), None);
         check(&other, None);
         check("{\"reason\":\"build-finished\",\"success\":true}\nwarning: text", None);
