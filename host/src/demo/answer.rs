@@ -17,8 +17,11 @@ impl Answer {
         let mut answer = Answer::default();
         for message in client.simple_query(sql).await? {
             if let SimpleQueryMessage::Row(row) = message {
-                answer.columns = row.columns().iter().map(|column| column.name().to_owned()).collect();
-                answer.rows.push((0..row.len()).map(|cell| row.get(cell).map(str::to_owned)).collect());
+                answer.columns =
+                    row.columns().iter().map(|column| column.name().to_owned()).collect();
+                answer
+                    .rows
+                    .push((0..row.len()).map(|cell| row.get(cell).map(str::to_owned)).collect());
             }
         }
         Ok(answer)

@@ -35,7 +35,8 @@ pub fn json(stage: &Stage) -> Value {
 
 /// A page for people.
 pub fn text(stage: &Stage) -> String {
-    let mut page = String::from("Portcullis stands in front of a shop's database. Nobody in it exists.\n\n");
+    let mut page =
+        String::from("Portcullis stands in front of a shop's database. Nobody in it exists.\n\n");
     page.push_str(&who(stage));
     page.push_str("\nTry:\n");
     for (name, sql) in TRIALS {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -21,32 +21,32 @@ pub fn parse(text: String) -> Vec<Value> {
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
-fn children(directory: &Path) -> Vec<std::path::PathBuf> {
+fn children(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let mut children: Vec<_> = entries.map(|entry| entry.path()).collect();
     children.sort();
     children
 }
 
-/// One statement: its intent and its outcome.
+/// One statement: its intent and, if it was let through, its outcome.
 #[derive(Clone, Copy)]
 pub struct Told<'a> {
-    pub intent: &'a Value,
-    pub outcome: &'a Value,
+    intent: &'a Value,
+    outcome: Option<&'a Value>,
 }
 
 impl<'a> Told<'a> {
-    /// Every statement that has both.
+    /// Every statement that has ended: what was refused has nothing more to tell.
     pub fn all(records: &'a [Value]) -> Vec<Told<'a>> {
-        let of_kind = |kind: &'static str| {
-            records.iter().filter(move |record| text(record, "/kind") == kind)
-        };
+        let of_kind =
+            |kind: &'static str| records.iter().filter(move |record| text(record, "/kind") == kind);
         of_kind("intent")
-            .filter_map(|intent| {
+            .map(|intent| {
                 let event = text(intent, "/event");
                 let outcome = of_kind("outcome").find(|outcome| text(outcome, "/event") == event);
-                Some(Told { intent, outcome: outcome? })
+                Told { intent, outcome }
             })
+            .filter(|told| told.outcome.is_some() || told.decision() != "permitted")
             .collect()
     }
 
@@ -71,11 +71,11 @@ impl<'a> Told<'a> {
     }
 
     pub fn rows(&self) -> u64 {
-        number(self.outcome, "/rows")
+        self.outcome.map_or(0, |outcome| number(outcome, "/rows"))
     }
 
     pub fn cells_masked(&self) -> u64 {
-        number(self.outcome, "/cells_masked")
+        self.outcome.map_or(0, |outcome| number(outcome, "/cells_masked"))
     }
 
     /// Was it asked of `table`, by a statement of this kind?
@@ -88,7 +88,8 @@ impl<'a> Told<'a> {
 
 impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let by = if self.policy().is_empty() { String::new() } else { format!(" by {}", self.policy()) };
+        let by =
+            if self.policy().is_empty() { String::new() } else { format!(" by {}", self.policy()) };
         let text: String = text(self.intent, "/text").chars().take(TEXT_CHARACTERS_MAX).collect();
         write!(
             f,
@@ -106,6 +107,6 @@ pub fn text<'a>(record: &'a Value, pointer: &str) -> &'a str {
     record.pointer(pointer).and_then(Value::as_str).unwrap_or("")
 }
 
-fn number(record: &Value, pointer: &str) -> u64 {
+pub fn number(record: &Value, pointer: &str) -> u64 {
     record.pointer(pointer).and_then(Value::as_u64).unwrap_or(0)
 }

@@ -38,7 +38,7 @@ const WEBHOOK: &str = "90-webhook.toml";
 pub struct Stage {
     pub admin: Admin,
     pub running: Running,
-    _receiver: Receiver,
+    receiver: Receiver,
     pub postgres: Postgres,
     pub people: Vec<Person>,
     pub place: Place,
@@ -63,15 +63,15 @@ impl Stage {
         let config = Config::load(&place.config())?;
         let running = Running::start(&config, None)?;
         let admin = running.serve_admin(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
-        Ok(Stage { admin, running, _receiver: receiver, postgres, people, place })
+        Ok(Stage { admin, running, receiver, postgres, people, place })
     }
 
     /// Takes everything down, in good order.
     pub fn clear(self) {
-        let Stage { admin, running, _receiver, postgres, people: _, place } = self;
+        let Stage { admin, running, receiver, postgres, people: _, place } = self;
         drop(admin);
         running.shut_down();
-        drop(_receiver);
+        drop(receiver);
         drop(postgres);
         drop(place);
     }

@@ -129,7 +129,10 @@ impl Tour<'_> {
         say(&shown(refusal))?;
         let detail = refusal.detail().unwrap_or("");
         expect(refusal.code().code() == "42501" && detail.contains(GUARD), || {
-            format!("the DELETE was refused by other than {GUARD}: {} {detail}", refusal.code().code())
+            format!(
+                "the DELETE was refused by other than {GUARD}: {} {detail}",
+                refusal.code().code()
+            )
         })?;
         expect(refusal.hint().is_some(), || "the refusal has no hint".into())?;
         let after = Answer::of(&self.truth, "SELECT count(*) FROM customers").await;
@@ -172,12 +175,16 @@ impl Tour<'_> {
         let prepared = self.ana.prepare(ONE_EMAIL).await.into_diagnostic()?;
         let before = self.email(&prepared).await?;
         self.edit(|text| text.split_inclusive("[sett").next().unwrap_or("").to_owned())?;
-        say(&format!("   $ truncate plugins.d/{MASKER_FILE}   -- it ends in \"[sett\""))?;
-        let failed = |set: &SetSummary| set.failures.iter().any(|failure| &*failure.policy == MASKER);
+        say(&format!("   $ truncate -s ... plugins.d/{MASKER_FILE}   # it ends in \"[sett\""))?;
+        let failed =
+            |set: &SetSummary| set.failures.iter().any(|failure| &*failure.policy == MASKER);
         let broken = self.set("the broken policy to be noticed", failed).await?;
         for failure in &broken.failures {
             let told = failure.to_string();
-            say(&format!("   {}", told.replace(&format!("{}/", self.stage.place.root().display()), "")))?;
+            say(&format!(
+                "   {}",
+                told.replace(&format!("{}/", self.stage.place.root().display()), "")
+            ))?;
             expect(failure.last_good_in_force, || "its last good form is not in force".into())?;
         }
         let after = self.email(&prepared).await?;
@@ -189,7 +196,10 @@ impl Tour<'_> {
     }
 
     async fn tells(&self, edited: u64) -> Result<()> {
-        step(8, "All of that is in the audit ledger, written before each statement left and after it.")?;
+        step(
+            8,
+            "All of that is in the audit ledger, written before each statement left and after it.",
+        )?;
         let (first, ledger) = (self.revision, self.stage.place.ledger_dir());
         let records = within("the ledger's records", async || {
             let records = records::read(&ledger);
@@ -198,13 +208,20 @@ impl Tour<'_> {
         let records = match records.await {
             Ok(records) => records,
             // Says which record is missing.
-            Err(late) => return wanted(&records::read(&ledger), first, edited).map(drop).and(Err(late)),
+            Err(late) => {
+                return wanted(&records::read(&ledger), first, edited).map(drop).and(Err(late));
+            }
         };
         let told = wanted(&records, first, edited)?;
         for statement in &told {
             say(&statement.to_string())?;
         }
-        for record in records.iter().filter(|record| records::text(record, "/kind") == "policy-set") {
+        let changed = |record: &&Value| {
+            records::text(record, "/kind") == "policy-set"
+                && (records::number(record, "/revision") > first
+                    || lines(record, "/failures").next().is_some())
+        };
+        for record in records.iter().filter(changed) {
             for line in lines(record, "/changes").chain(lines(record, "/failures")) {
                 let root = format!("{}/", self.stage.place.root().display());
                 say(&format!("     {}", line.replace(&root, "")))?;
@@ -270,7 +287,10 @@ fn wanted(records: &[Value], first: u64, edited: u64) -> Result<Vec<Told<'_>>> {
     };
     let told = vec![
         find("ana's masked SELECT", &|told| {
-            reads(told, "ana") && told.rows() == 2 && told.cells_masked() >= 4 && told.revision() == first
+            reads(told, "ana")
+                && told.rows() == 2
+                && told.cells_masked() >= 4
+                && told.revision() == first
         })?,
         find("dora's SELECT", &|told| {
             reads(told, "dora") && told.rows() == 2 && told.cells_masked() == 0
@@ -281,10 +301,16 @@ fn wanted(records: &[Value], first: u64, edited: u64) -> Result<Vec<Told<'_>>> {
             told.is("DELETE", "customers") && told.decision() == "denied" && told.policy() == GUARD
         })?,
         find("ana's SELECT before the edit", &|told| {
-            reads(told, "ana") && told.rows() == 1 && told.cells_masked() == 1 && told.revision() == first
+            reads(told, "ana")
+                && told.rows() == 1
+                && told.cells_masked() == 1
+                && told.revision() == first
         })?,
         find("ana's SELECT after the edit", &|told| {
-            reads(told, "ana") && told.rows() == 1 && told.cells_masked() == 1 && told.revision() == edited
+            reads(told, "ana")
+                && told.rows() == 1
+                && told.cells_masked() == 1
+                && told.revision() == edited
         })?,
     ];
     let broken = |record: &&Value| lines(record, "/failures").any(|line| line.contains(MASKER));
@@ -295,7 +321,12 @@ fn wanted(records: &[Value], first: u64, edited: u64) -> Result<Vec<Told<'_>>> {
 }
 
 fn lines<'a>(record: &'a Value, pointer: &str) -> impl Iterator<Item = &'a str> {
-    record.pointer(pointer).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    record
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
 }
 
 /// Asks as psql would, and shows both.
