@@ -18,9 +18,9 @@ use crate::error::EngineError;
 /// One tick of the clock that ends calls.
 const TICK: Duration = Duration::from_millis(1);
 
-/// After this many ticks without a call the clock rests. Longer than the longest call, with
-/// every extension it may be given, so it never rests during one.
-const REST_AFTER_TICKS: u32 = 6 * DEADLINE_MS_MAX;
+/// After this many ticks without a call the clock rests. Longer than the longest call, a
+/// classifier's of several deadlines with every extension, so it never rests during one.
+const REST_AFTER_TICKS: u32 = 60 * DEADLINE_MS_MAX;
 
 /// Compiles and runs components.
 #[derive(Clone)]
