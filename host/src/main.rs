@@ -19,6 +19,9 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
+    // One provider of cryptography for both legs of TLS and for egress. An error means that
+    // one is installed, and nothing else in this program installs one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let done = match cli.command {
         cli::Command::Serve(arguments) => serve::run(&arguments),
         cli::Command::Check(arguments) => check::run(&arguments),

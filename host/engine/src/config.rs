@@ -86,6 +86,9 @@ pub(crate) const SUSPENSION: Duration = Duration::from_secs(5);
 /// Text of samples handed to a classifier in one call, so that one call's deadline holds.
 pub(crate) const SAMPLE_BYTES_PER_CALL: usize = 32 << 10;
 
+/// Looking at samples happens once per relation and not per statement, so it may take longer.
+pub(crate) const CLASSIFY_DEADLINE_FACTOR: u32 = 10;
+
 /// The largest text a verdict may carry in one field, and how many tags.
 pub(crate) const VERDICT_TEXT_BYTES_MAX: usize = 8 << 10;
 pub(crate) const VERDICT_LIST_MAX: usize = 64;

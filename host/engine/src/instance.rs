@@ -12,7 +12,7 @@ use wasmtime::{Store, Trap};
 use crate::answers;
 use crate::bindings::kinds;
 use crate::bindings::types;
-use crate::config::STARTUP_MS;
+use crate::config::{CLASSIFY_DEADLINE_FACTOR, STARTUP_MS};
 use crate::convert;
 use crate::guest_state::{EgressPort, GuestState, LogBudget, on_epoch};
 use crate::plugin::Plugin;
@@ -190,7 +190,8 @@ impl Instance {
     }
 
     pub(crate) fn classify(&mut self, samples: &[ColumnSample]) -> Result<Vec<Vec<Label>>, Fault> {
-        let labels = self.call(|store, guests| match &guests.classifier {
+        let deadline_ms = self.deadline_ms.saturating_mul(CLASSIFY_DEADLINE_FACTOR);
+        let labels = self.call_within(deadline_ms, |store, guests| match &guests.classifier {
             Some(guest) => {
                 convert::with_samples(samples, |samples| guest.call_classify(store, samples))
             }
@@ -236,7 +237,15 @@ impl Instance {
         &mut self,
         call: impl FnOnce(&mut Store<GuestState>, &Guests) -> Called<T>,
     ) -> Result<T, Fault> {
-        begin(&mut self.store, self.deadline_ms);
+        self.call_within(self.deadline_ms, call)
+    }
+
+    fn call_within<T>(
+        &mut self,
+        deadline_ms: u32,
+        call: impl FnOnce(&mut Store<GuestState>, &Guests) -> Called<T>,
+    ) -> Result<T, Fault> {
+        begin(&mut self.store, deadline_ms);
         match call(&mut self.store, &self.guests) {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -228,8 +229,17 @@ impl PolicySet for WorkerSet {
         }
     }
 
+    fn classifiers(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for policy in self.set.policies.iter().filter(|policy| policy.kinds().classifier) {
+            policy.form.plugin.digest.to_string().hash(&mut hasher);
+            policy.form.settings.hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
     /// Policies that only observe are asked too: a label is a fact, not an effect.
-    fn classify(&self, samples: &[ColumnSample]) -> Vec<Vec<Label>> {
+    fn classify(&self, samples: &[ColumnSample]) -> Result<Vec<Vec<Label>>, Fault> {
         let mut labels: Vec<Vec<Label>> = vec![Vec::new(); samples.len()];
         for (policy, seat) in self.seats() {
             if policy.kinds().classifier {
@@ -237,15 +247,18 @@ impl PolicySet for WorkerSet {
                 for part in parts(samples) {
                     let (front, back) = rest.split_at_mut(part.len().min(rest.len()));
                     rest = back;
-                    if let Ok(answers) = seat.call(|instance| instance.classify(part)) {
-                        for (labels, answer) in front.iter_mut().zip(answers) {
-                            answer.into_iter().for_each(|label| add(labels, label));
-                        }
+                    let answers = match seat.call(|instance| instance.classify(part)) {
+                        Ok(answers) => answers,
+                        Err(fault) if policy.mode == Mode::Enforce => return Err(fault),
+                        Err(_) => continue,
+                    };
+                    for (labels, answer) in front.iter_mut().zip(answers) {
+                        answer.into_iter().for_each(|label| add(labels, label));
                     }
                 }
             }
         }
-        labels
+        Ok(labels)
     }
 }
 

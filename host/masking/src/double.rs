@@ -41,8 +41,12 @@ where
         (self.mask)(handle, batch, also)
     }
 
-    fn classify(&self, _samples: &[ColumnSample]) -> Vec<Vec<Label>> {
-        Vec::new()
+    fn classifiers(&self) -> u64 {
+        0
+    }
+
+    fn classify(&self, _samples: &[ColumnSample]) -> Result<Vec<Vec<Label>>, Fault> {
+        Ok(Vec::new())
     }
 }
 

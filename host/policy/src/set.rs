@@ -160,8 +160,15 @@ pub trait PolicySet {
         also: &[Cells],
     ) -> Result<Masked, Fault>;
 
+    /// A number that changes whenever another classifier, or other settings of one, would be
+    /// asked: labels found under another number are looked for anew.
+    fn classifiers(&self) -> u64;
+
     /// Asks every classifier; one list of labels per sample, merged over classifiers.
-    fn classify(&self, samples: &[ColumnSample]) -> Vec<Vec<Label>>;
+    ///
+    /// # Errors
+    /// When an enforcing policy's classifier fails: what it would have found is not known.
+    fn classify(&self, samples: &[ColumnSample]) -> Result<Vec<Vec<Label>>, Fault>;
 }
 
 /// Where a worker gets the set now in force. One per worker, not shared between threads.

@@ -1,6 +1,6 @@
 //! One database as all its sessions share it: settings, catalog, labels.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -34,6 +34,8 @@ pub struct View {
     pub type_names: Arc<HashMap<u32, String>>,
     pub labels: Labels,
     pub search_path: Arc<[String]>,
+    /// Relations with triggers of somebody's own: what those say is not seen.
+    pub triggered: Arc<HashSet<u32>>,
     read_at: Instant,
 }
 
@@ -55,6 +57,7 @@ impl DatabaseState {
             type_names: Arc::default(),
             labels: Labels::default(),
             search_path: Arc::default(),
+            triggered: Arc::default(),
             read_at: Instant::now(),
         };
         DatabaseState {
@@ -106,6 +109,7 @@ impl DatabaseState {
             type_names: Arc::new(snapshot.type_names),
             labels,
             search_path: snapshot.search_path.into(),
+            triggered: Arc::new(snapshot.triggered),
             read_at: Instant::now(),
         }));
         Ok(())
@@ -116,7 +120,8 @@ impl DatabaseState {
         let mut asking = self.asking.lock().await;
         let view = self.view();
         let mut labels = view.labels.clone();
-        let unseen = oids.iter().filter(|oid| !view.labels.is_sampled(**oid));
+        let classifiers = policies.classifiers();
+        let unseen = oids.iter().filter(|oid| !view.labels.is_sampled(**oid, classifiers));
         for relation in unseen.filter_map(|oid| view.catalog.relation(*oid)) {
             let sampled = self
                 .ask(&mut asking, async |asking| labels.sample(asking, relation, policies).await)
@@ -129,6 +134,7 @@ impl DatabaseState {
             type_names: view.type_names.clone(),
             labels,
             search_path: view.search_path.clone(),
+            triggered: view.triggered.clone(),
             read_at: view.read_at,
         }));
         Ok(())

@@ -23,12 +23,14 @@ pub struct Facts {
     pub statements: Vec<Statement>,
     /// The view they were made under: labels and lineage hold for it.
     pub view: Arc<View>,
+    /// The classifiers that were asked for the labels.
+    pub classifiers: u64,
 }
 
 impl Facts {
     /// True when these facts still hold.
-    pub fn is_of(&self, view: &View) -> bool {
-        self.view.version == view.version
+    pub fn is_of(&self, view: &View, classifiers: u64) -> bool {
+        self.view.version == view.version && self.classifiers == classifiers
     }
 }
 
@@ -45,6 +47,7 @@ pub struct Reading {
 struct Key {
     database: usize,
     view: u64,
+    classifiers: u64,
     reading: u32,
     shape: String,
 }
@@ -75,20 +78,20 @@ impl FactsCache {
             refresh(database).await?;
         }
         let view = database.view();
-        let key = self.key(database, &view, text, reading);
+        let key = self.key(database, (view.version, policies.classifiers()), text, reading);
         if let Some(facts) = key.as_ref().and_then(|key| self.cached(key)) {
             // The shape is the same, the literals are not.
             return Ok(facts);
         }
         let mut view = view;
         let mut statements = analyze(database, &view, text, reading, limits).await?;
-        let unseen = relations(&statements, &view);
+        let unseen = relations(&statements, &view, policies.classifiers());
         if !unseen.is_empty() {
             database.sample(&unseen, policies).await?;
             view = database.view();
         }
         label(&mut statements, &view);
-        let facts = Rc::new(Facts { statements, view: view.clone() });
+        let facts = Rc::new(Facts { statements, view: view.clone(), classifiers: policies.classifiers() });
         if let Some(mut key) = key {
             key.view = view.version;
             self.keep(key, facts.clone());
@@ -96,7 +99,13 @@ impl FactsCache {
         Ok(facts)
     }
 
-    fn key(&self, database: &Arc<DatabaseState>, view: &View, text: &str, reading: &Reading) -> Option<Key> {
+    fn key(
+        &self,
+        database: &Arc<DatabaseState>,
+        (view, classifiers): (u64, u64),
+        text: &str,
+        reading: &Reading,
+    ) -> Option<Key> {
         let shape = portcullis_sql::shape(text, reading.standard_conforming_strings?).ok()?;
         if shape.key.len() > KEY_BYTES_MAX {
             return None;
@@ -115,7 +124,8 @@ impl FactsCache {
         });
         Some(Key {
             database: Arc::as_ptr(database) as usize,
-            view: view.version,
+            view,
+            classifiers,
             reading: u32::try_from(index).ok()?,
             shape: shape.key,
         })
@@ -184,7 +194,7 @@ fn scope<'a>(database: &'a DatabaseState, view: &'a View, reading: &'a Reading) 
 }
 
 /// Relations these statements could show something of, and that nobody has looked at.
-fn relations(statements: &[Statement], view: &View) -> Vec<u32> {
+fn relations(statements: &[Statement], view: &View, classifiers: u64) -> Vec<u32> {
     let mut oids = BTreeSet::new();
     for statement in statements {
         oids.extend(statement.relations.iter().filter_map(|relation| relation.oid));
@@ -196,7 +206,7 @@ fn relations(statements: &[Statement], view: &View) -> Vec<u32> {
     }
     let unseen = |oid: &u32| {
         use portcullis_sql::RelationKind::{MaterializedView, PartitionedTable, Table, ForeignTable};
-        !view.labels.is_sampled(*oid)
+        !view.labels.is_sampled(*oid, classifiers)
             && view.catalog.relation(*oid).is_some_and(|relation| {
                 matches!(relation.kind, Table | PartitionedTable | ForeignTable | MaterializedView)
             })

@@ -1,6 +1,6 @@
 //! Which columns are sensitive, and how the proxy knows.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 
 use portcullis_policy::{ColumnRef, ColumnSample, PolicySet};
@@ -19,8 +19,9 @@ const CONFIDENCE_MIN: f32 = 0.5;
 #[derive(Clone, Default)]
 pub struct Labels {
     by_column: HashMap<(u32, i16), Vec<String>>,
-    /// Relations whose content was looked at.
-    sampled: HashSet<u32>,
+    /// Relations whose content was looked at, and under which classifiers.
+    sampled: HashMap<u32, u64>,
+    configured: HashMap<(u32, i16), Vec<String>>,
 }
 
 impl Labels {
@@ -41,8 +42,8 @@ impl Labels {
         self.by_column.is_empty()
     }
 
-    pub fn is_sampled(&self, oid: u32) -> bool {
-        self.sampled.contains(&oid)
+    pub fn is_sampled(&self, oid: u32, classifiers: u64) -> bool {
+        self.sampled.get(&oid) == Some(&classifiers)
     }
 
     /// Adds what the configuration says: `schema.table.column` and a label.
@@ -54,7 +55,10 @@ impl Labels {
             let relation = catalog.find(schema, table);
             let column = relation.and_then(|relation| Some((relation.oid, relation.column(column)?.attribute)));
             match column {
-                Some(origin) => self.add(origin, label),
+                Some(origin) => {
+                    self.add(origin, label);
+                    self.configured.entry(origin).or_default().push(label.clone());
+                }
                 // A table may yet be created; the label takes hold with the next snapshot.
                 None => tracing::warn!(column = path, "column_labels names a column that is not there"),
             }
@@ -70,12 +74,12 @@ impl Labels {
 
     /// Keeps what was found by looking, for relations that still are what they were.
     pub fn keep_sampled(&mut self, old: &Labels, old_catalog: &Catalog, new_catalog: &Catalog) {
-        for &oid in &old.sampled {
+        for (&oid, &classifiers) in &old.sampled {
             let (before, now) = (old_catalog.relation(oid), new_catalog.relation(oid));
             if before.is_none() || before.map(|r| &r.columns) != now.map(|r| &r.columns) {
                 continue;
             }
-            self.sampled.insert(oid);
+            self.sampled.insert(oid, classifiers);
             for ((relation, attribute), labels) in &old.by_column {
                 if *relation == oid {
                     labels.iter().for_each(|label| self.add((oid, *attribute), label));
@@ -108,13 +112,22 @@ impl Labels {
             values: rows.iter().filter_map(|row| row.get(index).cloned().flatten()).collect(),
         };
         let samples: Vec<ColumnSample> = relation.columns.iter().enumerate().map(sample).collect();
-        let classified = policies.classify(&samples);
+        let classified = policies.classify(&samples).map_err(|fault| {
+            let what = format!("{} could not be classified: {}", relation.qualified(), fault.message);
+            io::Error::other(what)
+        })?;
+        // What other classifiers found before does not count any more.
+        self.by_column.retain(|(oid, _), _| *oid != relation.oid);
+        let configured = self.configured.iter().filter(|((oid, _), _)| *oid == relation.oid);
+        for (origin, labels) in configured.map(|(origin, labels)| (*origin, labels.clone())).collect::<Vec<_>>() {
+            self.by_column.insert(origin, labels);
+        }
         for (column, labels) in relation.columns.iter().zip(classified) {
             for label in labels.iter().filter(|label| label.confidence >= CONFIDENCE_MIN) {
                 self.add((relation.oid, column.attribute), &label.name);
             }
         }
-        self.sampled.insert(relation.oid);
+        self.sampled.insert(relation.oid, policies.classifiers());
         Ok(())
     }
 }

@@ -26,6 +26,8 @@ pub enum Refusal {
     TooLarge(String),
     TooManyConnections,
     Upstream(String),
+    /// What a statement touches could not be looked up or looked at.
+    Unexplained(String),
     Ledger,
     LoginFailed { user: String },
     NotPermitted(String),
@@ -86,6 +88,11 @@ impl Refusal {
                 "08006",
                 format!("the database cannot be reached: {why}"),
                 Some("The proxy is up; its operator's log says more."),
+            ),
+            Refusal::Unexplained(why) => report(
+                "42501",
+                format!("the statement cannot be judged: {why}"),
+                Some("Try again; if it stays, the operator's log says more."),
             ),
             Refusal::Ledger => report(
                 "58030",

@@ -1,6 +1,6 @@
 //! Reads a database's catalog into plain data.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 
 use portcullis_sql::{Catalog, Column, Function, Relation, RelationKind};
@@ -38,6 +38,9 @@ const TYPES: &str = "
 select t.oid, pg_catalog.format_type(t.oid, null) from pg_catalog.pg_type t
  where t.typtype in ('b', 'e', 'd', 'r', 'm', 'p')";
 
+const TRIGGERS: &str =
+    "select distinct t.tgrelid from pg_catalog.pg_trigger t where not t.tgisinternal";
+
 const SEARCH_PATH: &str = "select pg_catalog.unnest(pg_catalog.current_schemas(true))";
 
 /// What a database looks like at one moment.
@@ -46,6 +49,8 @@ pub struct Snapshot {
     pub type_names: HashMap<u32, String>,
     /// The schemas a new session of the proxy's login searches, `pg_catalog` included.
     pub search_path: Vec<String>,
+    /// Relations with triggers of somebody's own.
+    pub triggered: HashSet<u32>,
 }
 
 /// Reads everything in one transaction, so that it fits together. `version` becomes the
@@ -75,7 +80,9 @@ async fn read_inside(asking: &mut Asking, version: u64) -> io::Result<Snapshot> 
     let type_names = type_names.iter().filter_map(|row| Some((number(row, 0)?, text(row, 1)?)));
     let search_path = asking.ask(SEARCH_PATH).await?;
     let search_path = search_path.iter().filter_map(|row| text(row, 0)).collect();
-    Ok(Snapshot { catalog, type_names: type_names.collect(), search_path })
+    let triggered = asking.ask(TRIGGERS).await?;
+    let triggered = triggered.iter().filter_map(|row| number(row, 0)).collect();
+    Ok(Snapshot { catalog, type_names: type_names.collect(), search_path, triggered })
 }
 
 fn text(row: &Row, index: usize) -> Option<String> {

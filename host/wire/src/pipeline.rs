@@ -73,7 +73,7 @@ pub enum Step<T> {
 #[derive(Debug)]
 pub struct Pipeline<T> {
     entries: VecDeque<Entry<T>>,
-    /// After an error in the extended protocol, until the Sync that ends it.
+    /// After an error in the extended protocol, until the Sync that ends it is sent.
     skipping: bool,
     /// The server reads COPY data and the client has not ended it.
     copy_in: bool,
@@ -132,6 +132,7 @@ impl<T> Pipeline<T> {
         if self.skipping && !expect.ends_skipping() {
             return Some(entry);
         }
+        self.skipping = false;
         if self.copy_in && expect == Expect::CopyEnd {
             self.copy_in = false;
             return None;
@@ -327,6 +328,8 @@ mod tests {
         );
         // An error at Sync itself, as by a deferred constraint.
         check(">E >S <C <E <Z", "Execute current ready-Sync");
+        // What follows the Sync is not discarded, though the server has not answered it yet.
+        check(">P <E >S >P >S <Z <E <Z", "Parse-failed-0-skipped ready-Sync Parse-failed-0-skipped ready-Sync");
     }
 
     #[test]

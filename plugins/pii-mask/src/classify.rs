@@ -22,11 +22,9 @@ pub(crate) fn classify(column: &Sample, settings: &Settings) -> Vec<Label> {
     {
         add(kind, 0.9);
     }
-    for kind in Kind::ALL {
-        if let Some(confidence) =
-            share(&column.values, *kind).and_then(|share| confidence(*kind, share))
-        {
-            add(*kind, confidence);
+    for (kind, share) in shares(&column.values) {
+        if let Some(confidence) = confidence(kind, share) {
+            add(kind, confidence);
         }
     }
     labels
@@ -64,18 +62,21 @@ fn holds_text_or_numbers(type_name: &str) -> bool {
     !plain.iter().any(|name| type_name.starts_with(name))
 }
 
-/// The share of values in which something of this kind is found; `None` without values.
-fn share(values: &[String], kind: Kind) -> Option<f32> {
+/// For each kind found, the share of values it is found in.
+fn shares(values: &[String]) -> Vec<(Kind, f32)> {
     let mut places: Vec<Place> = Vec::new();
-    let mut holds = |value: &&String| {
+    let mut counts = vec![0u32; Kind::ALL.len()];
+    let mut filled = 0u32;
+    for value in values.iter().filter(|value| !value.trim().is_empty()) {
+        filled += 1;
         places.clear();
         scan(value.as_bytes(), &mut places);
-        places.iter().any(|place| place.kind == kind)
-    };
-    let filled = values.iter().filter(|value| !value.trim().is_empty());
-    let count = filled.clone().count();
-    let found = filled.filter(|value| holds(value)).count();
-    (count > 0).then(|| found as f32 / count as f32)
+        for (kind, count) in Kind::ALL.iter().zip(&mut counts) {
+            *count += u32::from(places.iter().any(|place| place.kind == *kind));
+        }
+    }
+    let found = Kind::ALL.iter().zip(counts).filter(|(_, count)| *count > 0);
+    found.map(|(kind, count)| (*kind, count as f32 / filled as f32)).collect()
 }
 
 /// How sure a share makes one. An address in a column of notes is an address; a number that

@@ -30,7 +30,9 @@ pub(crate) fn plan(column: &OutputColumn, settings: &Settings) -> MaskAction {
     let sensitive = sources.iter().any(|source| is_guarded(source, settings));
     let only_system = !sources.is_empty() && sources.iter().all(is_system);
     match column.derivation {
-        Derivation::None | Derivation::Count => MaskAction::Pass,
+        Derivation::Count => MaskAction::Pass,
+        // A setting or a comment can hold what somebody put there, so text is looked at.
+        Derivation::None => inspected(),
         Derivation::Direct => match direct_kind(sources, shape, settings) {
             Some(kind) => direct(kind, shape, settings),
             None if only_system => MaskAction::Pass,

@@ -93,6 +93,7 @@ fn classifiers_label_columns_and_the_surest_word_counts() {
         values: vec![value.into()],
     };
     let labels = bench.set().classify(&[sample("pii.email"), sample("secret")]);
+    let labels = labels.expect("both classifiers answer");
     let names: Vec<Vec<&str>> = labels
         .iter()
         .map(|labels| labels.iter().map(|label| label.name.as_str()).collect())

@@ -32,7 +32,8 @@ impl Session {
             Ok(facts) => facts,
             Err(refusal) => return self.refuse(Expect::Parse, refusal),
         };
-        let statements: Vec<&Statement> = facts.statements.iter().collect();
+        let resolved = self.resolve_first(&facts, &policies).await;
+        let statements = first(&facts, resolved.as_ref());
         let judged = self.judge(frame, &statements, &policies, &NoParameters);
         // Only a refusal is worth a record here: what is prepared has not been asked yet.
         let events = if matches!(judged.ruling, portcullis_policy::Ruling::Permitted(_)) {

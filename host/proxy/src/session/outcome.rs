@@ -199,6 +199,11 @@ impl Session {
             // Who knows what it touches.
             return true;
         }
+        let written = statement.relations.iter().filter(|relation| relation.access == Access::Write);
+        if written.filter_map(|relation| relation.oid).any(|oid| facts.view.triggered.contains(&oid)) {
+            // A trigger can read anything, and say it.
+            return true;
+        }
         let mut columns: Vec<ColumnRef> = Vec::new();
         for relation in statement.relations.iter().filter(|relation| !relation.labels.is_empty()) {
             let Some(known) = relation.oid.and_then(|oid| facts.view.catalog.relation(oid)) else { continue };

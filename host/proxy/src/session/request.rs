@@ -286,7 +286,7 @@ impl Session {
             )));
         }
         let text = self.decode(text)?;
-        let upstream = |error: std::io::Error| Refusal::Upstream(error.to_string());
+        let upstream = |error: std::io::Error| Refusal::Unexplained(error.to_string());
         let reading = self.reading();
         let cache = &self.shared.facts;
         let facts = cache.facts(&self.database, &text, &reading, limits, &**policies).await.map_err(upstream)?;
@@ -455,7 +455,7 @@ impl Session {
         policies: &Rc<dyn PolicySet>,
     ) -> Result<Rc<Facts>, Refusal> {
         let known = prepared.facts.borrow().clone();
-        let is_current = known.is_of(&self.database.view()) && prepared.reading.get() == self.reading_number;
+        let is_current = known.is_of(&self.database.view(), policies.classifiers()) && prepared.reading.get() == self.reading_number;
         if is_current && !self.database.is_stale() {
             return Ok(known);
         }

@@ -148,7 +148,7 @@ impl Session {
         let view = self.database.view();
         let user = fields.iter().map(|field| field.table_oid).filter(|oid| *oid >= FIRST_USER_OID);
         let unknown: Vec<u32> = user
-            .filter(|oid| view.catalog.relation(*oid).is_none() || !view.labels.is_sampled(*oid))
+            .filter(|oid| view.catalog.relation(*oid).is_none() || !view.labels.is_sampled(*oid, policies.classifiers()))
             .collect();
         let news: Vec<u32> = unknown.into_iter().filter(|oid| self.unexplained.insert(*oid)).collect();
         if news.is_empty() {
