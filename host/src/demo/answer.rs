@@ -55,3 +55,28 @@ impl fmt::Display for Answer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer() -> Answer {
+        let cell = |text: &str| Some(text.to_owned());
+        Answer {
+            columns: vec!["id".into(), "name".into()],
+            rows: vec![vec![cell("1"), cell("Zoë")], vec![cell("1000"), None]],
+        }
+    }
+
+    #[test]
+    fn columns_stand_under_their_names() {
+        let shown = "     id    name\n     ----  ------\n     1     Zoë\n     1000  (null)\n";
+        assert_eq!(answer().to_string(), shown);
+    }
+
+    #[test]
+    fn a_column_is_found_by_its_name() {
+        assert_eq!(answer().column("name"), [Some("Zoë"), None]);
+        assert_eq!(answer().column("nmae"), [None, None]);
+    }
+}

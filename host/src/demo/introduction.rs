@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 
 use super::stage::{DATABASE, Stage};
+use crate::cli::DemoPolicies;
 
 /// What to try, as whom.
 const TRIALS: [(&str, &str); 6] = [
@@ -61,9 +62,15 @@ pub fn who(stage: &Stage) -> String {
         let (name, group, kind) = (person.name, person.group, person.kind);
         let _ = writeln!(lines, "  {name:<5} {group:<9} {kind:<6} {}", person.may);
     }
-    lines.push_str(
-        "  nobody            \u{20}      drops tables (but dora), deletes without WHERE, or reaches the server's files\n",
-    );
+    lines.push_str(match stage.policies {
+        DemoPolicies::Enforce => {
+            "Nobody deletes without WHERE or reaches the server's files, and only dora drops tables.\n"
+        }
+        DemoPolicies::Observe => {
+            "But all policies only observe: nothing is masked or refused, and the ledger says what\n\
+             would have been refused. In each policy's file, mode = \"enforce\" puts it to work.\n"
+        }
+    });
     lines
 }
 

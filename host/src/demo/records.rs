@@ -110,3 +110,27 @@ pub fn text<'a>(record: &'a Value, pointer: &str) -> &'a str {
 pub fn number(record: &Value, pointer: &str) -> u64 {
     record.pointer(pointer).and_then(Value::as_u64).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(records: &str, expected: &[&str]) {
+        let records = parse(records.to_owned());
+        let shown: Vec<String> = Told::all(&records)
+            .iter()
+            .map(|told| format!("{} {} {}", told.event(), told.decision(), told.cells_masked()))
+            .collect();
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn an_outcome_belongs_to_the_intent_of_its_event() {
+        let permitted = r#"{"kind":"intent","event":"a","decision":"permitted"}"#;
+        let denied = r#"{"kind":"intent","event":"b","decision":"denied"}"#;
+        let outcome = r#"{"kind":"outcome","event":"a","cells_masked":3}"#;
+        check(&format!("{permitted}\n{denied}\n{outcome}\n"), &["a permitted 3", "b denied 0"]);
+        // What runs still, and a line that is being written.
+        check(&format!("{permitted}\n{}", outcome.split_at(20).0), &[]);
+    }
+}

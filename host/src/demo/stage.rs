@@ -41,6 +41,7 @@ pub struct Stage {
     receiver: Receiver,
     pub postgres: Postgres,
     pub people: Vec<Person>,
+    pub policies: DemoPolicies,
     pub place: Place,
 }
 
@@ -63,12 +64,13 @@ impl Stage {
         let config = Config::load(&place.config())?;
         let running = Running::start(&config, None)?;
         let admin = running.serve_admin(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
-        Ok(Stage { admin, running, receiver, postgres, people, place })
+        let policies = arguments.policies;
+        Ok(Stage { admin, running, receiver, postgres, people, policies, place })
     }
 
     /// Takes everything down, in good order.
     pub fn clear(self) {
-        let Stage { admin, running, receiver, postgres, people: _, place } = self;
+        let Stage { admin, running, receiver, postgres, people: _, policies: _, place } = self;
         drop(admin);
         running.shut_down();
         drop(receiver);
@@ -198,6 +200,12 @@ password_file = "app.password"
 labels = {{ env = "demo" }}
 # What becomes of a statement that no enforcing guardrail and masker matches.
 unmatched = "{unmatched}"
+
+# Most columns need no label: their names or their contents say enough. A name looks like any
+# other words, and a date of birth like any other date.
+[database.column_labels]
+"public.customers.name" = "pii.name"
+"public.customers.birth_date" = "pii.birth_date"
 
 [keys]
 # What pseudonyms are made with.
