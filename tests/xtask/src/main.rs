@@ -10,6 +10,7 @@ mod system_package;
 mod python;
 mod node;
 mod postgres;
+mod regress;
 mod setup;
 mod component;
 mod plugins;

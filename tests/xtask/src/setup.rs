@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::failure::Failure;
-use crate::{node, postgres, program, python, repository, system_package};
+use crate::{node, postgres, program, python, regress, repository, system_package};
 
 const PLUGIN_TARGET: &str = "wasm32-unknown-unknown";
 const LIBCLANG_PACKAGE: &str = "libclang==18.1.1";
@@ -21,6 +21,8 @@ const NODE_DRIVER: &str = r#"{
 #[derive(Default)]
 pub(crate) struct Ready {
     variables: Vec<(&'static str, OsString)>,
+    /// What could not be had, where not everything depends on it.
+    missing: Vec<Failure>,
 }
 
 impl Ready {
@@ -39,7 +41,10 @@ impl Ready {
         for (name, value) in &self.variables {
             println!("{name}={}", value.to_string_lossy());
         }
-        println!("everything is there");
+        match self.missing.as_slice() {
+            [] => println!("everything is there"),
+            missing => missing.iter().for_each(|failure| println!("missing: {failure}")),
+        }
     }
 
     fn say(&mut self, name: &'static str, value: impl Into<OsString>) {
@@ -74,6 +79,13 @@ pub(crate) fn to_test() -> Result<Ready, Failure> {
     ready.say("PORTCULLIS_TOOLS", repository::tools());
     ready.say("PORTCULLIS_PLUGINS", repository::plugins());
     ready.say("PORTCULLIS_EXAMPLES", repository::examples());
+    match regress::find_or_get() {
+        Ok(files) => ready.say("PORTCULLIS_REGRESS", files),
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ready.missing.push(failure);
+        }
+    }
     Ok(ready)
 }
 
