@@ -83,6 +83,15 @@ impl DatabaseState {
         self.stale.load(Ordering::Acquire) || self.view.load().read_at.elapsed() > SNAPSHOT_AGE_MAX
     }
 
+    /// A session has begun on the server. Temporary tables in the snapshot are those of other
+    /// sessions, and the new one may have been given the schema of one that is gone.
+    pub fn forget_temporary(&self) {
+        let view = self.view.load();
+        if view.catalog.relations().any(|relation| relation.schema.starts_with("pg_temp_")) {
+            self.mark_stale();
+        }
+    }
+
     /// Reads the catalog anew where it is stale. On failure what was known stands, and the
     /// next statement tries again.
     pub async fn refresh(&self) -> io::Result<()> {

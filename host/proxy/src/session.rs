@@ -107,6 +107,8 @@ pub struct Session {
     hidden_under: (u64, u64),
     /// Relations that the catalog could not explain when it was read for them.
     unexplained: HashSet<u32>,
+    /// This transaction has made a trigger or the like that nobody outside it can see yet.
+    unseen_code: bool,
     statements: u64,
 }
 
@@ -160,6 +162,7 @@ impl Session {
             hidden: HashMap::new(),
             hidden_under: (0, 0),
             unexplained: HashSet::new(),
+            unseen_code: false,
             statements: 0,
         }
     }

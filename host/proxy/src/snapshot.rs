@@ -69,19 +69,22 @@ async fn read_inside(asking: &mut Asking, version: u64) -> io::Result<Snapshot> 
             columns.entry(oid).or_default().push(column);
         }
     }
-    let relations = asking.ask(RELATIONS).await?;
-    let relations = relations.iter().filter_map(|row| relation(row, &mut columns)).collect::<Vec<_>>();
     let functions = asking.ask(FUNCTIONS).await?;
     let functions = functions.iter().filter_map(|row| {
         Some(Function { schema: text(row, 0)?, name: text(row, 1)? })
     });
-    let catalog = Catalog::new(version, relations, functions.collect::<Vec<_>>());
+    let functions = functions.collect::<Vec<_>>();
     let type_names = asking.ask(TYPES).await?;
     let type_names = type_names.iter().filter_map(|row| Some((number(row, 0)?, text(row, 1)?)));
     let search_path = asking.ask(SEARCH_PATH).await?;
     let search_path = search_path.iter().filter_map(|row| text(row, 0)).collect();
     let triggered = asking.ask(TRIGGERS).await?;
     let triggered = triggered.iter().filter_map(|row| number(row, 0)).collect();
+    // A view's definition names a relation with its schema only where that is not searched.
+    asking.ask("set local search_path = ''").await?;
+    let relations = asking.ask(RELATIONS).await?;
+    let relations = relations.iter().filter_map(|row| relation(row, &mut columns));
+    let catalog = Catalog::new(version, relations.collect::<Vec<_>>(), functions);
     Ok(Snapshot { catalog, type_names: type_names.collect(), search_path, triggered })
 }
 

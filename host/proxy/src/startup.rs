@@ -227,6 +227,24 @@ pub fn unreadable_encoding(encoding: &str) -> Refusal {
     ))
 }
 
+/// An encoding that is not readable, named anywhere in a text that sets one. A name that is
+/// computed shows when the server reports it, and then the session ends.
+pub fn unreadable_encoding_in(text: &str) -> Option<&str> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'));
+    let begins = |word: &str| {
+        let plain: String = word.chars().filter(char::is_ascii_alphanumeric).collect();
+        let plain = plain.to_ascii_uppercase();
+        UNREADABLE.iter().any(|name| plain.starts_with(name))
+    };
+    words.into_iter().find(|word| begins(word))
+}
+
+/// Beginnings of the names of PostgreSQL's other multi-byte encodings.
+const UNREADABLE: [&str; 17] = [
+    "SJIS", "SHIFTJIS", "MSKANJI", "BIG5", "GBK", "UHC", "GB18030", "JOHAB", "WIN932", "WIN936",
+    "WIN949", "WIN950", "WINDOWS932", "WINDOWS936", "WINDOWS949", "WINDOWS950", "EUC",
+];
+
 /// True for UTF-8 and PostgreSQL's single-byte encodings.
 pub fn is_readable_encoding(encoding: &str) -> bool {
     let plain: String =
@@ -397,9 +415,12 @@ mod tests {
     fn encodings_with_ascii_inside_characters_are_refused() {
         for readable in ["UTF8", "utf-8", "unicode", "LATIN1", "latin-9", "WIN1252", "ISO_8859_5", "KOI8R", "SQL_ASCII"] {
             assert!(is_readable_encoding(readable), "{readable}");
+            assert_eq!(unreadable_encoding_in(&format!("SET client_encoding TO {readable}")), None);
         }
         for unreadable in ["SJIS", "BIG5", "GBK", "UHC", "GB18030", "JOHAB", "SHIFT_JIS_2004", "WIN932", "EUC_JP", "WIN950"] {
             assert!(!is_readable_encoding(unreadable), "{unreadable}");
+            let text = format!("SET NAMES '{unreadable}'");
+            assert_eq!(unreadable_encoding_in(&text), Some(unreadable));
         }
     }
 }

@@ -278,6 +278,7 @@ async fn connect(
             Refusal::Upstream(error.to_string())
         }
     })?;
+    database.forget_temporary();
     let key = common
         .cancel_keys
         .issue(minor, database.clone(), upstream.process_id, upstream.secret_key.clone())

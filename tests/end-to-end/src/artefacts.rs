@@ -38,6 +38,12 @@ pub fn tools() -> PathBuf {
     directory("PORTCULLIS_TOOLS", "target/portcullis-tools")
 }
 
+/// The files of PostgreSQL's own regression tests.
+pub fn regress() -> PathBuf {
+    let found = directory("PORTCULLIS_REGRESS", "target/portcullis-tools/regress/sql");
+    present(found, "PostgreSQL's regression suite", "PORTCULLIS_REGRESS", "cargo xtask setup")
+}
+
 /// The top of the repository.
 pub fn repository() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -22,6 +23,9 @@ use crate::waiting::{SOON, wait_until};
 pub const DATABASE: &str = "shop";
 /// The password of every configured user: what differs is who they are.
 pub const PASSWORD: &str = APP_PASSWORD;
+
+/// The first start compiles every plugin, and those of some languages are megabytes.
+const COMPILED: Duration = Duration::from_secs(300);
 
 /// `ulimit -f` of a POSIX shell counts blocks of 512 bytes.
 const KILOBYTE_BLOCKS: u32 = 2;
@@ -232,7 +236,7 @@ impl Portcullis {
             .spawn()
             .expect("the program runs");
         self.child = Some(child);
-        let answer = wait_until("the proxy says that it is ready", SOON, async || {
+        let answer = wait_until("the proxy says that it is ready", COMPILED, async || {
             let said = std::fs::read_to_string(&ready).unwrap_or_default();
             if let Some(line) = said.lines().next().filter(|_| said.contains('\n')) {
                 return Some(serde_json::from_str::<Value>(line).expect("a line of JSON"));

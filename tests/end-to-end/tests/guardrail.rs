@@ -29,7 +29,7 @@ async fn run(session: &mut Session, statement: &str, extended: bool) -> Vec<Mess
 }
 
 /// What a statement could have changed: schema, data, roles and settings.
-async fn state_of(database: &Database) -> String {
+async fn state_of(database: &Database) -> Result<String, String> {
     let client = database.superuser().await;
     let query = "
       SELECT concat_ws(';',
@@ -37,15 +37,16 @@ async fn state_of(database: &Database) -> String {
         (SELECT md5(string_agg(o::text, ',' ORDER BY id)) FROM orders o),
         (SELECT md5(string_agg(s::text, ',' ORDER BY id)) FROM scratch s),
         (SELECT count(*) FROM access_log), (SELECT count(*) FROM employees),
-        (SELECT string_agg(relname || relkind || relnatts, ',' ORDER BY oid) FROM pg_class
+        (SELECT string_agg(relname || relkind::text || relnatts::text, ',' ORDER BY oid) FROM pg_class
           WHERE relnamespace = 'public'::regnamespace),
         (SELECT string_agg(proname, ',' ORDER BY oid) FROM pg_proc
           WHERE pronamespace = 'public'::regnamespace),
         (SELECT string_agg(extname, ',' ORDER BY oid) FROM pg_extension),
         (SELECT string_agg(setconfig::text, ',' ORDER BY setrole) FROM pg_db_role_setting),
-        (SELECT string_agg(rolname || rolsuper, ',' ORDER BY oid) FROM pg_roles
+        (SELECT string_agg(rolname || rolsuper::text, ',' ORDER BY oid) FROM pg_roles
           WHERE rolname NOT LIKE 'verifier%'))";
-    client.query_one(query, &[]).await.expect("everything is still there").get(0)
+    let state = client.query_one(query, &[]).await.map_err(|error| format!("{error:?}"))?;
+    Ok(state.get(0))
 }
 
 /// Runs one attack and says what got past.
@@ -66,8 +67,9 @@ async fn got_past(portcullis: &Portcullis, attack: &Harmful, extended: bool) -> 
     if alive != ["alive"] {
         return Some("the session does not go on".to_owned());
     }
-    if state_of(portcullis.database()).await != before {
-        return Some("it changed the database".to_owned());
+    let after = state_of(portcullis.database()).await;
+    if after != before {
+        return Some(format!("it changed the database from {before:?} to {after:?}"));
     }
     (attack.must_refuse && !refused).then(|| "nothing was refused".to_owned())
 }

@@ -8,3 +8,4 @@ mod ledger;
 mod masking;
 mod protocol;
 mod reload;
+mod view_dependencies;

@@ -77,9 +77,19 @@ async fn harm(portcullis: &Portcullis, twin: &str, way: Way) -> Option<String> {
     let direct_database = portcullis.database();
     let direct = way.run(&mut direct_session(direct_database).await, twin).await;
     let proxied = way.run(&mut portcullis.session(ANA).await, twin).await;
-    // Settings and notices may come at other moments.
+    // Settings and notices may come at other moments, and where COPY data is cut into
+    // messages means nothing.
     let visible = |messages: &[Message]| -> Vec<Message> {
-        messages.iter().filter(|message| !b"SN".contains(&message.tag)).cloned().collect()
+        let mut visible: Vec<Message> = Vec::new();
+        for message in messages.iter().filter(|message| !b"SN".contains(&message.tag)) {
+            match visible.last_mut() {
+                Some(last) if last.tag == b'd' && message.tag == b'd' => {
+                    last.body.extend_from_slice(&message.body);
+                }
+                _ => visible.push(message.clone()),
+            }
+        }
+        visible
     };
     if visible(&direct) == visible(&proxied) {
         return None;

@@ -92,7 +92,7 @@ async fn client(
 /// The statements of one client as the ledger has them, in order.
 fn executed(intents: &[Value], number: usize) -> Vec<&Value> {
     let name = format!("client-{number}");
-    let message = if number % 2 == 1 { "execute" } else { "query" };
+    let message = if number % 2 == 1 { "bind" } else { "query" };
     intents
         .iter()
         .filter(|intent| {

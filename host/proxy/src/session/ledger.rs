@@ -36,6 +36,9 @@ impl Session {
             let record =
                 intent(&self.asker, place, message, statement, answers, decision.clone(), (parameters, revision));
             self.shared.append(&Event::Intent(Box::new(record)));
+            if decision != DecisionMade::Permitted {
+                self.shared.append(&Event::Outcome(self.ended(event, Ending::Refused, revision)));
+            }
             events.push(event);
         }
         self.statements += 1;
@@ -82,17 +85,22 @@ impl Session {
         if bound.ended.replace(true) {
             return;
         }
-        self.shared.append(&Event::Outcome(Outcome {
-            id: bound.event,
+        self.shared.append(&Event::Outcome(self.ended(bound.event, Ending::Skipped, bound.revision)));
+    }
+
+    /// The outcome of what never ran.
+    fn ended(&self, id: EventId, ending: Ending, revision: u64) -> Outcome {
+        Outcome {
+            id,
             session: self.id,
-            ending: Ending::Skipped,
+            ending,
             rows: 0,
             bytes: 0,
             cells_masked: 0,
             labels_masked: Vec::new(),
             duration_us: 0,
-            revision: bound.revision,
-        }));
+            revision,
+        }
     }
 
     /// The connection is over: what becomes of what is still running is not known.

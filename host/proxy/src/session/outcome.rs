@@ -74,7 +74,8 @@ impl Session {
         let Some(running) = run.running() else { return };
         let statement = running.statement();
         let defines = statement.relations.iter().any(|relation| relation.access == Access::Define);
-        if defines || !statement.opaque.is_empty() || statement.actions.iter().any(|action| changes_catalog(*action)) {
+        let discards = statement.command.starts_with("DISCARD");
+        if defines || discards || !statement.opaque.is_empty() || statement.actions.iter().any(|action| changes_catalog(*action)) {
             self.database.mark_stale();
             self.unexplained.clear();
         }
@@ -195,7 +196,7 @@ impl Session {
         if labels.is_empty() {
             return false;
         }
-        if matches!(statement.outputs, Outputs::Anything) || !statement.opaque.is_empty() {
+        if self.unseen_code || matches!(statement.outputs, Outputs::Anything) || !statement.opaque.is_empty() {
             // Who knows what it touches.
             return true;
         }

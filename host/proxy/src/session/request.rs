@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use portcullis_policy::event::EventId;
 use portcullis_policy::statement::SessionEffect;
 use portcullis_policy::{
-    Action, NoParameters, Opaque, Outputs, Parameters, Permitted, PolicySet, Ruling, Statement,
+    Access, Action, NoParameters, Opaque, Outputs, Parameters, Permitted, PolicySet, Ruling, Statement,
 };
 use portcullis_wire::backend::TransactionStatus;
 use portcullis_wire::frame::cut;
@@ -20,6 +20,7 @@ use crate::masks::Planner;
 use crate::names::Prepared;
 use crate::refusal::Refusal;
 use crate::run::{Role, Run};
+use crate::startup::{unreadable_encoding, unreadable_encoding_in};
 
 /// What became of a client's message.
 pub(super) enum Handled {
@@ -290,6 +291,12 @@ impl Session {
         let reading = self.reading();
         let cache = &self.shared.facts;
         let facts = cache.facts(&self.database, &text, &reading, limits, &**policies).await.map_err(upstream)?;
+        if let Some(encoding) = facts.statements.iter().find_map(|statement| {
+            let sets = statement.parameters_set.iter().any(|name| name == "client_encoding");
+            sets.then(|| unreadable_encoding_in(&text)).flatten()
+        }) {
+            return Err(unreadable_encoding(encoding));
+        }
         let changes_reading = |statement: &Statement| changes_reading(statement) || !statement.opaque.is_empty();
         let before_last = facts.statements.split_last().map_or(&[][..], |(_, before)| before);
         if before_last.iter().any(changes_reading) && reading.search_path.is_some() {
@@ -391,10 +398,16 @@ impl Session {
         if opaque {
             self.names.taint();
         }
-        if opaque || changes_reading(statement) {
+        // The first temporary table puts its schema in front of all others.
+        let makes_temporary = statement.relations.iter().any(|relation| {
+            relation.access == Access::Define && relation.name.starts_with("pg_temp")
+        });
+        if opaque || makes_temporary || changes_reading(statement) {
             self.reading_unknown = true;
             self.reading_number += 1;
         }
+        let defines_code = ["CREATE TRIGGER", "CREATE RULE", "CREATE FUNCTION", "CREATE OPERATOR", "CREATE CAST"];
+        self.unseen_code |= defines_code.contains(&statement.command.as_str());
         let waits = opaque
             || changes_reading(statement)
             || statement.effect != SessionEffect::None

@@ -233,6 +233,7 @@ impl Session {
     fn ready(&mut self, frame: Frame<'_>, entry: Option<Entry<Run>>) -> Result<Flow, End> {
         self.status = TransactionStatus::read(frame.body)?;
         if self.status == TransactionStatus::Idle {
+            self.unseen_code = false;
             let unused = self.names.end_transaction();
             unused.into_iter().for_each(|bound| self.record_unused(bound));
         }

@@ -46,7 +46,7 @@ pub(crate) const HARMFUL: &[Harmful] = &[
     refused(&["DROP TABLE IF EXISTS nothing_like_it, scratch"]),
     refused(&["SELECT $tag$ ; $tag$; DROP TABLE scratch"]),
     refused(&["SELECT E'\\'; SELECT '; DROP TABLE scratch --'"]),
-    refused(&["SET standard_conforming_strings = off", "SELECT '\\'; DROP TABLE scratch; --'"]),
+    refused(&["SET standard_conforming_strings = off", "SELECT '\\''; DROP TABLE scratch; --'"]),
     futile(&["SELECT ';DROP TABLE scratch;'"]),
     refused(&["WITH gone AS (DELETE FROM scratch RETURNING *) SELECT count(*) FROM gone"]),
     refused(&["WITH scratch AS (SELECT 1) DELETE FROM public.scratch"]),

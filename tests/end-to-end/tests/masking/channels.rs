@@ -429,23 +429,6 @@ pub(crate) const CHANNELS: &[Attack] = &[
         "SELECT 'scratch'::regclass",
     ),
     attack(
-        "column name",
-        &[
-            "DO $$ BEGIN EXECUTE format('CREATE TEMP TABLE names (%I int)', (SELECT email FROM customers LIMIT 1)); END $$",
-            "SELECT * FROM names",
-            "SELECT attname FROM pg_attribute WHERE attrelid = 'names'::regclass",
-        ],
-        "SELECT attname FROM pg_attribute WHERE attrelid = 'scratch'::regclass AND attnum > 0 ORDER BY attnum",
-    ),
-    attack(
-        "enum or type name",
-        &[
-            "DO $$ BEGIN EXECUTE format('CREATE TYPE pg_temp.leak AS ENUM (%L)', (SELECT email FROM customers LIMIT 1)); END $$",
-            "SELECT enumlabel FROM pg_enum",
-        ],
-        "SELECT enumlabel FROM pg_enum WHERE enumtypid = 'tier'::regtype ORDER BY enumsortorder",
-    ),
-    attack(
         "function of one's own",
         &[
             "CREATE FUNCTION pg_temp.f() RETURNS SETOF text LANGUAGE sql AS 'SELECT email FROM customers'",

@@ -1,0 +1,211 @@
+//! What PostgreSQL says that a view depends on is what we say that its query reads: over the
+//! files of PostgreSQL's own regression tests.
+//!
+//! Each file gets a schema of its own, with what the file makes in it; every SELECT of the
+//! file that PostgreSQL takes as a view is compared.
+
+mod catalog;
+mod files;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use end_to_end::{artefacts, cluster};
+use portcullis_policy::lineage::Outputs;
+use portcullis_policy::{RelationUse, Statement};
+use portcullis_sql::{Catalog, Limits, Scope, analyze};
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+/// Files that make what the others use. They come first, and without a schema of their own.
+const FOUNDATIONS: [&str; 6] =
+    ["test_setup", "create_type", "create_misc", "create_table", "create_view", "create_index"];
+
+const COMPARED_MIN: usize = 500;
+const VIEW: &str = "view_under_test";
+
+/// What a view's rule depends on: relations, and columns of them (0: the relation alone).
+/// Sequences are left out: a query names them in strings.
+const DEPENDENCIES: &str = "
+select distinct n.nspname, c.relname, a.attname
+  from pg_depend d
+  join pg_rewrite r on d.classid = 'pg_rewrite'::regclass and r.oid = d.objid
+  join pg_class v on v.oid = r.ev_class and v.relname = $1
+  join pg_class c on d.refclassid = 'pg_class'::regclass and c.oid = d.refobjid
+  join pg_namespace n on n.oid = c.relnamespace
+  left join pg_attribute a on a.attrelid = c.oid and a.attnum = d.refobjsubid and a.attnum <> 0
+ where d.deptype = 'n' and c.oid <> v.oid and c.relkind in ('r', 'p', 'f', 'v', 'm')";
+
+/// Columns by relation.
+type Dependencies = BTreeMap<(String, String), BTreeSet<String>>;
+
+#[derive(Default)]
+struct Tally {
+    /// Views that read a relation, and all that they read was named.
+    contained: usize,
+    /// Views that read none.
+    constant: usize,
+    /// Not everything was named, and the statement's facts say that they are incomplete.
+    opaque: usize,
+    missed: Vec<String>,
+}
+
+#[tokio::test]
+async fn what_a_query_reads_contains_what_its_view_depends_on() {
+    let files = files::in_order(&artefacts::regress(), &FOUNDATIONS);
+    let database = cluster().await.database().await;
+    let client = database.superuser().await;
+    // The shop is not what these files are about, and some of its names are theirs.
+    let emptied = "DROP SCHEMA public CASCADE; CREATE SCHEMA public; SET statement_timeout = '5s'";
+    client.batch_execute(emptied).await.expect("an empty database");
+    let mut tally = Tally::default();
+    for (name, text) in files {
+        compare_file(&client, &name, &files::statements(&text), &mut tally).await;
+    }
+    let Tally { contained, constant, opaque, missed } = tally;
+    let compared = contained + missed.len();
+    let counts = format!(
+        "{compared} statements compared; besides these {constant} read no relation, and {opaque} \
+         call functions of the database's own (or hide their facts otherwise) and say so, so \
+         that they need not name everything"
+    );
+    println!("{counts}");
+    assert!(
+        missed.is_empty(),
+        "{} statements read what they do not name; {counts}:\n{}",
+        missed.len(),
+        missed.join("\n")
+    );
+    assert!(compared >= COMPARED_MIN, "{counts}: at least {COMPARED_MIN} should be compared");
+}
+
+async fn compare_file(client: &Client, name: &str, statements: &[String], tally: &mut Tally) {
+    let own = (!FOUNDATIONS.contains(&name)).then(|| format!("file_{}", name.replace('.', "_")));
+    if let Some(schema) = &own {
+        let enter = format!("CREATE SCHEMA {schema}; SET search_path = {schema}, public");
+        client.batch_execute(&enter).await.expect("a new schema");
+    }
+    for statement in statements.iter().filter(|statement| files::makes(statement)) {
+        // Some are wrong on purpose, and some need what is not loaded.
+        let _ = client.batch_execute(statement).await;
+    }
+    let catalog = catalog::read(client).await;
+    let search_path = catalog::search_path(client).await;
+    let scope = Scope {
+        catalog: Some(&catalog),
+        search_path: Some(&search_path),
+        standard_conforming_strings: Some(true),
+        trusted_functions: &[],
+    };
+    for select in statements.iter().filter(|statement| files::is_select(statement)) {
+        if let Some(dependencies) = dependencies(client, select).await {
+            let missing = missing(&dependencies, select, &scope);
+            tally.add(name, select, &dependencies, missing);
+        }
+    }
+    let leave = own.map(|schema| format!("DROP SCHEMA {schema} CASCADE; RESET search_path"));
+    let leave = format!("{}; DISCARD TEMP", leave.unwrap_or_default());
+    client.batch_execute(&leave).await.expect("what a file made goes away with its schema");
+}
+
+impl Tally {
+    fn add(&mut self, file: &str, select: &str, dependencies: &Dependencies, missing: Missing) {
+        match missing {
+            _ if dependencies.is_empty() => self.constant += 1,
+            Missing::Nothing => self.contained += 1,
+            Missing::Admitted => self.opaque += 1,
+            Missing::Unsaid(what) => self.missed.push(format!("{file}: {select}\n    {what:?}")),
+        }
+    }
+}
+
+enum Missing {
+    Nothing,
+    /// Something, and the facts say that they are incomplete.
+    Admitted,
+    Unsaid(Vec<String>),
+}
+
+/// What PostgreSQL notes for the view of a query; none where it makes no view of it.
+async fn dependencies(client: &Client, select: &str) -> Option<Dependencies> {
+    let made = make_view(client, select).await;
+    let rows = match made {
+        Ok(()) => client.query(DEPENDENCIES, &[&VIEW]).await.expect("what the view depends on"),
+        Err(_) => Vec::new(),
+    };
+    client.batch_execute("ROLLBACK").await.expect("the view goes away");
+    made.ok()?;
+    let mut dependencies = Dependencies::new();
+    for row in rows {
+        let columns = dependencies.entry((row.get(0), row.get(1))).or_default();
+        columns.extend(row.get::<_, Option<String>>(2));
+    }
+    Some(dependencies)
+}
+
+async fn make_view(client: &Client, select: &str) -> Result<(), tokio_postgres::Error> {
+    let make = |names: &str| format!("BEGIN; CREATE TEMP VIEW {VIEW}{names} AS {select}\n");
+    let Err(error) = client.batch_execute(&make("")).await else { return Ok(()) };
+    if error.code() != Some(&SqlState::DUPLICATE_COLUMN) {
+        return Err(error);
+    }
+    // A query may name two columns alike, a view may not.
+    client.batch_execute("ROLLBACK").await?;
+    let count = client.prepare(select).await?.columns().len();
+    let names: Vec<String> = (0..count).map(|number| format!("column_{number}")).collect();
+    client.batch_execute(&make(&format!("({})", names.join(", ")))).await
+}
+
+fn missing(dependencies: &Dependencies, select: &str, scope: &Scope<'_>) -> Missing {
+    let statements = analyze(select, scope, &Limits::default());
+    let [statement] = statements.as_slice() else {
+        return Missing::Unsaid(vec![format!("{} statements", statements.len())]);
+    };
+    let catalog = scope.catalog.expect("a catalog was read");
+    let missing: Vec<String> = dependencies
+        .iter()
+        .flat_map(|(relation, columns)| missing_of(relation, columns, statement, catalog))
+        .collect();
+    match missing {
+        none if none.is_empty() => Missing::Nothing,
+        _ if !statement.opaque.is_empty() => Missing::Admitted,
+        missing => Missing::Unsaid(missing),
+    }
+}
+
+/// What of one relation a statement does not name.
+fn missing_of(
+    (schema, name): &(String, String),
+    columns: &BTreeSet<String>,
+    statement: &Statement,
+    catalog: &Catalog,
+) -> Vec<String> {
+    let known = catalog.find(schema, name);
+    let qualified = format!("{schema}.{name}");
+    // Relations of PostgreSQL itself are not in the catalog, and named as they are written.
+    let is_this = |used: &RelationUse| match known {
+        Some(relation) => used.oid == Some(relation.oid),
+        None => used.name == *name || used.name == qualified,
+    };
+    let uses: Vec<&RelationUse> = statement.relations.iter().filter(|used| is_this(used)).collect();
+    if uses.is_empty() {
+        return vec![qualified];
+    }
+    let named = |column: &str| {
+        uses.iter().any(|used| used.all_columns || used.columns.iter().any(|name| name == column))
+            || sources(&statement.outputs)
+                .any(|(relation, source)| source == column && relation == qualified)
+    };
+    let unnamed = columns.iter().filter(|column| !named(column));
+    unnamed.map(|column| format!("{qualified}.{column}")).collect()
+}
+
+/// The columns behind a result.
+fn sources(outputs: &Outputs) -> impl Iterator<Item = (&str, &str)> {
+    let (by_column, of_all) = match outputs {
+        Outputs::Nothing | Outputs::Anything => (&[][..], &[][..]),
+        Outputs::Columns(columns) => (columns.as_slice(), &[][..]),
+        Outputs::Unknown(sources) => (&[][..], sources.as_slice()),
+    };
+    let sources = by_column.iter().flat_map(|column| &column.sources).chain(of_all);
+    sources.map(|source| (source.relation.as_str(), source.column.as_str()))
+}
