@@ -2,7 +2,7 @@
 
 use portcullis_plugin_sdk::{Label, Sample};
 
-use crate::detect::Place;
+use crate::detect::{Place, trimmed};
 use crate::kind::Kind;
 use crate::plan::name_kind;
 use crate::scan::scan;
@@ -22,9 +22,10 @@ pub(crate) fn classify(column: &Sample, settings: &Settings) -> Vec<Label> {
     {
         add(kind, 0.9);
     }
-    for (kind, share) in shares(&column.values) {
-        if let Some(confidence) = confidence(kind, share) {
-            add(kind, confidence);
+    for Share { kind, found, whole } in shares(&column.values) {
+        if let Some(confidence) = confidence(kind, found) {
+            // Only what most values are as a whole says what the column is.
+            add(if whole > 0.5 { kind } else { Kind::Text }, confidence);
         }
     }
     labels
@@ -62,21 +63,37 @@ fn holds_text_or_numbers(type_name: &str) -> bool {
     !plain.iter().any(|name| type_name.starts_with(name))
 }
 
-/// For each kind found, the share of values it is found in.
-fn shares(values: &[String]) -> Vec<(Kind, f32)> {
+/// In how many of the values a kind is found, from 0 to 1.
+struct Share {
+    kind: Kind,
+    /// Somewhere in the value.
+    found: f32,
+    /// As the value itself, but for blanks around it.
+    whole: f32,
+}
+
+/// The shares of the kinds that are found at all. Every value is looked at once.
+fn shares(values: &[String]) -> Vec<Share> {
     let mut places: Vec<Place> = Vec::new();
-    let mut counts = vec![0u32; Kind::ALL.len()];
+    let mut counts: Vec<(Kind, u32, u32)> = Kind::ALL.iter().map(|kind| (*kind, 0, 0)).collect();
     let mut filled = 0u32;
     for value in values.iter().filter(|value| !value.trim().is_empty()) {
         filled += 1;
         places.clear();
         scan(value.as_bytes(), &mut places);
-        for (kind, count) in Kind::ALL.iter().zip(&mut counts) {
-            *count += u32::from(places.iter().any(|place| place.kind == *kind));
+        let whole = trimmed(value.as_bytes());
+        for (kind, found, wholes) in &mut counts {
+            let mut own = places.iter().filter(|place| place.kind == *kind).peekable();
+            *found += u32::from(own.peek().is_some());
+            *wholes += u32::from(own.any(|place| place.bytes == whole));
         }
     }
-    let found = Kind::ALL.iter().zip(counts).filter(|(_, count)| *count > 0);
-    found.map(|(kind, count)| (*kind, count as f32 / filled as f32)).collect()
+    let share = |count: u32| count as f32 / filled as f32;
+    counts
+        .into_iter()
+        .filter(|(_, found, _)| *found > 0)
+        .map(|(kind, found, whole)| Share { kind, found: share(found), whole: share(whole) })
+        .collect()
 }
 
 /// How sure a share makes one. An address in a column of notes is an address; a number that
@@ -85,7 +102,7 @@ fn confidence(kind: Kind, share: f32) -> Option<f32> {
     let (is_certain, least) = match kind {
         Kind::Email | Kind::Iban | Kind::Secret => (true, 0.01),
         Kind::Phone | Kind::Card | Kind::NationalId | Kind::Ip => (false, 0.2),
-        Kind::Name | Kind::Address | Kind::BirthDate | Kind::Other => return None,
+        Kind::Name | Kind::Address | Kind::BirthDate | Kind::Other | Kind::Text => return None,
     };
     let certainty = if is_certain { 0.6 + share * 0.4 } else { share };
     (share >= least).then_some(certainty)

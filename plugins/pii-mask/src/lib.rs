@@ -2,12 +2,14 @@
 //! all, by what the values look like.
 
 mod kind;
+mod handle;
 mod settings;
 mod column_names;
 mod system_columns;
 mod column_types;
 mod plan;
 mod detect;
+mod plain;
 mod prefilter;
 mod scan;
 mod mask;

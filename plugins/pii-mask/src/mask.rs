@@ -4,13 +4,52 @@ use std::ops::Range;
 
 use portcullis_plugin_sdk::{Cells, Masked, Spans};
 
-use crate::detect::Place;
-use crate::plan::HANDLE_JSON;
+use crate::detect::{Place, trimmed};
+use crate::handle::Handle;
+use crate::kind::Kind;
 use crate::prefilter::for_each_mark;
 use crate::scan::scan;
 use crate::settings::{Keep, Settings, Word};
 
 pub(crate) fn mask(handle: u32, batch: &Cells, settings: &Settings) -> Masked {
+    match Handle::of_number(handle) {
+        Some(Handle::Text) => mask_found(false, batch, settings),
+        Some(Handle::Json) => mask_found(true, batch, settings),
+        Some(Handle::Single(kind)) => mask_singles(Some(kind), batch, settings),
+        None => mask_singles(None, batch, settings),
+    }
+}
+
+/// Keeps of each value the parts that may be seen of a single value of the kind. Any other
+/// value is hidden whole: what is said to be an address and is not may be anything.
+fn mask_singles(kind: Option<Kind>, batch: &Cells, settings: &Settings) -> Masked {
+    let mut spans = Spans::new();
+    let mut places: Vec<Place> = Vec::new();
+    for (row, cell) in batch.bytes().enumerate() {
+        let Some(cell) = cell else { continue };
+        places.clear();
+        scan(cell, &mut places);
+        match kind.and_then(|kind| single(kind, cell, &places)) {
+            Some(place) => mark(&mut spans, row, cell, &place, settings),
+            None => spans.mark(row, 0..cell.len()),
+        }
+    }
+    spans.fill(&settings.fill)
+}
+
+/// The whole of a value, but for blanks around it, as a place of the kind it is said to be.
+fn single(kind: Kind, cell: &[u8], places: &[Place]) -> Option<Place> {
+    let whole = Place { kind, bytes: trimmed(cell) };
+    match places {
+        [place] if *place == whole => Some(whole),
+        // No finder knows these, so all there is to say is that nothing else is in there.
+        [] if !kind.is_found() => Some(whole),
+        _ => None,
+    }
+}
+
+/// Hides what is found.
+fn mask_found(is_json: bool, batch: &Cells, settings: &Settings) -> Masked {
     let mut spans = Spans::new();
     let mut numbers: Vec<(usize, Range<usize>)> = Vec::new();
     let mut places: Vec<Place> = Vec::new();
@@ -18,7 +57,7 @@ pub(crate) fn mask(handle: u32, batch: &Cells, settings: &Settings) -> Masked {
         places.clear();
         scan(cell, &mut places);
         for place in &places {
-            if handle == HANDLE_JSON && !is_in_string(cell, place.bytes.start) {
+            if is_json && !is_in_string(cell, place.bytes.start) {
                 if settings.word(place.kind) != Word::Pass {
                     numbers.push((row, place.bytes.clone()));
                 }
@@ -79,8 +118,8 @@ fn hidden_part(text: &str, keep: &Keep) -> Option<Range<usize>> {
     match (start < end, from) {
         (true, _) => Some(start..end),
         // A mailbox too short to keep a part of is hidden, its domain is not.
-        (false, Some(from)) => Some(0..from),
-        (false, None) => None,
+        (false, Some(from)) if from > 0 => Some(0..from),
+        (false, Some(_) | None) => None,
     }
 }
 

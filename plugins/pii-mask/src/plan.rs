@@ -4,27 +4,16 @@ use portcullis_plugin_sdk::{Derivation, MaskAction, OutputColumn, SourceColumn};
 
 use crate::column_names::kind_of_name;
 use crate::column_types::Shape;
+use crate::handle::Handle;
 use crate::kind::Kind;
 use crate::settings::{Settings, Word};
 use crate::system_columns::{is_sensitive, is_system};
 
-/// How `mask` is told that the cells are JSON, whose numbers need care.
-pub(crate) const HANDLE_TEXT: u32 = 0;
-pub(crate) const HANDLE_JSON: u32 = 1;
-
 pub(crate) fn plan(column: &OutputColumn, settings: &Settings) -> MaskAction {
     let shape = Shape::of(column);
-    let inspected = || match shape {
-        Shape::Text | Shape::TextArray if settings.inspect => MaskAction::call(HANDLE_TEXT),
-        Shape::Json | Shape::JsonArray if settings.inspect => MaskAction::call(HANDLE_JSON),
-        Shape::Text
-        | Shape::TextArray
-        | Shape::Json
-        | Shape::JsonArray
-        | Shape::Integer
-        | Shape::Plain
-        | Shape::Date
-        | Shape::Other => MaskAction::Pass,
+    let inspected = || {
+        let looked_at = if settings.inspect { inspection(shape) } else { None };
+        looked_at.unwrap_or(MaskAction::Pass)
     };
     let sources = &column.sources;
     let sensitive = sources.iter().any(|source| is_guarded(source, settings));
@@ -48,6 +37,16 @@ pub(crate) fn plan(column: &OutputColumn, settings: &Settings) -> MaskAction {
         Derivation::Derived => erased(shape, settings),
         Derivation::Unknown => MaskAction::Nullify,
     }
+}
+
+/// Has `mask` look for what is in the values, where they are text of some sort.
+fn inspection(shape: Shape) -> Option<MaskAction> {
+    let handle = match shape {
+        Shape::Text | Shape::TextArray => Handle::Text,
+        Shape::Json | Shape::JsonArray => Handle::Json,
+        Shape::Integer | Shape::Plain | Shape::Date | Shape::Other => return None,
+    };
+    Some(MaskAction::call(handle.number()))
 }
 
 /// Whether a source holds something that what is computed from it must not show.
@@ -78,7 +77,8 @@ fn direct_kind(sources: &[SourceColumn], shape: Shape, settings: &Settings) -> O
     }
     let fits = |source: &&SourceColumn| !source.labels.is_empty() || name_fits(shape);
     let kinds = sources.iter().filter(fits).flat_map(|source| kinds(source, settings));
-    kinds.max_by_key(|kind| settings.word(*kind))
+    // Of a text only parts are hidden, so any other kind is the stricter word.
+    kinds.max_by_key(|kind| (settings.word(*kind), *kind != Kind::Text))
 }
 
 /// Whether a name alone may speak for a column of this type: a truth value called `mobile`,
@@ -99,6 +99,8 @@ fn direct(kind: Kind, shape: Shape, settings: &Settings) -> MaskAction {
     let word = settings.word(kind);
     match (shape, word) {
         (_, Word::Pass) => MaskAction::Pass,
+        // What holds something and cannot be looked into is not shown.
+        _ if kind == Kind::Text => inspection(shape).unwrap_or(MaskAction::Nullify),
         (Shape::Text, _) => settings.text_action(kind),
         (Shape::Date, Word::Generalize) => MaskAction::generalize("year"),
         (Shape::Integer, Word::Generalize) => MaskAction::generalize("1000"),

@@ -2,6 +2,7 @@
 
 use crate::detect::number_run::NumberRun;
 use crate::detect::{Place, card, email, iban, ip, national_id, phone, secret};
+use crate::plain::is_plain;
 
 /// What a value is made of, to know which finders to ask.
 #[derive(Default)]
@@ -32,6 +33,9 @@ impl Profile {
 
 /// Adds everything found in `text` to `places`, in no order.
 pub(crate) fn scan(text: &[u8], places: &mut Vec<Place>) {
+    if is_plain(text) {
+        return;
+    }
     let Profile { digits, at_signs, colons, equals, dots } = Profile::of(text);
     let may_hold_secret = colons + equals > 0 || (digits > 0 && text.len() >= 15);
     if may_hold_secret {

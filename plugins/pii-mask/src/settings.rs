@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use portcullis_plugin_sdk::MaskAction;
 use serde::Deserialize;
 
+use crate::handle::Handle;
 use crate::kind::Kind;
 
 /// What is done with the values of a kind: a word, or the parts to keep.
@@ -105,8 +106,9 @@ impl Settings {
         self.labels.get(label).copied().unwrap_or_else(|| Kind::of_label(label))
     }
 
-    fn treatment(&self, kind: Kind) -> &Treatment {
-        match kind {
+    /// Text is treated place by place.
+    fn treatment(&self, kind: Kind) -> Option<&Treatment> {
+        Some(match kind {
             Kind::Email => &self.email,
             Kind::Phone => &self.phone,
             Kind::Card => &self.card,
@@ -118,19 +120,28 @@ impl Settings {
             Kind::Address => &self.address,
             Kind::BirthDate => &self.birth_date,
             Kind::Other => &self.other,
-        }
+            Kind::Text => return None,
+        })
     }
 
     pub(crate) fn word(&self, kind: Kind) -> Word {
         match self.treatment(kind) {
-            Treatment::Word(word) => *word,
-            Treatment::Keep(_) => Word::Partial,
+            Some(Treatment::Word(word)) => *word,
+            Some(Treatment::Keep(_)) => Word::Partial,
+            None if self.shows_all_found() => Word::Pass,
+            None => Word::Partial,
         }
+    }
+
+    /// Whether nothing is hidden of what can be found in a text.
+    fn shows_all_found(&self) -> bool {
+        let mut found = Kind::ALL.iter().filter(|kind| kind.is_found());
+        found.all(|kind| self.word(*kind) == Word::Pass)
     }
 
     /// The parts of a value of this kind that stay, where parts do.
     pub(crate) fn keep(&self, kind: Kind) -> Option<Keep> {
-        match self.treatment(kind) {
+        match self.treatment(kind)? {
             Treatment::Keep(keep) => Some(keep.clone()),
             Treatment::Word(Word::Partial) => Some(usual_keep(kind)),
             Treatment::Word(
@@ -139,12 +150,16 @@ impl Settings {
         }
     }
 
-    /// What is done with a whole text value of this kind.
+    /// What is done with a text value that is said to be of this kind.
     pub(crate) fn text_action(&self, kind: Kind) -> MaskAction {
-        if let Some(Keep { keep_first, keep_last, keep_from }) = self.keep(kind) {
-            let fill = self.fill.clone();
-            let partial = portcullis_plugin_sdk::Partial { keep_first, keep_last, fill, keep_from };
-            return MaskAction::Partial(partial);
+        match self.keep(kind) {
+            // A few characters at the ends are all that shows, whatever the text is.
+            Some(Keep { keep_first, keep_last, keep_from }) if keep_from.is_empty() => {
+                return MaskAction::partial(keep_first, keep_last, self.fill.clone());
+            }
+            // What follows a mark is as long as it likes, so each value has to prove its kind.
+            Some(_) => return MaskAction::call(Handle::Single(kind).number()),
+            None => {}
         }
         match self.word(kind) {
             Word::Pass => MaskAction::Pass,
@@ -175,7 +190,7 @@ fn usual_keep(kind: Kind) -> Keep {
         Kind::Iban => keep(2, 4, ""),
         Kind::NationalId => keep(0, 2, ""),
         Kind::Ip => keep(3, 0, ""),
-        Kind::Secret | Kind::Other => keep(0, 0, ""),
+        Kind::Secret | Kind::Other | Kind::Text => keep(0, 0, ""),
         Kind::Name | Kind::Address => keep(1, 0, ""),
         Kind::BirthDate => keep(4, 0, ""),
     }

@@ -8,15 +8,16 @@ mod measured;
 use portcullis_plugin_sdk::{Cells, Masked, Masker, testing};
 
 use super::PiiMask;
+use crate::handle::Handle;
 
 fn policy(settings: &str) -> PiiMask {
     testing::policy(settings).unwrap()
 }
 
 /// The values after the policy looked at them.
-fn masked(settings: &str, handle: u32, values: &[&str]) -> Vec<String> {
+fn masked(settings: &str, handle: Handle, values: &[&str]) -> Vec<String> {
     let batch: Cells = values.iter().copied().collect();
-    match policy(settings).mask(handle, &batch, &[]) {
+    match policy(settings).mask(handle.number(), &batch, &[]) {
         Masked::Unchanged => values.iter().map(|value| (*value).to_owned()).collect(),
         Masked::Replaced(cells) => cells.iter().map(|cell| cell.unwrap().to_owned()).collect(),
         Masked::Edits(edits) => {

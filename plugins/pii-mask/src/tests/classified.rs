@@ -26,7 +26,14 @@ fn columns_are_labelled_by_comment_name_and_content() {
     check("c", Some("the customer, pii.name"), &[], &["pii.name"]);
     check("c", Some("[pii:email] [secret]"), &[], &["pii.email", "secret"]);
     check("c", Some("no secret here"), &[], &[]);
-    check("note", None, &["call back", "ana@example.com wrote", "paid"], &["pii.email"]);
+    check("note", None, &["call back", "ana@example.com wrote", "paid"], &["pii.text"]);
+    check("c", None, &["ana@example.com", " bob@example.com\n", "", "-"], &["pii.email"]);
+    let addresses = "Write to a@x.org, card 4111 1111 1111 1111 please";
+    check("c", None, &[addresses], &["pii.text"]);
+    check("email", None, &[addresses], &["pii.email", "pii.text"]);
+    check("c", None, &["ana@example.com", "b@x.org", addresses], &["pii.email", "pii.text"]);
+    check("c", None, &["ana@example.com", "4111111111111111"], &["pii.text"]);
+    check("c", None, &["{a@x.org,b@x.org}", r#"{"to": "a@x.org"}"#], &["pii.text"]);
     check("c", None, &["4111111111111111", "5500000000000004"], &["pii.card"]);
     let orders = ["1234567890", "4000000000000002", "4000000000000011", "15", "17", "18", "19"];
     check("c", None, &orders, &[]);

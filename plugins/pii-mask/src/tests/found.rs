@@ -1,22 +1,25 @@
 //! Positives and negatives of each finder, as values before and after.
 
-use super::masked;
-use crate::plan::{HANDLE_JSON, HANDLE_TEXT};
+use portcullis_plugin_sdk::{Masked, Masker};
+
+use super::{masked, policy};
+use crate::handle::Handle;
+use crate::kind::Kind;
 
 fn check(value: &str, expected: &str) {
-    assert_eq!(masked("{}", HANDLE_TEXT, &[value]), [expected], "{value}");
+    assert_eq!(masked("{}", Handle::Text, &[value]), [expected], "{value}");
 }
 
 /// None of the values is touched.
 fn stays(values: &[&str]) {
-    let after = masked("{}", HANDLE_TEXT, values);
+    let after = masked("{}", Handle::Text, values);
     let touched: Vec<_> = values.iter().zip(&after).filter(|(one, other)| *one != other).collect();
     assert!(touched.is_empty(), "{touched:#?}");
 }
 
 /// Something in each of the values is hidden.
 fn hides(values: &[&str]) {
-    let after = masked("{}", HANDLE_TEXT, values);
+    let after = masked("{}", Handle::Text, values);
     let seen: Vec<_> = after.iter().filter(|value| !value.contains("***")).collect();
     assert!(seen.is_empty(), "{seen:#?}");
 }
@@ -311,19 +314,20 @@ fn ordinary_values() {
 #[test]
 fn kinds_are_treated_as_set() {
     let check = |settings: &str, value: &str, expected: &str| {
-        assert_eq!(masked(settings, HANDLE_TEXT, &[value]), [expected], "{settings}");
+        assert_eq!(masked(settings, Handle::Text, &[value]), [expected], "{settings}");
     };
     check(r#"{"email": "constant"}"#, "ana@example.com", "***");
     check(r#"{"email": "pass"}"#, "ana@example.com", "ana@example.com");
     check(r#"{"email": "null", "fill": "x"}"#, "to ana@example.com", "to x");
     check(r#"{"card": {"keep_first": 4}}"#, "4111111111111111", "4111***");
     check(r#"{"phone": {"keep_last": 4}}"#, "+14155552671", "***2671");
+    check(r#"{"card": {"keep_from": "4"}}"#, "4111111111111111", "***");
 }
 
 #[test]
 fn json_stays_json() {
     let check = |value: &str, expected: &str| {
-        assert_eq!(masked("{}", HANDLE_JSON, &[value, "[]"]), [expected, "[]"]);
+        assert_eq!(masked("{}", Handle::Json, &[value, "[]"]), [expected, "[]"]);
     };
     check(r#"{"to": "ana@example.com"}"#, r#"{"to": "a***@example.com"}"#);
     check(r#"{"card": 4111111111111111, "n": 1}"#, r#"{"card": null, "n": 1}"#);
@@ -337,5 +341,47 @@ fn json_stays_json() {
 fn batches_keep_their_rows() {
     let values = ["plain", "ana@example.com", "", "12", "x bob@example.org y", "4111111111111111"];
     let expected = ["plain", "a***@example.com", "", "12", "x b***@example.org y", "***1111"];
-    assert_eq!(masked("{}", HANDLE_TEXT, &values), expected);
+    assert_eq!(masked("{}", Handle::Text, &values), expected);
+}
+
+#[test]
+fn what_is_said_to_be_of_a_kind_has_to_be() {
+    let check = |settings: &str, kind: Kind, values: [(&str, &str); 1]| {
+        let [(value, expected)] = values;
+        assert_eq!(masked(settings, Handle::Single(kind), &[value]), [expected], "{value}");
+    };
+    let email = |value: &str, expected: &str| check("{}", Kind::Email, [(value, expected)]);
+    email("bob@example.com", "b***@example.com");
+    email("  bob@example.com\n", "  b***@example.com\n");
+    email("4155552671x@example.com", "4***@example.com");
+    for value in [
+        "Write to a@x.org, card 4111 1111 1111 1111 please",
+        "a@x.org, b@y.org",
+        "Ana <ana@x.org>",
+        "bob@example.com DE89370400440532013000",
+        "call me @ home, 4111 1111 1111 1111",
+        "4111 1111 1111 1111",
+        "me@home: nothing that is found, hunter2",
+        "john!smith@example.com",
+        "none",
+        " ",
+        "b***@example.com",
+    ] {
+        email(value, "***");
+    }
+    email("", "");
+    let by_dash = r#"{"card": {"keep_from": "-"}}"#;
+    check(by_dash, Kind::Card, [("4111-1111-1111-1111", "***-1111-1111-1111")]);
+    check(by_dash, Kind::Card, [("4111-1111-1111-1111 or bob@example.com", "***")]);
+    let by_blank = r#"{"name": {"keep_first": 1, "keep_from": " "}}"#;
+    check(by_blank, Kind::Name, [("Ana Smith", "A*** Smith")]);
+    check(by_blank, Kind::Name, [("Ana 4111 1111 1111 1111", "***")]);
+    check(r#"{"name": {"keep_from": "A"}}"#, Kind::Name, [("Ana", "***")]);
+}
+
+#[test]
+fn a_handle_that_nobody_gave_out_hides_everything() {
+    let batch = ["plain", "ana@example.com"].into_iter().collect();
+    let Masked::Edits(edits) = policy("{}").mask(99, &batch, &[]) else { panic!("not edited") };
+    assert_eq!(edits.spans, [0, 0, 5, 1, 0, 15]);
 }

@@ -3,7 +3,7 @@
 
 use super::masked;
 use crate::detect::checksums::{luhn, mod_97};
-use crate::plan::HANDLE_TEXT;
+use crate::handle::Handle;
 
 /// A reproducible source of numbers.
 struct Random(u64);
@@ -188,7 +188,7 @@ fn most_is_found_and_little_is_touched() {
     let mut report = Vec::new();
     let mut record = |what: &str, values: &[String]| {
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
-        let after = masked("{}", HANDLE_TEXT, &values);
+        let after = masked("{}", Handle::Text, &values);
         let touched = values.iter().zip(&after).filter(|(one, other)| *one != other).count();
         report.push(format!("{what}: {touched} of {}", values.len()));
         (touched as f64, values.len() as f64)

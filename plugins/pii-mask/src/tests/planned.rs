@@ -37,11 +37,19 @@ fn column() -> OutputColumn {
 fn direct_columns_follow_label_and_name_and_else_content() {
     let direct = |name: &str, labels: &[&str]| column().from_column("public.t", name, labels);
     check(direct("note", &[]), "call 0");
-    check(direct("note", &["pii.email"]), "partial 1 0 @");
+    check(direct("note", &["pii.email"]), "call 2");
+    check(direct("note", &["pii.card"]), "partial 0 4");
+    check(direct("note", &["pii.text"]), "call 0");
+    check(direct("note", &["pii.text"]).typed("jsonb", 3802), "call 1");
+    check(direct("note", &["pii.text"]).typed("text[]", 1009), "call 0");
+    check(direct("note", &["pii.text"]).typed("tsvector", 3614), "null");
+    check(direct("note", &["pii.text", "pii.email"]), "call 2");
+    check(direct("note", &["pii.email", "pii.text"]), "call 2");
+    check(direct("note", &["pii.text", "secret"]), "constant ***");
     check(direct("note", &["secret"]), "constant ***");
     check(direct("note", &["pii.phone", "secret"]), "constant ***");
     check(direct("note", &["company.confidential"]), "constant ***");
-    check(direct("email", &[]), "partial 1 0 @");
+    check(direct("email", &[]), "call 2");
     check(direct("password", &[]), "constant ***");
     check(direct("email_verified", &[]), "call 0");
     check(direct("email", &["pii.name"]), "partial 1 0");
@@ -64,13 +72,16 @@ fn what_is_computed_follows_its_sources() {
         column().derived(derivation).from_column("public.t", name, labels)
     };
     use Derivation::{Count, Derived, Unknown};
-    check(column(), "pass");
+    check(column(), "call 0");
+    check(column().typed("integer", 23), "pass");
     check(of(Count, "email", &["pii.email"]), "pass");
     check(of(Derived, "amount", &[]), "call 0");
     check(of(Derived, "amount", &[]).typed("numeric", 1700), "pass");
     check(of(Derived, "note", &["pii.email"]), "constant ***");
     check(of(Derived, "note", &["pii.email"]).typed("integer", 23), "null");
     check(of(Derived, "email", &[]), "constant ***");
+    check(of(Derived, "note", &["pii.text"]), "constant ***");
+    check(of(Unknown, "note", &["pii.text"]), "null");
     check(of(Derived, "note", &["pii.email"]).typed("json", 114), "null");
     check(of(Unknown, "amount", &[]), "call 0");
     check(of(Unknown, "amount", &[]).typed("integer", 23), "pass");
@@ -111,6 +122,19 @@ fn settings_change_the_plan() {
     check_with(r#"{"names": {"kontakt": "phone"}}"#, kontakt(), "partial 0 2");
     check_with(r#"{"labels": {"hr.pay": "name"}}"#, pay(), "partial 1 0");
     check_with(r#"{"inspect": false}"#, kontakt(), "pass");
+    check_with(r#"{"inspect": false}"#, column(), "pass");
+    let note = || column().from_column("public.t", "note", &["pii.text"]);
+    check_with(r#"{"inspect": false}"#, note(), "call 0");
+    check_with(r#"{"email": "pass"}"#, note(), "call 0");
+    let both = || column().from_column("public.t", "note", &["pii.email", "pii.text"]);
+    check_with(r#"{"email": "pass"}"#, both(), "call 0");
+    check_with(r#"{"labels": {"hr.pay": "text"}}"#, pay(), "call 0");
+    let all = r#"{"email": "pass", "phone": "pass", "card": "pass", "iban": "pass",
+        "national_id": "pass", "ip": "pass", "secret": "pass"}"#;
+    check_with(all, note(), "pass");
+    check_with(all, note().derived(Derivation::Derived), "call 0");
+    check_with(r#"{"email": {"keep_first": 2}}"#, email(), "partial 2 0");
+    check_with(r#"{"email": {"keep_from": "@"}}"#, email(), "call 2");
 }
 
 #[test]
