@@ -50,7 +50,8 @@ impl Delivery {
                 continue;
             }
             let cursor = self.cursors.join(format!("{name}.cursor"));
-            let follower = std::fs::create_dir_all(&self.cursors).and_then(|()| self.ledger.follow(&cursor));
+            let follower =
+                std::fs::create_dir_all(&self.cursors).and_then(|()| self.ledger.follow(&cursor));
             let follower = match follower {
                 Ok(follower) => follower,
                 Err(error) => {
@@ -59,7 +60,8 @@ impl Delivery {
                     continue;
                 }
             };
-            let (engine, stopping, active) = (engine.clone(), self.stopping.clone(), self.active.clone());
+            let (engine, stopping, active) =
+                (engine.clone(), self.stopping.clone(), self.active.clone());
             let run = {
                 let name = name.clone();
                 move || {
@@ -128,8 +130,14 @@ enum Step {
     Refused,
 }
 
-fn step(sink: &mut SinkHandle, egress: &HttpEgress, follower: &mut Follower) -> Result<Step, String> {
-    let batch = follower.next_batch(BATCH_BYTES_MAX, BATCH_RECORDS_MAX).map_err(|error| error.to_string())?;
+fn step(
+    sink: &mut SinkHandle,
+    egress: &HttpEgress,
+    follower: &mut Follower,
+) -> Result<Step, String> {
+    let batch = follower
+        .next_batch(BATCH_BYTES_MAX, BATCH_RECORDS_MAX)
+        .map_err(|error| error.to_string())?;
     let Some(batch) = batch else { return Ok(Step::Idle) };
     let accepted = sink
         .deliver(&batch.events, &batch.ends, egress)

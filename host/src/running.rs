@@ -43,10 +43,12 @@ impl Running {
         let workers = config.workers.get();
         let engine = Engine::open(engine_config(config, mode)).into_diagnostic()?;
         let engine = Arc::new(engine);
-        let mock = MockSecret::generate().ok_or_else(|| miette!("this system has no randomness"))?;
+        let mock =
+            MockSecret::generate().ok_or_else(|| miette!("this system has no randomness"))?;
         let mut stream = ledger.stream(workers).into_diagnostic()?;
         record(&mut stream, Notable::Started { version: env!("CARGO_PKG_VERSION") });
-        let proxy = Proxy::start(settings(config, &mock)?, engine.hub(), ledger.clone(), workers).into_diagnostic()?;
+        let proxy = Proxy::start(settings(config, &mock)?, engine.hub(), ledger.clone(), workers)
+            .into_diagnostic()?;
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let delivery = Delivery::new(ledger.clone(), &config.state_dir.join("sinks"));
         let following = engine.clone();
@@ -67,7 +69,9 @@ impl Running {
     /// Serves the admin API.
     pub fn serve_admin(&self, address: std::net::SocketAddr) -> Result<portcullis_admin::Admin> {
         let parts = portcullis_admin::Parts { sets: self.engine.subscribe() };
-        portcullis_admin::Admin::start(address, parts).into_diagnostic().wrap_err("the admin API cannot start")
+        portcullis_admin::Admin::start(address, parts)
+            .into_diagnostic()
+            .wrap_err("the admin API cannot start")
     }
 
     /// Drains and stops: sessions first, so that the sinks still hear of their ends.

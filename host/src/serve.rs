@@ -17,7 +17,8 @@ pub fn run(arguments: &Serve) -> Result<ExitCode> {
     for line in format!("{:#}", config.warnings).lines().filter(|line| !line.is_empty()) {
         tracing::warn!("{line}");
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;
     let _context = runtime.enter();
     // Listened for before anything runs, so that no signal finds the default.
     let mut terminate = signal(SignalKind::terminate()).into_diagnostic()?;
@@ -62,13 +63,16 @@ fn reload(running: &Running, arguments: &Serve) {
     };
     match reloaded {
         Ok(()) => tracing::info!("configuration read again"),
-        Err(report) => tracing::error!("the configuration is wrong and the old one stays in force:\n{report:#}"),
+        Err(report) => tracing::error!(
+            "the configuration is wrong and the old one stays in force:\n{report:#}"
+        ),
     }
 }
 
 /// The log goes to standard error; `RUST_LOG` says more than the configuration where set.
 pub fn start_log(log: Log) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(log.level.as_str()));
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(log.level.as_str()));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -51,7 +51,9 @@ fn server_tls(files: &TlsFiles) -> Result<ServerTls> {
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .into_diagnostic()
-        .wrap_err_with(|| format!("{} and {} do not fit", files.certificate.display(), files.key.display()))?;
+        .wrap_err_with(|| {
+            format!("{} and {} do not fit", files.certificate.display(), files.key.display())
+        })?;
     // What direct TLS negotiates.
     config.alpn_protocols = vec![b"postgresql".to_vec()];
     Ok(ServerTls { config: Arc::new(config), certificate })
@@ -59,7 +61,8 @@ fn server_tls(files: &TlsFiles) -> Result<ServerTls> {
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let file = File::open(path).into_diagnostic().wrap_err_with(|| path.display().to_string())?;
-    let read: std::result::Result<Vec<_>, _> = CertificateDer::pem_reader_iter(BufReader::new(file)).collect();
+    let read: std::result::Result<Vec<_>, _> =
+        CertificateDer::pem_reader_iter(BufReader::new(file)).collect();
     let read = read.map_err(|error| miette!("{}: {error}", path.display()))?;
     if read.is_empty() {
         return Err(miette!("{}: there is no certificate in it", path.display()));
@@ -78,7 +81,9 @@ fn database(config: &config::DatabaseConfig) -> Result<DatabaseSettings> {
         database: Arc::new(database),
         upstream: UpstreamSettings {
             endpoint: match &upstream.endpoint {
-                config::Endpoint::Tcp { host, port } => Endpoint::Tcp { host: host.clone(), port: *port },
+                config::Endpoint::Tcp { host, port } => {
+                    Endpoint::Tcp { host: host.clone(), port: *port }
+                }
                 config::Endpoint::Unix(path) => Endpoint::Unix(path.clone()),
             },
             user: upstream.user.clone(),

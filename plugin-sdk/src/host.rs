@@ -48,7 +48,7 @@ pub mod parameters {
         #[cfg(target_arch = "wasm32")]
         return crate::bindings::imports::portcullis::policy::parameters::count();
         #[cfg(not(target_arch = "wasm32"))]
-        crate::testing::parameter_count()
+        super::stand_in::parameter_count()
     }
 
     /// The text form of value `index`, counted from 0; `None` for NULL and out of range.
@@ -56,7 +56,7 @@ pub mod parameters {
         #[cfg(target_arch = "wasm32")]
         return crate::bindings::imports::portcullis::policy::parameters::get(index);
         #[cfg(not(target_arch = "wasm32"))]
-        crate::testing::parameter(index)
+        super::stand_in::parameter(index)
     }
 }
 
@@ -74,6 +74,40 @@ pub mod egress {
             body,
         );
         #[cfg(not(target_arch = "wasm32"))]
-        crate::testing::post(target, content_type, body)
+        super::stand_in::post(target, content_type, body)
+    }
+}
+
+/// What answers in the place of the host where there is none: in a policy's own tests.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) mod stand_in {
+    use std::cell::RefCell;
+
+    use super::{EgressError, Response};
+
+    type Post = Box<dyn Fn(&str, &str, &[u8]) -> Result<Response, EgressError>>;
+
+    thread_local! {
+        pub(crate) static PARAMETERS: RefCell<Vec<Option<String>>> = const { RefCell::new(Vec::new()) };
+        pub(crate) static POST: RefCell<Option<Post>> = const { RefCell::new(None) };
+    }
+
+    pub(crate) fn parameter_count() -> u32 {
+        PARAMETERS.with(|slot| u32::try_from(slot.borrow().len()).unwrap_or(u32::MAX))
+    }
+
+    pub(crate) fn parameter(index: u32) -> Option<String> {
+        PARAMETERS.with(|slot| slot.borrow().get(index as usize).cloned().flatten())
+    }
+
+    pub(crate) fn post(
+        target: &str,
+        content_type: &str,
+        body: &[u8],
+    ) -> Result<Response, EgressError> {
+        POST.with(|slot| match slot.borrow().as_ref() {
+            Some(answer) => answer(target, content_type, body),
+            None => Err(EgressError::UnknownTarget),
+        })
     }
 }

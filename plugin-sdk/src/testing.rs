@@ -4,11 +4,9 @@
 //! analysis of SQL is not part of a policy's unit tests. `portcullis plugin test` runs the
 //! component against real statements.
 
-use std::cell::RefCell;
-
 use serde::Serialize;
 
-use crate::host::{EgressError, Response};
+use crate::host::{EgressError, Response, stand_in};
 use crate::mask::{Derivation, OutputColumn, ResultShape, SourceColumn, WireFormat};
 use crate::policy::Policy;
 use crate::request::{
@@ -229,19 +227,12 @@ impl ResultShape {
     }
 }
 
-type Post = Box<dyn Fn(&str, &str, &[u8]) -> Result<Response, EgressError>>;
-
-thread_local! {
-    static PARAMETERS: RefCell<Vec<Option<String>>> = const { RefCell::new(Vec::new()) };
-    static POST: RefCell<Option<Post>> = const { RefCell::new(None) };
-}
-
 /// Runs `test` with these values bound to the statement.
 pub fn with_parameters<T>(values: &[Option<&str>], test: impl FnOnce() -> T) -> T {
     let values = values.iter().map(|value| value.map(str::to_owned)).collect();
-    PARAMETERS.with(|slot| slot.replace(values));
+    stand_in::PARAMETERS.with(|slot| slot.replace(values));
     let result = test();
-    PARAMETERS.with(|slot| slot.take());
+    stand_in::PARAMETERS.with(|slot| slot.take());
     result
 }
 
@@ -251,26 +242,8 @@ pub fn with_egress<T>(
     answer: impl Fn(&str, &str, &[u8]) -> Result<Response, EgressError> + 'static,
     test: impl FnOnce() -> T,
 ) -> T {
-    POST.with(|slot| slot.replace(Some(Box::new(answer))));
+    stand_in::POST.with(|slot| slot.replace(Some(Box::new(answer))));
     let result = test();
-    POST.with(|slot| slot.take());
+    stand_in::POST.with(|slot| slot.take());
     result
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-pub(crate) fn parameter_count() -> u32 {
-    PARAMETERS.with(|slot| u32::try_from(slot.borrow().len()).unwrap_or(u32::MAX))
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-pub(crate) fn parameter(index: u32) -> Option<String> {
-    PARAMETERS.with(|slot| slot.borrow().get(index as usize).cloned().flatten())
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-pub(crate) fn post(target: &str, content_type: &str, body: &[u8]) -> Result<Response, EgressError> {
-    POST.with(|slot| match slot.borrow().as_ref() {
-        Some(answer) => answer(target, content_type, body),
-        None => Err(EgressError::UnknownTarget),
-    })
 }

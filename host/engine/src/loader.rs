@@ -305,16 +305,16 @@ impl Loader {
         let mut claim = Claim::Nobody;
         for (policy, asked, file) in policy_files {
             let in_force = self.known.get(policy).and_then(|known| known.in_force.as_ref());
+            // A policy whose file is wrong stands in its last good form, and that form's
+            // plugin is no lone one, whatever the file says now.
+            let stands_on_it = in_force
+                .is_some_and(|policy| self.config.plugin_dir.join(&policy.plugin_file) == plugin);
             let names_it = match file {
                 Ok(file) => self.config.plugin_dir.join(&file.plugin) == plugin,
-                // A file that cannot be understood means what it last meant, and may mean
-                // what its text mentions.
-                Err(_) => {
-                    in_force.is_some_and(|policy| {
-                        self.config.plugin_dir.join(&policy.plugin_file) == plugin
-                    }) || matches!(&asked.text, Some(Ok(text)) if text.contains(&file_name))
-                }
+                // A file that cannot be understood may mean what its text mentions.
+                Err(_) => matches!(&asked.text, Some(Ok(text)) if text.contains(&file_name)),
             };
+            let names_it = names_it || stands_on_it;
             if names_it {
                 match in_force {
                     Some(_) => return Claim::InForce,

@@ -4,10 +4,11 @@
 //! this crate speaks its words; the types are never serialised as they are, so that a wire
 //! format or a file format can change without them.
 
+pub mod name;
 pub mod principal;
-pub mod statement;
 pub mod label;
 pub mod lineage;
+pub mod statement;
 pub mod verdict;
 pub mod mask;
 pub mod set;
@@ -20,8 +21,8 @@ pub use lineage::{ColumnRef, Derivation, OutputColumn, Outputs, SourceColumn, Wi
 pub use mask::{Cells, ColumnAction, Edits, MaskAction, Masked};
 pub use principal::{Database, Principal, PrincipalKind};
 pub use set::{
-    Coverage, Fault, FaultKind, Mode, NoParameters, Parameters, PlanAnswer, PolicyName, PolicySet, PolicySource,
-    Request, ResultShape, VerdictAnswer,
+    Coverage, Fault, FaultKind, Mode, NoParameters, Parameters, PlanAnswer, PolicyName, PolicySet,
+    PolicySource, Request, ResultShape, VerdictAnswer,
 };
 pub use statement::{Access, Action, Opaque, RelationUse, Statement};
 pub use verdict::{Approval, Decision, Denial, Verdict};

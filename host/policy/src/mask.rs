@@ -1,6 +1,6 @@
 //! What is done to the cells of a column, and how several maskers combine.
 
-use crate::set::PolicyName;
+use crate::name::PolicyName;
 
 /// What one masker wants done with one column. All counts are in characters.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,12 +6,10 @@ use std::sync::Arc;
 use crate::label::{ColumnSample, Label};
 use crate::lineage::OutputColumn;
 use crate::mask::{Cells, MaskAction, Masked};
+pub use crate::name::PolicyName;
 use crate::principal::{Database, Principal};
 use crate::statement::Statement;
 use crate::verdict::Verdict;
-
-/// A policy's name: its file name without the ending ("50-pii").
-pub type PolicyName = Arc<str>;
 
 /// Does a verdict count, or is it only recorded?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

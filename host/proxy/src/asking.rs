@@ -64,5 +64,8 @@ impl Asking {
 
 fn row(body: &[u8]) -> io::Result<Row> {
     let cells = backend::data_row(body).map_err(invalid)?;
-    Ok(cells.into_iter().map(|cell| cell.map(|text| String::from_utf8_lossy(text).into_owned())).collect())
+    Ok(cells
+        .into_iter()
+        .map(|cell| cell.map(|text| String::from_utf8_lossy(text).into_owned()))
+        .collect())
 }

@@ -67,7 +67,9 @@ impl CancelKeys {
         };
         let Some(target) = target else { return };
         let settings = &target.database.settings.upstream;
-        if let Err(error) = upstream::cancel(settings, target.process_id, &target.upstream_key).await {
+        if let Err(error) =
+            upstream::cancel(settings, target.process_id, &target.upstream_key).await
+        {
             tracing::warn!(%error, "cancel not passed on");
         }
     }

@@ -23,7 +23,7 @@ const SNAPSHOT_AGE_MAX: Duration = Duration::from_secs(30);
 const ASKING_SETTINGS: [(&str, &str); 3] = [
     ("application_name", "portcullis"),
     ("client_encoding", "UTF8"),
-    ("options", "-c lock_timeout=50 -c statement_timeout=2000 -c default_transaction_read_only=on"),
+    ("options", "-c lock_timeout=50 -c statement_timeout=10000 -c default_transaction_read_only=on"),
 ];
 
 /// What is known of a database at one moment.
@@ -101,7 +101,9 @@ impl DatabaseState {
         }
         self.stale.store(false, Ordering::Release);
         let old = self.view();
-        let read = self.ask(&mut asking, async |asking| snapshot::read(asking, old.version + 1).await).await;
+        let read = self
+            .ask(&mut asking, async |asking| snapshot::read(asking, old.version + 1).await)
+            .await;
         let snapshot = match read {
             Ok(snapshot) => snapshot,
             Err(error) => {
@@ -173,10 +175,13 @@ impl DatabaseState {
                 answer => return answer,
             }
         }
-        let parameters: Vec<_> =
-            ASKING_SETTINGS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let parameters: Vec<_> = ASKING_SETTINGS
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         let upstream = upstream::connect(&self.settings.upstream, &parameters).await;
-        let upstream = upstream.map_err(|error| io::Error::new(io::ErrorKind::NotConnected, error.to_string()))?;
+        let upstream = upstream
+            .map_err(|error| io::Error::new(io::ErrorKind::NotConnected, error.to_string()))?;
         question(kept.insert(Asking::new(upstream))).await
     }
 

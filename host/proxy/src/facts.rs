@@ -91,7 +91,8 @@ impl FactsCache {
             view = database.view();
         }
         label(&mut statements, &view);
-        let facts = Rc::new(Facts { statements, view: view.clone(), classifiers: policies.classifiers() });
+        let facts =
+            Rc::new(Facts { statements, view: view.clone(), classifiers: policies.classifiers() });
         if let Some(mut key) = key {
             key.view = view.version;
             self.keep(key, facts.clone());
@@ -198,14 +199,20 @@ fn relations(statements: &[Statement], view: &View, classifiers: u64) -> Vec<u32
     let mut oids = BTreeSet::new();
     for statement in statements {
         oids.extend(statement.relations.iter().filter_map(|relation| relation.oid));
-        oids.extend(sources(&statement.outputs).filter_map(|column| column.origin).map(|(oid, _)| oid));
+        oids.extend(
+            sources(&statement.outputs).filter_map(|column| column.origin).map(|(oid, _)| oid),
+        );
         for written in &statement.written {
             oids.extend(written.target.origin.map(|(oid, _)| oid));
-            oids.extend(written.sources.iter().filter_map(|column| column.origin).map(|(oid, _)| oid));
+            oids.extend(
+                written.sources.iter().filter_map(|column| column.origin).map(|(oid, _)| oid),
+            );
         }
     }
     let unseen = |oid: &u32| {
-        use portcullis_sql::RelationKind::{MaterializedView, PartitionedTable, Table, ForeignTable};
+        use portcullis_sql::RelationKind::{
+            ForeignTable, MaterializedView, PartitionedTable, Table,
+        };
         !view.labels.is_sampled(*oid, classifiers)
             && view.catalog.relation(*oid).is_some_and(|relation| {
                 matches!(relation.kind, Table | PartitionedTable | ForeignTable | MaterializedView)
@@ -231,8 +238,10 @@ fn label(statements: &mut [Statement], view: &View) {
             .columns
             .iter()
             .filter(|column| relation.all_columns || relation.columns.contains(&column.name));
-        let labels: BTreeSet<String> =
-            used.flat_map(|column| view.labels.of((known.oid, column.attribute))).cloned().collect();
+        let labels: BTreeSet<String> = used
+            .flat_map(|column| view.labels.of((known.oid, column.attribute)))
+            .cloned()
+            .collect();
         relation.labels = labels.into_iter().collect();
     }
 }

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use portcullis_policy::event::{DecisionMade, EventId, Intent, PolicyAnswer, RelationTouched};
 use portcullis_policy::principal::Asker;
 use portcullis_policy::{
-    Denial, Mode, Opaque, Parameters, Permitted, PolicySet, Request, Ruling, Statement, Unmatched,
-    VerdictAnswer, Verdict, Decision, judge,
+    Decision, Denial, Mode, Opaque, Parameters, Permitted, PolicySet, Request, Ruling, Statement,
+    Unmatched, Verdict, VerdictAnswer, judge,
 };
 use portcullis_wire::{Frame, encode};
 
@@ -167,7 +167,9 @@ impl Gate<'_> {
                 });
             }
             let same = |source: &&portcullis_policy::ColumnRef| **source != written.target;
-            if let Some(source) = written.sources.iter().filter(same).find(|source| self.planner.hides(source)) {
+            if let Some(source) =
+                written.sources.iter().filter(same).find(|source| self.planner.hides(source))
+            {
                 return Some(Denial {
                     reason: format!(
                         "column {} of {} is masked for you, so you may not copy it into {}",
@@ -186,7 +188,10 @@ pub const HOST: &str = "portcullis";
 
 /// Nobody analysed it, so nobody can have judged it.
 fn too_complex(statement: &Statement) -> Option<Denial> {
-    let complex = statement.opaque.iter().find(|opaque| matches!(opaque, Opaque::TooComplex(_) | Opaque::Encoding(_)))?;
+    let complex = statement
+        .opaque
+        .iter()
+        .find(|opaque| matches!(opaque, Opaque::TooComplex(_) | Opaque::Encoding(_)))?;
     // Facts by PostgreSQL's own grammar stand even where nesting is deep; without any the
     // statement is refused.
     if statement.command.is_empty() || statement.shape == "<unparsed>" {

@@ -50,17 +50,21 @@ impl Labels {
     pub fn configure(&mut self, catalog: &Catalog, configured: &[(String, String)]) {
         for (path, label) in configured {
             let mut parts = path.rsplitn(3, '.');
-            let (column, table) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            let (column, table) =
+                (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
             let schema = parts.next().unwrap_or("public");
             let relation = catalog.find(schema, table);
-            let column = relation.and_then(|relation| Some((relation.oid, relation.column(column)?.attribute)));
+            let column = relation
+                .and_then(|relation| Some((relation.oid, relation.column(column)?.attribute)));
             match column {
                 Some(origin) => {
                     self.add(origin, label);
                     self.configured.entry(origin).or_default().push(label.clone());
                 }
                 // A table may yet be created; the label takes hold with the next snapshot.
-                None => tracing::warn!(column = path, "column_labels names a column that is not there"),
+                None => {
+                    tracing::warn!(column = path, "column_labels names a column that is not there")
+                }
             }
         }
     }
@@ -113,13 +117,16 @@ impl Labels {
         };
         let samples: Vec<ColumnSample> = relation.columns.iter().enumerate().map(sample).collect();
         let classified = policies.classify(&samples).map_err(|fault| {
-            let what = format!("{} could not be classified: {}", relation.qualified(), fault.message);
+            let what =
+                format!("{} could not be classified: {}", relation.qualified(), fault.message);
             io::Error::other(what)
         })?;
         // What other classifiers found before does not count any more.
         self.by_column.retain(|(oid, _), _| *oid != relation.oid);
         let configured = self.configured.iter().filter(|((oid, _), _)| *oid == relation.oid);
-        for (origin, labels) in configured.map(|(origin, labels)| (*origin, labels.clone())).collect::<Vec<_>>() {
+        for (origin, labels) in
+            configured.map(|(origin, labels)| (*origin, labels.clone())).collect::<Vec<_>>()
+        {
             self.by_column.insert(origin, labels);
         }
         for (column, labels) in relation.columns.iter().zip(classified) {
@@ -137,7 +144,9 @@ async fn rows(asking: &mut Asking, relation: &Relation) -> io::Result<Vec<crate:
     let columns: Vec<String> = relation
         .columns
         .iter()
-        .map(|c| format!("pg_catalog.left({}::pg_catalog.text, {SAMPLE_CHARACTERS_MAX})", quote(&c.name)))
+        .map(|c| {
+            format!("pg_catalog.left({}::pg_catalog.text, {SAMPLE_CHARACTERS_MAX})", quote(&c.name))
+        })
         .collect();
     let text = format!(
         "select {} from {}.{} limit {SAMPLE_ROWS_MAX}",

@@ -15,12 +15,15 @@ mod cancel;
 mod facts;
 mod names;
 mod run;
-mod gate;
 mod masks;
+mod gate;
 mod startup;
+mod shared;
 mod session;
 mod worker;
 mod proxy;
 
 pub use proxy::{Proxy, ProxyError};
-pub use settings::{Audit, DatabaseSettings, Limits, ListenSettings, Settings, SslMode, UpstreamSettings};
+pub use settings::{
+    Audit, DatabaseSettings, Limits, ListenSettings, Settings, SslMode, UpstreamSettings,
+};

@@ -38,17 +38,21 @@ pub struct Planner<'a> {
 impl Planner<'_> {
     /// Plans a result whose columns the server described.
     pub fn rows(&self, statement: &Statement, fields: &[ResultField]) -> MaskPlan {
-        let columns: Vec<OutputColumn> =
-            fields.iter().enumerate().map(|(index, field)| self.output(statement, fields.len(), index, field)).collect();
+        let columns: Vec<OutputColumn> = fields
+            .iter()
+            .enumerate()
+            .map(|(index, field)| self.output(statement, fields.len(), index, field))
+            .collect();
         let not_null = |field: &ResultField| self.is_not_null(field.table_oid, field.attribute);
         let actions = self.plan(&statement.shape, &columns);
-        let columns = fields.iter().zip(columns).zip(actions).map(|((field, column), action)| MaskColumn {
-            type_oid: field.type_oid,
-            format: column.format,
-            not_null: not_null(field),
-            action,
-            labels: labels(&column),
-        });
+        let columns =
+            fields.iter().zip(columns).zip(actions).map(|((field, column), action)| MaskColumn {
+                type_oid: field.type_oid,
+                format: column.format,
+                not_null: not_null(field),
+                action,
+                labels: labels(&column),
+            });
         MaskPlan { columns: columns.collect() }
     }
 
@@ -61,7 +65,10 @@ impl Planner<'_> {
                         .get(index)
                         .filter(|column| column.derivation == Derivation::Direct)
                         .and_then(|column| column.sources.first()?.origin),
-                    Outputs::Columns(_) | Outputs::Nothing | Outputs::Unknown(_) | Outputs::Anything => None,
+                    Outputs::Columns(_)
+                    | Outputs::Nothing
+                    | Outputs::Unknown(_)
+                    | Outputs::Anything => None,
                 };
                 let column = origin.and_then(|origin| self.column(origin));
                 ResultField {
@@ -88,7 +95,13 @@ impl Planner<'_> {
         };
         let action = self.plan("<notification>", std::slice::from_ref(&column)).into_iter().next();
         let action = action.unwrap_or(ColumnAction::Nullify);
-        let column = MaskColumn { type_oid: TEXT_OID, format: WireFormat::Text, not_null: true, action, labels: Vec::new() };
+        let column = MaskColumn {
+            type_oid: TEXT_OID,
+            format: WireFormat::Text,
+            not_null: true,
+            action,
+            labels: Vec::new(),
+        };
         MaskPlan { columns: vec![column] }
     }
 
@@ -140,10 +153,17 @@ impl Planner<'_> {
         if masked { actions } else { vec![ColumnAction::Nullify; columns.len()] }
     }
 
-    fn output(&self, statement: &Statement, count: usize, index: usize, field: &ResultField) -> OutputColumn {
+    fn output(
+        &self,
+        statement: &Statement,
+        count: usize,
+        index: usize,
+        field: &ResultField,
+    ) -> OutputColumn {
         let (derivation, sources) = self.lineage(statement, count, index, field);
         let origin = (field.table_oid, field.attribute);
-        let type_name = match self.column(origin).filter(|column| column.type_oid == field.type_oid) {
+        let type_name = match self.column(origin).filter(|column| column.type_oid == field.type_oid)
+        {
             Some(column) => column.type_name.clone(),
             None => self.type_name(field.type_oid),
         };
@@ -167,11 +187,14 @@ impl Planner<'_> {
     ) -> (Derivation, Vec<SourceColumn>) {
         let relation = self.view.catalog.relation(field.table_oid);
         let is_ordinary = relation.is_some_and(|relation| {
-            matches!(relation.kind, RelationKind::Table | RelationKind::PartitionedTable | RelationKind::ForeignTable)
-                && relation.parents.is_empty()
+            matches!(
+                relation.kind,
+                RelationKind::Table | RelationKind::PartitionedTable | RelationKind::ForeignTable
+            ) && relation.parents.is_empty()
         });
         let own = relation.and_then(|relation| {
-            let column = relation.columns.iter().find(|column| column.attribute == field.attribute)?;
+            let column =
+                relation.columns.iter().find(|column| column.attribute == field.attribute)?;
             let column = ColumnRef {
                 relation: relation.qualified(),
                 column: column.name.clone(),
@@ -229,13 +252,17 @@ impl Planner<'_> {
 }
 
 fn labels(column: &OutputColumn) -> Vec<String> {
-    let mut labels: Vec<String> = column.sources.iter().flat_map(|source| &source.labels).cloned().collect();
+    let mut labels: Vec<String> =
+        column.sources.iter().flat_map(|source| &source.labels).cloned().collect();
     labels.sort_unstable();
     labels.dedup();
     labels
 }
 
 /// The principal and database of a session, shared by everything it asks.
-pub fn asker(principal: portcullis_policy::Principal, database: &Arc<portcullis_policy::Database>) -> Asker {
+pub fn asker(
+    principal: portcullis_policy::Principal,
+    database: &Arc<portcullis_policy::Database>,
+) -> Asker {
     Asker { principal: Arc::new(principal), database: database.clone() }
 }

@@ -15,7 +15,8 @@ use tokio::sync::{mpsc, watch};
 use crate::database::DatabaseState;
 use crate::refusal::Refusal;
 use crate::settings::Settings;
-use crate::worker::{self, Arriving, Common, Phase, Place};
+use crate::shared::Phase;
+use crate::worker::{self, Arriving, Common, Place};
 
 /// Connections the kernel keeps while no worker has taken them.
 const BACKLOG: i32 = 4_096;
@@ -30,7 +31,9 @@ pub enum ProxyError {
 impl std::fmt::Display for ProxyError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            ProxyError::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
+            ProxyError::Listen { address, error } => {
+                write!(f, "cannot listen on {address}: {error}")
+            }
             ProxyError::Thread(error) => write!(f, "cannot start a worker: {error}"),
         }
     }
@@ -66,7 +69,8 @@ impl Proxy {
     ) -> Result<Proxy, ProxyError> {
         let address = settings.listen.address;
         let listener = listen(address).map_err(|error| ProxyError::Listen { address, error })?;
-        let address = listener.local_addr().map_err(|error| ProxyError::Listen { address, error })?;
+        let address =
+            listener.local_addr().map_err(|error| ProxyError::Listen { address, error })?;
         let (phase, phases) = watch::channel(Phase::Running);
         let mut settings = settings;
         let databases = databases(&mut settings, &[]);
@@ -85,11 +89,12 @@ impl Proxy {
         for index in 0..workers.max(1) {
             let (arrivals, receiver) = mpsc::unbounded_channel();
             let common = common.clone();
-            let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-                if let Err(error) = worker::run(&common, index, receiver) {
-                    tracing::error!(%error, "a worker could not start");
-                }
-            });
+            let thread =
+                std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+                    if let Err(error) = worker::run(&common, index, receiver) {
+                        tracing::error!(%error, "a worker could not start");
+                    }
+                });
             threads.push(thread.map_err(ProxyError::Thread)?);
             receivers.push(Worker { arrivals, sessions: Arc::default() });
         }
@@ -181,7 +186,12 @@ fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 
 /// Accepts on a thread of its own and gives each socket to the worker with the fewest: the
 /// kernel's own spreading is uneven.
-fn accept(listener: std::net::TcpListener, common: &Common, workers: &[Worker], connections: &Arc<AtomicUsize>) {
+fn accept(
+    listener: std::net::TcpListener,
+    common: &Common,
+    workers: &[Worker],
+    connections: &Arc<AtomicUsize>,
+) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return tracing::error!(%error, "cannot accept connections"),
@@ -224,7 +234,10 @@ fn arrive(
         let _ = stream.try_write(&out);
         return;
     }
-    let Some(worker) = workers.iter().min_by_key(|worker| worker.sessions.load(Ordering::Relaxed)) else { return };
+    let Some(worker) = workers.iter().min_by_key(|worker| worker.sessions.load(Ordering::Relaxed))
+    else {
+        return;
+    };
     let place = Place::take(connections, &worker.sessions);
     if let Ok(stream) = stream.into_std() {
         // A worker that has gone gives the place up with the message.

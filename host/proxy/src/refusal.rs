@@ -9,17 +9,32 @@ use portcullis_wire::encode::Report;
 #[derive(Clone, Debug)]
 pub enum Refusal {
     /// A guardrail, or the absence of one.
-    Denied { denial: Denial, policy: Option<PolicyName>, event: EventId },
+    Denied {
+        denial: Denial,
+        policy: Option<PolicyName>,
+        event: EventId,
+    },
     /// Held, and nobody can release it.
-    Held { reason: String, policy: PolicyName, event: EventId },
+    Held {
+        reason: String,
+        policy: PolicyName,
+        event: EventId,
+    },
     /// A row limit was reached.
-    RowLimit { rows: u32 },
+    RowLimit {
+        rows: u32,
+    },
     /// The result's masks cannot be applied.
-    Unmaskable { why: String },
+    Unmaskable {
+        why: String,
+    },
     /// A message or a feature that is not spoken here.
     Unsupported(String),
     /// A prepared statement or portal that this session did not define in sight of the proxy.
-    UnknownName { sqlstate: &'static str, what: String },
+    UnknownName {
+        sqlstate: &'static str,
+        what: String,
+    },
     /// The text cannot be read.
     Encoding(String),
     Malformed(Malformed),
@@ -29,7 +44,9 @@ pub enum Refusal {
     /// What a statement touches could not be looked up or looked at.
     Unexplained(String),
     Ledger,
-    LoginFailed { user: String },
+    LoginFailed {
+        user: String,
+    },
     NotPermitted(String),
     Shutdown,
     StartupTooSlow,
@@ -55,7 +72,9 @@ impl Refusal {
                 sqlstate: "42501",
                 message: format!("{reason} (approval is needed, and approval is not configured)"),
                 detail: Some(detail(Some(policy), *event)),
-                hint: Some("Ask the operator to run this for you, or to configure approval.".into()),
+                hint: Some(
+                    "Ask the operator to run this for you, or to configure approval.".into(),
+                ),
             },
             Refusal::RowLimit { rows } => report(
                 "54000",
@@ -69,11 +88,9 @@ impl Refusal {
             ),
             Refusal::Unsupported(what) => report("0A000", what.clone(), None),
             Refusal::UnknownName { sqlstate, what } => report(sqlstate, what.clone(), None),
-            Refusal::Encoding(what) => report(
-                "22021",
-                what.clone(),
-                Some("Use client_encoding UTF8."),
-            ),
+            Refusal::Encoding(what) => {
+                report("22021", what.clone(), Some("Use client_encoding UTF8."))
+            }
             Refusal::Malformed(malformed) => match malformed {
                 Malformed::Oversized { .. } => report("54000", malformed.to_string(), None),
                 Malformed::Form(_) | Malformed::Unexpected { .. } => {
@@ -106,9 +123,7 @@ impl Refusal {
             Refusal::Shutdown => {
                 report("57P01", "the proxy is shutting down".into(), Some("Connect again."))
             }
-            Refusal::StartupTooSlow => {
-                report("08P01", "login took too long".into(), None)
-            }
+            Refusal::StartupTooSlow => report("08P01", "login took too long".into(), None),
         }
     }
 }

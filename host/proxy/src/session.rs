@@ -27,9 +27,9 @@ use crate::gate::Outbox;
 use crate::names::Names;
 use crate::refusal::Refusal;
 use crate::run::Run;
+use crate::shared::{Phase, Shared};
 use crate::transport::Transport;
 use crate::upstream::Upstream;
-use crate::worker::{Phase, Shared};
 
 /// A side that does not read what waits for it is not read for either.
 const WAITING_BYTES_MAX: usize = 4 * BUFFER_BYTES;
@@ -127,12 +127,19 @@ pub struct Parts {
 impl Session {
     pub fn new(shared: Rc<Shared>, parts: Parts) -> Session {
         let parameter = |name: &str| {
-            parts.upstream.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+            parts
+                .upstream
+                .parameters
+                .iter()
+                .find(|(known, _)| known == name)
+                .map(|(_, value)| value.as_str())
         };
         let strings = parameter("standard_conforming_strings").map(|value| value == "on");
         let is_utf8 = parameter("client_encoding").is_none_or(|encoding| encoding == "UTF8");
-        let reading =
-            Reading { search_path: Some(parts.database.view().search_path.clone()), standard_conforming_strings: strings };
+        let reading = Reading {
+            search_path: Some(parts.database.view().search_path.clone()),
+            standard_conforming_strings: strings,
+        };
         let phase_change = phase_after(&shared, Phase::Running);
         Session {
             id: parts.id,
@@ -275,7 +282,11 @@ impl Session {
     async fn finish(mut self, end: End) {
         self.record_lost();
         if let End::Refused(refusal) = &end {
-            tracing::info!(session = self.id, reason = refusal.report().message, "session ended by the proxy");
+            tracing::info!(
+                session = self.id,
+                reason = refusal.report().message,
+                "session ended by the proxy"
+            );
             encode::fatal(self.reply.tail(), &refusal.report());
         }
         let farewell = async {

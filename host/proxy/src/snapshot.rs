@@ -70,9 +70,9 @@ async fn read_inside(asking: &mut Asking, version: u64) -> io::Result<Snapshot> 
         }
     }
     let functions = asking.ask(FUNCTIONS).await?;
-    let functions = functions.iter().filter_map(|row| {
-        Some(Function { schema: text(row, 0)?, name: text(row, 1)? })
-    });
+    let functions = functions
+        .iter()
+        .filter_map(|row| Some(Function { schema: text(row, 0)?, name: text(row, 1)? }));
     let functions = functions.collect::<Vec<_>>();
     let type_names = asking.ask(TYPES).await?;
     let type_names = type_names.iter().filter_map(|row| Some((number(row, 0)?, text(row, 1)?)));

@@ -63,7 +63,10 @@ pub struct Client {
 pub enum Arrival {
     Client(Box<Client>),
     /// A cancel request, which gets no answer.
-    Cancel { process_id: u32, secret_key: Vec<u8> },
+    Cancel {
+        process_id: u32,
+        secret_key: Vec<u8>,
+    },
 }
 
 /// Why a connection ends before it begins.
@@ -99,7 +102,9 @@ pub async fn receive(
         let packet = match read_packet(&mut transport).await {
             Ok(packet) => packet,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                let refusal = Refusal::Malformed(portcullis_wire::Malformed::Form("no PostgreSQL startup packet"));
+                let refusal = Refusal::Malformed(portcullis_wire::Malformed::Form(
+                    "no PostgreSQL startup packet",
+                ));
                 return Err(refused(transport, refusal, ""));
             }
             Err(error) => return Err(error.into()),
@@ -110,7 +115,9 @@ pub async fn receive(
                 asked_gss = true;
                 transport.write_all(b"N").await?;
             }
-            StartupPacket::GssEncRequest => return Err(io::Error::from(io::ErrorKind::InvalidData).into()),
+            StartupPacket::GssEncRequest => {
+                return Err(io::Error::from(io::ErrorKind::InvalidData).into());
+            }
             StartupPacket::CancelRequest { process_id, secret_key } => {
                 return Ok(Arrival::Cancel { process_id, secret_key });
             }
@@ -142,7 +149,9 @@ async fn negotiate_tls(transport: Transport, tls: Option<&ServerTls>) -> io::Res
         (Transport::Tcp(stream), Some(tls)) => {
             let mut transport = Transport::Tcp(stream);
             transport.write_all(b"S").await?;
-            let Transport::Tcp(stream) = transport else { return Err(io::ErrorKind::InvalidData.into()) };
+            let Transport::Tcp(stream) = transport else {
+                return Err(io::ErrorKind::InvalidData.into());
+            };
             let stream = TlsAcceptor::from(tls.config.clone()).accept(stream).await?;
             Ok(Transport::ServerTls(Box::new(stream)))
         }
@@ -183,11 +192,16 @@ async fn log_in(
     let minor = negotiate_protocol(&mut transport, &startup).await?;
     let user = match scram(&mut transport, &role, settings).await? {
         Ok(user) => user,
-        Err(_) => return Err(refused(transport, Refusal::LoginFailed { user: role.clone() }, &role)),
+        Err(_) => {
+            return Err(refused(transport, Refusal::LoginFailed { user: role.clone() }, &role));
+        }
     };
-    let database = startup.parameter("database").filter(|name| !name.is_empty()).unwrap_or(&role).to_owned();
+    let database =
+        startup.parameter("database").filter(|name| !name.is_empty()).unwrap_or(&role).to_owned();
     if !user.may_use(&database) {
-        let refusal = Refusal::NotPermitted(format!("database \"{database}\" is not open to user \"{role}\""));
+        let refusal = Refusal::NotPermitted(format!(
+            "database \"{database}\" is not open to user \"{role}\""
+        ));
         return Err(refused(transport, refusal, &role));
     }
     let application = startup.parameter("application_name").unwrap_or_default();
@@ -196,7 +210,11 @@ async fn log_in(
 }
 
 /// What can be refused before anybody proves anything.
-fn check(startup: &startup::Startup, transport: &Transport, settings: &Settings) -> Option<Refusal> {
+fn check(
+    startup: &startup::Startup,
+    transport: &Transport,
+    settings: &Settings,
+) -> Option<Refusal> {
     if startup.major != 3 {
         return Some(Refusal::Unsupported(format!(
             "unsupported frontend protocol {}.{}: the proxy speaks 3.0 to 3.{MINOR_MAX}",
@@ -204,7 +222,9 @@ fn check(startup: &startup::Startup, transport: &Transport, settings: &Settings)
         )));
     }
     if startup.parameter("user").unwrap_or_default().is_empty() {
-        return Some(Refusal::Malformed(portcullis_wire::Malformed::Form("no user name in the startup packet")));
+        return Some(Refusal::Malformed(portcullis_wire::Malformed::Form(
+            "no user name in the startup packet",
+        )));
     }
     let replication = startup.parameter("replication").unwrap_or("off").to_ascii_lowercase();
     if !matches!(replication.as_str(), "off" | "false" | "no" | "0" | "f" | "n") {
@@ -213,7 +233,9 @@ fn check(startup: &startup::Startup, transport: &Transport, settings: &Settings)
         ));
     }
     if settings.listen.tls_required && !transport.is_tls() {
-        return Some(Refusal::NotPermitted("this proxy accepts TLS connections only: use sslmode=require".into()));
+        return Some(Refusal::NotPermitted(
+            "this proxy accepts TLS connections only: use sslmode=require".into(),
+        ));
     }
     let encoding = startup.parameter("client_encoding").unwrap_or("UTF8");
     (!is_readable_encoding(encoding)).then(|| unreadable_encoding(encoding))
@@ -241,17 +263,38 @@ pub fn unreadable_encoding_in(text: &str) -> Option<&str> {
 
 /// Beginnings of the names of PostgreSQL's other multi-byte encodings.
 const UNREADABLE: [&str; 17] = [
-    "SJIS", "SHIFTJIS", "MSKANJI", "BIG5", "GBK", "UHC", "GB18030", "JOHAB", "WIN932", "WIN936",
-    "WIN949", "WIN950", "WINDOWS932", "WINDOWS936", "WINDOWS949", "WINDOWS950", "EUC",
+    "SJIS",
+    "SHIFTJIS",
+    "MSKANJI",
+    "BIG5",
+    "GBK",
+    "UHC",
+    "GB18030",
+    "JOHAB",
+    "WIN932",
+    "WIN936",
+    "WIN949",
+    "WIN950",
+    "WINDOWS932",
+    "WINDOWS936",
+    "WINDOWS949",
+    "WINDOWS950",
+    "EUC",
 ];
 
 /// True for UTF-8 and PostgreSQL's single-byte encodings.
 pub fn is_readable_encoding(encoding: &str) -> bool {
-    let plain: String =
-        encoding.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_uppercase();
+    let plain: String = encoding
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .collect::<String>()
+        .to_ascii_uppercase();
     let single_byte = ["LATIN", "WIN", "ISO8859", "KOI8", "WINDOWS", "ABC", "TCVN", "VSCII", "ALT"];
     matches!(plain.as_str(), "" | "UTF8" | "UNICODE" | "SQLASCII" | "AUTO")
-        || (plain != "WIN932" && plain != "WIN936" && plain != "WIN949" && plain != "WIN950"
+        || (plain != "WIN932"
+            && plain != "WIN936"
+            && plain != "WIN949"
+            && plain != "WIN950"
             && !matches!(plain.as_str(), "WINDOWS932" | "WINDOWS936" | "WINDOWS949" | "WINDOWS950")
             && single_byte.iter().any(|prefix| plain.starts_with(prefix)))
 }
@@ -270,7 +313,9 @@ fn parameters(startup: &startup::Startup) -> Result<Vec<(String, String)>, Refus
     }
     for (name, _) in &parameters {
         if !STARTUP_SETTINGS.contains(&name.to_ascii_lowercase().as_str()) {
-            return Err(Refusal::NotPermitted(format!("parameter \"{name}\" may not be set at startup through the proxy")));
+            return Err(Refusal::NotPermitted(format!(
+                "parameter \"{name}\" may not be set at startup through the proxy"
+            )));
         }
     }
     Ok(parameters)
@@ -300,7 +345,9 @@ fn options(text: &str) -> Result<Vec<(String, String)>, Refusal> {
         };
         let setting = setting.as_deref().and_then(|setting| setting.split_once('='));
         let Some((name, value)) = setting else {
-            return Err(Refusal::NotPermitted(format!("startup option \"{word}\" does not pass the proxy: use -c name=value")));
+            return Err(Refusal::NotPermitted(format!(
+                "startup option \"{word}\" does not pass the proxy: use -c name=value"
+            )));
         };
         settings.push((name.trim().replace('-', "_"), value.to_owned()));
     }
@@ -308,7 +355,10 @@ fn options(text: &str) -> Result<Vec<(String, String)>, Refusal> {
 }
 
 /// Source: PostgreSQL documentation, "Protocol Flow", "Start-up".
-async fn negotiate_protocol(transport: &mut Transport, startup: &startup::Startup) -> io::Result<u16> {
+async fn negotiate_protocol(
+    transport: &mut Transport,
+    startup: &startup::Startup,
+) -> io::Result<u16> {
     let unsupported: Vec<String> = startup
         .parameters
         .iter()
@@ -365,7 +415,9 @@ async fn scram(
 async fn password_message(transport: &mut Transport) -> io::Result<Vec<u8>> {
     match transport.read_frame(PASSWORD_BYTES_MAX).await? {
         (b'p', body) => Ok(body),
-        (tag, _) => Err(invalid(portcullis_wire::Malformed::Unexpected { tag, state: "during login" })),
+        (tag, _) => {
+            Err(invalid(portcullis_wire::Malformed::Unexpected { tag, state: "during login" }))
+        }
     }
 }
 
@@ -375,7 +427,9 @@ mod tests {
 
     fn check_options(text: &str, expected: &str) {
         let said = match options(text) {
-            Ok(settings) => settings.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join(", "),
+            Ok(settings) => {
+                settings.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>().join(", ")
+            }
             Err(refusal) => refusal.report().message,
         };
         assert_eq!(said, expected, "{text}");
@@ -383,11 +437,17 @@ mod tests {
 
     #[test]
     fn options_are_spelled_out() {
-        check_options("-c search_path=a,b -cgeqo=off --work-mem=4MB", "search_path=a,b, geqo=off, work_mem=4MB");
+        check_options(
+            "-c search_path=a,b -cgeqo=off --work-mem=4MB",
+            "search_path=a,b, geqo=off, work_mem=4MB",
+        );
         check_options(r"-c search_path=a\ b", "search_path=a b");
         check_options("", "");
         check_options("-d 5", "startup option \"-d\" does not pass the proxy: use -c name=value");
-        check_options("-c role", "startup option \"-c\" does not pass the proxy: use -c name=value");
+        check_options(
+            "-c role",
+            "startup option \"-c\" does not pass the proxy: use -c name=value",
+        );
     }
 
     #[test]
@@ -406,18 +466,41 @@ mod tests {
         ] {
             assert!(parameters(&with(name, value)).is_err(), "{name}={value}");
         }
-        for (name, value) in [("DateStyle", "ISO"), ("TimeZone", "UTC"), ("options", "-c statement_timeout=5s")] {
+        for (name, value) in
+            [("DateStyle", "ISO"), ("TimeZone", "UTC"), ("options", "-c statement_timeout=5s")]
+        {
             assert!(parameters(&with(name, value)).is_ok(), "{name}={value}");
         }
     }
 
     #[test]
     fn encodings_with_ascii_inside_characters_are_refused() {
-        for readable in ["UTF8", "utf-8", "unicode", "LATIN1", "latin-9", "WIN1252", "ISO_8859_5", "KOI8R", "SQL_ASCII"] {
+        for readable in [
+            "UTF8",
+            "utf-8",
+            "unicode",
+            "LATIN1",
+            "latin-9",
+            "WIN1252",
+            "ISO_8859_5",
+            "KOI8R",
+            "SQL_ASCII",
+        ] {
             assert!(is_readable_encoding(readable), "{readable}");
             assert_eq!(unreadable_encoding_in(&format!("SET client_encoding TO {readable}")), None);
         }
-        for unreadable in ["SJIS", "BIG5", "GBK", "UHC", "GB18030", "JOHAB", "SHIFT_JIS_2004", "WIN932", "EUC_JP", "WIN950"] {
+        for unreadable in [
+            "SJIS",
+            "BIG5",
+            "GBK",
+            "UHC",
+            "GB18030",
+            "JOHAB",
+            "SHIFT_JIS_2004",
+            "WIN932",
+            "EUC_JP",
+            "WIN950",
+        ] {
             assert!(!is_readable_encoding(unreadable), "{unreadable}");
             let text = format!("SET NAMES '{unreadable}'");
             assert_eq!(unreadable_encoding_in(&text), Some(unreadable));

@@ -25,7 +25,11 @@ impl Transport {
         }
     }
 
-    pub fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    pub fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(buffer);
         let polled = match self {
             Transport::Tcp(stream) => Pin::new(stream).poll_read(cx, &mut buffer),

@@ -96,7 +96,9 @@ pub async fn cancel(settings: &UpstreamSettings, process_id: u32, key: &[u8]) ->
         let _ = transport.read_exact(&mut end).await;
         Ok(())
     };
-    tokio::time::timeout(CONNECT_TIMEOUT, send).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    tokio::time::timeout(CONNECT_TIMEOUT, send)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 async fn open(settings: &UpstreamSettings) -> Result<Transport, UpstreamError> {
@@ -118,7 +120,9 @@ async fn open(settings: &UpstreamSettings) -> Result<Transport, UpstreamError> {
     match (answer, settings.ssl) {
         ([b'S'], _) => {}
         ([b'N'], SslMode::Prefer) => return Ok(Transport::Tcp(stream)),
-        ([b'N'], _) => return Err(protocol("the server does not offer TLS, which sslmode asks for")),
+        ([b'N'], _) => {
+            return Err(protocol("the server does not offer TLS, which sslmode asks for"));
+        }
         _ => return Err(protocol("the server does not speak PostgreSQL's TLS negotiation")),
     }
     let name = ServerName::try_from(host.clone()).map_err(|error| protocol(error.to_string()))?;
@@ -130,7 +134,9 @@ fn client_config(settings: &UpstreamSettings) -> Result<Arc<ClientConfig>, Upstr
     let builder = ClientConfig::builder();
     let roots = settings.roots.clone();
     let config = match (settings.ssl, roots) {
-        (SslMode::VerifyFull, Some(roots)) => builder.with_root_certificates(roots).with_no_client_auth(),
+        (SslMode::VerifyFull, Some(roots)) => {
+            builder.with_root_certificates(roots).with_no_client_auth()
+        }
         (SslMode::VerifyCa, Some(roots)) => builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verify::ChainOnly::new(roots)?))
@@ -145,7 +151,9 @@ fn client_config(settings: &UpstreamSettings) -> Result<Arc<ClientConfig>, Upstr
             .with_custom_certificate_verifier(Arc::new(verify::Anyone::default()))
             .with_no_client_auth(),
         (SslMode::VerifyCa | SslMode::VerifyFull, None) => {
-            return Err(protocol("sslmode asks to verify the server, and there are no root certificates"));
+            return Err(protocol(
+                "sslmode asks to verify the server, and there are no root certificates",
+            ));
         }
     };
     Ok(Arc::new(config))
@@ -157,7 +165,8 @@ async fn log_in(
     parameters: &[(String, String)],
 ) -> Result<Upstream, UpstreamError> {
     let mut out = Vec::new();
-    let mut startup = vec![("user", settings.user.as_str()), ("database", settings.database.as_str())];
+    let mut startup =
+        vec![("user", settings.user.as_str()), ("database", settings.database.as_str())];
     startup.extend(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     encode::startup(&mut out, &startup);
     transport.write_all(&out).await?;
@@ -165,7 +174,10 @@ async fn log_in(
     until_ready(transport).await
 }
 
-async fn authenticate(transport: &mut Transport, settings: &UpstreamSettings) -> Result<(), UpstreamError> {
+async fn authenticate(
+    transport: &mut Transport,
+    settings: &UpstreamSettings,
+) -> Result<(), UpstreamError> {
     let keys = || {
         let missing = || protocol("the server asks for a password, and none is configured");
         settings.password.as_ref().ok_or_else(missing)
@@ -183,7 +195,10 @@ async fn authenticate(transport: &mut Transport, settings: &UpstreamSettings) ->
             Authentication::Ok => return Ok(()),
             Authentication::CleartextPassword => {
                 // In plaintext this would hand the password to whoever listens.
-                if !transport.is_tls() && matches!(settings.endpoint, Endpoint::Tcp { .. }) && !is_loopback(settings) {
+                if !transport.is_tls()
+                    && matches!(settings.endpoint, Endpoint::Tcp { .. })
+                    && !is_loopback(settings)
+                {
                     return Err(protocol("the server asks for the password in clear without TLS"));
                 }
                 encode::password(&mut out, keys()?.password());
@@ -193,7 +208,9 @@ async fn authenticate(transport: &mut Transport, settings: &UpstreamSettings) ->
             }
             Authentication::Sasl { mechanisms } => {
                 let binding = certificate_of(transport)
-                    .map_or(ChannelBinding::Unavailable, |der| ChannelBinding::to_certificate(&der));
+                    .map_or(ChannelBinding::Unavailable, |der| {
+                        ChannelBinding::to_certificate(&der)
+                    });
                 let offered = mechanisms.iter().filter_map(|name| std::str::from_utf8(name).ok());
                 let client = ScramClient::begin(offered, &binding, keys()?.clone())
                     .map_err(|error| protocol(error.to_string()))?;
@@ -212,7 +229,9 @@ async fn authenticate(transport: &mut Transport, settings: &UpstreamSettings) ->
                 proved = true;
             }
             Authentication::Other(method) => {
-                return Err(protocol(format!("the server asks for authentication method {method}, which is not spoken")));
+                return Err(protocol(format!(
+                    "the server asks for authentication method {method}, which is not spoken"
+                )));
             }
         }
         transport.write_all(&out).await?;
@@ -221,7 +240,10 @@ async fn authenticate(transport: &mut Transport, settings: &UpstreamSettings) ->
 }
 
 /// Answers the challenge, on a helper thread where that takes a key derivation.
-async fn respond(mut client: ScramClient, challenge: Vec<u8>) -> Result<(ScramClient, Vec<u8>), UpstreamError> {
+async fn respond(
+    mut client: ScramClient,
+    challenge: Vec<u8>,
+) -> Result<(ScramClient, Vec<u8>), UpstreamError> {
     let answer = move || {
         let response = client.respond(&challenge).map_err(|error| protocol(error.to_string()))?;
         Ok((client, response))
@@ -259,7 +281,12 @@ async fn login_frame(transport: &mut Transport, expected: u8) -> Result<Vec<u8>,
             b'E' => return Err(UpstreamError::Refused(body)),
             b'N' | b'v' => {}
             tag if tag == expected => return Ok(body),
-            tag => return Err(protocol(format!("unexpected message '{}' at login", tag.escape_ascii()))),
+            tag => {
+                return Err(protocol(format!(
+                    "unexpected message '{}' at login",
+                    tag.escape_ascii()
+                )));
+            }
         }
     }
     Err(protocol("the server's login does not end"))
@@ -286,7 +313,12 @@ async fn until_ready(mut transport: Transport) -> Result<Upstream, UpstreamError
             }
             b'E' => return Err(UpstreamError::Refused(body)),
             b'N' => {}
-            tag => return Err(protocol(format!("unexpected message '{}' at login", tag.escape_ascii()))),
+            tag => {
+                return Err(protocol(format!(
+                    "unexpected message '{}' at login",
+                    tag.escape_ascii()
+                )));
+            }
         }
     }
     Err(protocol("the server's login does not end"))

@@ -1,6 +1,5 @@
 //! A worker: one thread, its sessions, and all they share without a lock.
 
-use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -8,34 +7,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use portcullis_ledger::{Ledger, Position, Stream};
-use portcullis_masking::Keys;
+use portcullis_ledger::Ledger;
+use portcullis_policy::Principal;
 use portcullis_policy::event::{Event, Notable};
 use portcullis_policy::set::PolicyHub;
-use portcullis_policy::{PolicySource, Principal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
-use crate::buffers::Buffers;
 use crate::cancel::CancelKeys;
 use crate::database::DatabaseState;
-use crate::facts::FactsCache;
 use crate::masks::asker;
 use crate::refusal::Refusal;
 use crate::session::{Parts, Session};
-use crate::settings::{Limits, Settings};
+use crate::settings::Settings;
+use crate::shared::{Phase, Shared};
 use crate::startup::{self, Arrival, Client, StartupError};
 use crate::upstream::{self, UpstreamError};
-
-/// Where the proxy stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    Running,
-    /// Sessions end when their transaction does.
-    Draining,
-    /// Sessions end now.
-    Stopped,
-}
 
 /// What every worker is given.
 #[derive(Clone)]
@@ -47,58 +34,6 @@ pub struct Common {
     pub cancel_keys: Arc<CancelKeys>,
     pub phases: watch::Receiver<Phase>,
     pub session_numbers: Arc<AtomicU64>,
-}
-
-/// What the sessions of one worker share.
-pub struct Shared {
-    pub buffers: Buffers,
-    pub facts: FactsCache,
-    pub policies: Box<dyn PolicySource>,
-    pub ledger: Ledger,
-    stream: RefCell<Stream>,
-    uncommitted: Cell<bool>,
-    pub limits: Limits,
-    pub analysis: portcullis_sql::Limits,
-    pub keys: Arc<Keys>,
-    pub phases: watch::Receiver<Phase>,
-}
-
-impl Shared {
-    /// Adds a record to the batch.
-    pub fn append(&self, event: &Event) {
-        self.stream.borrow_mut().append(event);
-        self.uncommitted.set(true);
-    }
-
-    /// Hands the batch to the operating system.
-    ///
-    /// # Errors
-    /// When the ledger cannot be written; then nothing may run.
-    pub fn commit(&self) -> io::Result<Position> {
-        let committed = self.stream.borrow_mut().commit();
-        match &committed {
-            Ok(_) => self.uncommitted.set(false),
-            Err(error) => tracing::error!(%error, "the ledger cannot be written"),
-        }
-        committed
-    }
-
-    /// For records of what has already happened: a failure shows at the next statement, which
-    /// is refused.
-    pub fn commit_quietly(&self) {
-        if self.uncommitted.get() {
-            let _ = self.commit();
-        }
-    }
-
-    pub fn synced(&self, position: Position) -> impl Future<Output = io::Result<()>> + use<> {
-        self.stream.borrow().synced(position)
-    }
-
-    pub fn record(&self, event: &Event) {
-        self.append(event);
-        self.commit_quietly();
-    }
 }
 
 /// A socket on its way to a worker; counted while it lives.
@@ -132,28 +67,26 @@ impl Drop for Place {
 }
 
 /// Runs a worker until no more connections can come and all sessions have ended.
-pub fn run(common: &Common, index: usize, arrivals: mpsc::UnboundedReceiver<Arriving>) -> io::Result<()> {
+pub fn run(
+    common: &Common,
+    index: usize,
+    arrivals: mpsc::UnboundedReceiver<Arriving>,
+) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2)
         .thread_name(format!("helper-{index}"))
         .build()?;
     let settings = common.settings.load();
-    let shared = Rc::new(Shared {
-        buffers: Buffers::default(),
-        facts: FactsCache::default(),
-        policies: common.hub.worker(),
-        ledger: common.ledger.clone(),
-        stream: RefCell::new(common.ledger.stream(index)?),
-        uncommitted: Cell::new(false),
-        limits: settings.limits.clone(),
-        analysis: portcullis_sql::Limits {
-            statement_bytes_max: settings.limits.statement_bytes_max,
-            ..portcullis_sql::Limits::default()
-        },
-        keys: settings.keys.clone(),
-        phases: common.phases.clone(),
-    });
+    let stream = common.ledger.stream(index)?;
+    let shared = Shared::new(
+        common.hub.worker(),
+        common.ledger.clone(),
+        stream,
+        &settings,
+        common.phases.clone(),
+    );
+    let shared = Rc::new(shared);
     drop(settings);
     let local = LocalSet::new();
     local.spawn_local(accept(common.clone(), shared, arrivals));
@@ -161,7 +94,11 @@ pub fn run(common: &Common, index: usize, arrivals: mpsc::UnboundedReceiver<Arri
     Ok(())
 }
 
-async fn accept(common: Common, shared: Rc<Shared>, mut arrivals: mpsc::UnboundedReceiver<Arriving>) {
+async fn accept(
+    common: Common,
+    shared: Rc<Shared>,
+    mut arrivals: mpsc::UnboundedReceiver<Arriving>,
+) {
     while let Some(arriving) = arrivals.recv().await {
         tokio::task::spawn_local(serve(common.clone(), shared.clone(), arriving));
     }
@@ -219,7 +156,11 @@ async fn refuse(
     let report = refusal.report();
     tracing::info!(%address, role, reason = report.message, "login refused");
     let reason = report.message.clone();
-    shared.record(&Event::Notable(Notable::LoginRefused { role, client_address: address.to_string(), reason }));
+    shared.record(&Event::Notable(Notable::LoginRefused {
+        role,
+        client_address: address.to_string(),
+        reason,
+    }));
     let mut out = Vec::new();
     portcullis_wire::encode::fatal(&mut out, &report);
     let farewell = async {
@@ -231,7 +172,12 @@ async fn refuse(
 }
 
 /// A proven client gets its session with the database.
-async fn open(common: &Common, shared: &Rc<Shared>, client: Client, address: SocketAddr) -> Option<Session> {
+async fn open(
+    common: &Common,
+    shared: &Rc<Shared>,
+    client: Client,
+    address: SocketAddr,
+) -> Option<Session> {
     let Client { transport, principal, database: name, parameters, minor } = client;
     let role = principal.role.clone();
     let databases = common.databases.load_full();
@@ -285,13 +231,26 @@ async fn connect(
         .map_err(|error| Refusal::Upstream(error.to_string()))?;
     let id = common.session_numbers.fetch_add(1, Ordering::Relaxed) + 1;
     let asker = asker(principal, &database.settings.database);
-    let login = Notable::Login { session: id, principal: asker.principal.clone(), database: asker.database.clone() };
+    let login = Notable::Login {
+        session: id,
+        principal: asker.principal.clone(),
+        database: asker.database.clone(),
+    };
     shared.append(&Event::Notable(login));
     shared.commit().map_err(|_| Refusal::Ledger)?;
     let greeting = greeting(&upstream.parameters, &key);
-    let reading_unknown = parameters.iter().any(|(name, _)| name.eq_ignore_ascii_case("search_path"));
+    let reading_unknown =
+        parameters.iter().any(|(name, _)| name.eq_ignore_ascii_case("search_path"));
     let database = database.clone();
-    let parts = move |client| Parts { id, asker, database, client, upstream, cancel_key: key, reading_unknown };
+    let parts = move |client| Parts {
+        id,
+        asker,
+        database,
+        client,
+        upstream,
+        cancel_key: key,
+        reading_unknown,
+    };
     Ok((Box::new(parts), greeting))
 }
 

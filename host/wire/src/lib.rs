@@ -7,8 +7,8 @@
 //!
 //! Source: PostgreSQL documentation, chapter "Frontend/Backend Protocol".
 
-mod reader;
 pub mod frame;
+mod reader;
 pub mod startup;
 pub mod frontend;
 pub mod backend;

@@ -329,7 +329,10 @@ mod tests {
         // An error at Sync itself, as by a deferred constraint.
         check(">E >S <C <E <Z", "Execute current ready-Sync");
         // What follows the Sync is not discarded, though the server has not answered it yet.
-        check(">P <E >S >P >S <Z <E <Z", "Parse-failed-0-skipped ready-Sync Parse-failed-0-skipped ready-Sync");
+        check(
+            ">P <E >S >P >S <Z <E <Z",
+            "Parse-failed-0-skipped ready-Sync Parse-failed-0-skipped ready-Sync",
+        );
     }
 
     #[test]

@@ -10,6 +10,9 @@ use crate::{node, plugins, program, python, repository};
 
 type Build = fn(&Guest<'_>) -> Result<(), Failure>;
 
+/// The linker would give a guest a stack of 16 MiB, more than a policy's whole memory.
+const C_STACK: &str = "-Wl,-z,stack-size=262144";
+
 const GUESTS: [(&str, &str, Build); 6] = [
     ("javascript-guardrail", "guardrail", javascript),
     ("javascript-masker", "masker", javascript),
@@ -122,7 +125,7 @@ fn c(guest: &Guest<'_>) -> Result<(), Failure> {
     let core = guest.work.join("core.wasm");
     let world = guest.world().replace('-', "_");
     let mut zig = program::command(python::script("python-zig"));
-    zig.args(["cc", "--target=wasm32-wasi", "-mexec-model=reactor", "-O2", "-Wl,--strip-all"]);
+    zig.args(["cc", "--target=wasm32-wasi", "-mexec-model=reactor", "-O2", "-Wl,--strip-all", C_STACK]);
     zig.args(["-Wall", "-Wextra", "-Werror", "-I", "bindings", "-I"]).arg(root_of_c());
     zig.arg(format!("{}.c", guest.kind));
     zig.arg(bindings.join(format!("{world}.c")));

@@ -40,8 +40,9 @@ impl Session {
             Vec::new()
         } else {
             let revision = policies.revision();
-            let recorded =
-                self.record_intents("parse", &statements, &judged.answers, &judged.ruling, revision, 0).await;
+            let recorded = self
+                .record_intents("parse", &statements, &judged.answers, &judged.ruling, revision, 0)
+                .await;
             match recorded {
                 Ok(events) => events,
                 Err(refusal) => return self.refuse(Expect::Parse, refusal),
@@ -104,8 +105,10 @@ impl Session {
         let mut run = Run::client();
         let ended = Rc::new(Cell::new(false));
         if let Some(&event) = events.first() {
-            let mut running = self.running(facts.clone(), 0, event, &policies, permitted.limit_rows);
-            running.withhold = statements.first().is_some_and(|s| self.withholds(s, &facts, &policies));
+            let mut running =
+                self.running(facts.clone(), 0, event, &policies, permitted.limit_rows);
+            running.withhold =
+                statements.first().is_some_and(|s| self.withholds(s, &facts, &policies));
             running.ended = ended.clone();
             run.statements.push(running);
         }
@@ -151,7 +154,12 @@ impl Session {
         }
     }
 
-    pub(super) fn describe(&mut self, frame: Frame<'_>, target: Target, name: &[u8]) -> Result<Handled, End> {
+    pub(super) fn describe(
+        &mut self,
+        frame: Frame<'_>,
+        target: Target,
+        name: &[u8],
+    ) -> Result<Handled, End> {
         let mut run = Run::client();
         let expect = match target {
             Target::Statement => {
@@ -198,7 +206,8 @@ impl Session {
         let statements = first(&facts, resolved.as_ref());
         let judged = match Frontend::read(bind_frame(&portal.bind)) {
             Ok(Frontend::Bind(bind)) => {
-                let parameters = BoundParameters { bind: &bind, types: &portal.prepared.parameter_types };
+                let parameters =
+                    BoundParameters { bind: &bind, types: &portal.prepared.parameter_types };
                 self.judge(frame, &statements, &policies, &parameters)
             }
             // A cursor has no parameters.
@@ -212,7 +221,14 @@ impl Session {
             Some(bound) => (vec![bound.event], bound.ended),
             None => {
                 let recorded = self
-                    .record_intents("execute", &statements, &judged.answers, &judged.ruling, revision, 0)
+                    .record_intents(
+                        "execute",
+                        &statements,
+                        &judged.answers,
+                        &judged.ruling,
+                        revision,
+                        0,
+                    )
                     .await;
                 match recorded {
                     Ok(events) => (events, Rc::new(Cell::new(false))),
@@ -226,7 +242,8 @@ impl Session {
         };
         let mut run = Run::client();
         if let Some(&event) = events.first() {
-            let mut running = self.running(facts.clone(), 0, event, &policies, permitted.limit_rows);
+            let mut running =
+                self.running(facts.clone(), 0, event, &policies, permitted.limit_rows);
             running.ended = ended;
             if let Some(resolved) = resolved {
                 running.resolved = Some(Rc::new(resolved.statement));
@@ -256,9 +273,13 @@ impl Session {
             return;
         }
         // A FETCH returns what its cursor does, which may be another by now.
-        let varies = matches!(statement.effect, SessionEffect::Fetch { .. } | SessionEffect::Execute { .. });
-        let known = portal.prepared.fields.borrow().clone().filter(|_| !varies && !portal.bind.is_empty());
-        if let (Some(fields), Ok(Frontend::Bind(bind))) = (known, Frontend::read(bind_frame(&portal.bind))) {
+        let varies =
+            matches!(statement.effect, SessionEffect::Fetch { .. } | SessionEffect::Execute { .. });
+        let known =
+            portal.prepared.fields.borrow().clone().filter(|_| !varies && !portal.bind.is_empty());
+        if let (Some(fields), Ok(Frontend::Bind(bind))) =
+            (known, Frontend::read(bind_frame(&portal.bind)))
+        {
             let with_format = |(index, field): (usize, &ResultField)| ResultField {
                 binary: bind.result_formats.is_binary(index),
                 ..field.clone()
@@ -277,7 +298,12 @@ impl Session {
         self.pipeline.push(Expect::DescribePortal, run);
     }
 
-    pub(super) fn close(&mut self, frame: Frame<'_>, target: Target, name: &[u8]) -> Result<Handled, End> {
+    pub(super) fn close(
+        &mut self,
+        frame: Frame<'_>,
+        target: Target,
+        name: &[u8],
+    ) -> Result<Handled, End> {
         let mut run = Run::client();
         run.undo = Some(match target {
             Target::Statement => self.names.set_statement(name, None),

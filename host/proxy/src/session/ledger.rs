@@ -33,8 +33,15 @@ impl Session {
         for (statement, answers) in statements.iter().zip(answers) {
             let event = self.shared.ledger.event_id();
             let place = (event, self.id);
-            let record =
-                intent(&self.asker, place, message, statement, answers, decision.clone(), (parameters, revision));
+            let record = intent(
+                &self.asker,
+                place,
+                message,
+                statement,
+                answers,
+                decision.clone(),
+                (parameters, revision),
+            );
             self.shared.append(&Event::Intent(Box::new(record)));
             if decision != DecisionMade::Permitted {
                 self.shared.append(&Event::Outcome(self.ended(event, Ending::Refused, revision)));
@@ -85,7 +92,11 @@ impl Session {
         if bound.ended.replace(true) {
             return;
         }
-        self.shared.append(&Event::Outcome(self.ended(bound.event, Ending::Skipped, bound.revision)));
+        self.shared.append(&Event::Outcome(self.ended(
+            bound.event,
+            Ending::Skipped,
+            bound.revision,
+        )));
     }
 
     /// The outcome of what never ran.
@@ -138,11 +149,13 @@ impl Session {
 fn decision<T>(ruling: &Ruling<T>) -> DecisionMade {
     match ruling {
         Ruling::Permitted(_) => DecisionMade::Permitted,
-        Ruling::Denied(denied) => {
-            DecisionMade::Denied { policy: denied.policy.clone(), reason: denied.denial.reason.clone() }
-        }
+        Ruling::Denied(denied) => DecisionMade::Denied {
+            policy: denied.policy.clone(),
+            reason: denied.denial.reason.clone(),
+        },
         Ruling::Held(held) => {
-            let reasons: Vec<&str> = held.approvals.iter().map(|(_, approval)| approval.reason.as_str()).collect();
+            let reasons: Vec<&str> =
+                held.approvals.iter().map(|(_, approval)| approval.reason.as_str()).collect();
             DecisionMade::Held { reason: reasons.join("; ") }
         }
     }

@@ -40,9 +40,11 @@ impl Session {
     /// A statement has completed. True when its result exceeded a limit before it could be
     /// stopped: then the client is told of the limit instead.
     pub(super) fn complete_run(&mut self, frame: Frame<'_>, run: &mut Run) -> bool {
-        let tag = String::from_utf8_lossy(backend::command_tag(frame.body).unwrap_or_default()).into_owned();
+        let tag = String::from_utf8_lossy(backend::command_tag(frame.body).unwrap_or_default())
+            .into_owned();
         if run.masks_are_open() {
-            run.tally.rows = run.tally.rows.max(backend::tag_rows(tag.as_bytes()).unwrap_or_default());
+            run.tally.rows =
+                run.tally.rows.max(backend::tag_rows(tag.as_bytes()).unwrap_or_default());
         }
         let over_limit = run.over_limit;
         let limit = run.running().and_then(|running| running.limit_rows);
@@ -75,7 +77,11 @@ impl Session {
         let statement = running.statement();
         let defines = statement.relations.iter().any(|relation| relation.access == Access::Define);
         let discards = statement.command.starts_with("DISCARD");
-        if defines || discards || !statement.opaque.is_empty() || statement.actions.iter().any(|action| changes_catalog(*action)) {
+        if defines
+            || discards
+            || !statement.opaque.is_empty()
+            || statement.actions.iter().any(|action| changes_catalog(*action))
+        {
             self.database.mark_stale();
             self.unexplained.clear();
         }
@@ -149,7 +155,8 @@ impl Session {
     /// Records a client's failed statement and tells the client what it may know.
     pub(super) fn client_error(&mut self, frame: Frame<'_>, run: &Run) -> Result<Flow, End> {
         let fields = backend::notice_fields(frame.body)?;
-        let sqlstate = String::from_utf8_lossy(backend::field(&fields, b'C').unwrap_or_default()).into_owned();
+        let sqlstate =
+            String::from_utf8_lossy(backend::field(&fields, b'C').unwrap_or_default()).into_owned();
         let limit = run.running().and_then(|running| running.limit_rows);
         if let Some(running) = run.running() {
             let tally = crate::run::Tally {
@@ -191,23 +198,37 @@ impl Session {
 
     /// True when errors of this statement could quote a value that is hidden from the
     /// principal.
-    pub(super) fn withholds(&mut self, statement: &Statement, facts: &Facts, policies: &Rc<dyn PolicySet>) -> bool {
+    pub(super) fn withholds(
+        &mut self,
+        statement: &Statement,
+        facts: &Facts,
+        policies: &Rc<dyn PolicySet>,
+    ) -> bool {
         let labels = &facts.view.labels;
         if labels.is_empty() {
             return false;
         }
-        if self.unseen_code || matches!(statement.outputs, Outputs::Anything) || !statement.opaque.is_empty() {
+        if self.unseen_code
+            || matches!(statement.outputs, Outputs::Anything)
+            || !statement.opaque.is_empty()
+        {
             // Who knows what it touches.
             return true;
         }
-        let written = statement.relations.iter().filter(|relation| relation.access == Access::Write);
-        if written.filter_map(|relation| relation.oid).any(|oid| facts.view.triggered.contains(&oid)) {
+        let written =
+            statement.relations.iter().filter(|relation| relation.access == Access::Write);
+        if written
+            .filter_map(|relation| relation.oid)
+            .any(|oid| facts.view.triggered.contains(&oid))
+        {
             // A trigger can read anything, and say it.
             return true;
         }
         let mut columns: Vec<ColumnRef> = Vec::new();
         for relation in statement.relations.iter().filter(|relation| !relation.labels.is_empty()) {
-            let Some(known) = relation.oid.and_then(|oid| facts.view.catalog.relation(oid)) else { continue };
+            let Some(known) = relation.oid.and_then(|oid| facts.view.catalog.relation(oid)) else {
+                continue;
+            };
             columns.extend(known.columns.iter().map(|column| ColumnRef {
                 relation: relation.name.clone(),
                 column: column.name.clone(),

@@ -7,7 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use portcullis_policy::event::EventId;
 use portcullis_policy::statement::SessionEffect;
 use portcullis_policy::{
-    Access, Action, NoParameters, Opaque, Outputs, Parameters, Permitted, PolicySet, Ruling, Statement,
+    Access, Action, NoParameters, Opaque, Outputs, Parameters, Permitted, PolicySet, Ruling,
+    Statement,
 };
 use portcullis_wire::backend::TransactionStatus;
 use portcullis_wire::frame::cut;
@@ -30,11 +31,22 @@ pub(super) enum Handled {
 }
 
 /// Parameters that decide how a text is read, or who runs it.
-const READING_PARAMETERS: [&str; 7] =
-    ["all", "?", "role", "search_path", "session_authorization", "standard_conforming_strings", "client_encoding"];
+const READING_PARAMETERS: [&str; 7] = [
+    "all",
+    "?",
+    "role",
+    "search_path",
+    "session_authorization",
+    "standard_conforming_strings",
+    "client_encoding",
+];
 
 impl Session {
-    pub(super) async fn on_client(&mut self, mut buffer: Box<[u8]>, count: usize) -> Result<(), End> {
+    pub(super) async fn on_client(
+        &mut self,
+        mut buffer: Box<[u8]>,
+        count: usize,
+    ) -> Result<(), End> {
         let bytes = buffer.get_mut(..count).unwrap_or_default();
         let handled = if self.inbox.is_empty() {
             let handled = self.requests(bytes).await;
@@ -94,7 +106,10 @@ impl Session {
         }
         let needs_reading = matches!(
             message,
-            Frontend::Query { .. } | Frontend::Parse { .. } | Frontend::Bind(_) | Frontend::Execute { .. }
+            Frontend::Query { .. }
+                | Frontend::Parse { .. }
+                | Frontend::Bind(_)
+                | Frontend::Execute { .. }
         );
         if needs_reading && self.reading_unknown && self.can_probe() {
             self.probe();
@@ -119,7 +134,9 @@ impl Session {
                 self.outbox.pass(Harmless::Flush, frame);
                 Ok(Handled::Done)
             }
-            Frontend::FunctionCall { function_oid } => self.function_call(frame, function_oid).await,
+            Frontend::FunctionCall { function_oid } => {
+                self.function_call(frame, function_oid).await
+            }
             // Outside COPY the server ignores these; a client may still be sending what a
             // failed COPY asked for.
             Frontend::CopyData => Ok(self.copy_message(frame, Harmless::CopyData)),
@@ -127,7 +144,8 @@ impl Session {
             Frontend::CopyFail => Ok(self.copy_message(frame, Harmless::CopyFail)),
             Frontend::Terminate => Err(End::Client),
             Frontend::Password => {
-                Err(portcullis_wire::Malformed::Unexpected { tag: frame.tag, state: "after login" }.into())
+                Err(portcullis_wire::Malformed::Unexpected { tag: frame.tag, state: "after login" }
+                    .into())
             }
         }
     }
@@ -211,7 +229,14 @@ impl Session {
             .collect();
         let judged = self.judge(frame, &statements, &policies, &NoParameters);
         let recorded = self
-            .record_intents("query", &statements, &judged.answers, &judged.ruling, policies.revision(), 0)
+            .record_intents(
+                "query",
+                &statements,
+                &judged.answers,
+                &judged.ruling,
+                policies.revision(),
+                0,
+            )
             .await;
         let events = match recorded {
             Ok(events) => events,
@@ -224,7 +249,8 @@ impl Session {
         };
         let mut run = Run::client();
         for (index, (resolved, event)) in resolved.into_iter().zip(events).enumerate() {
-            let mut running = self.running(facts.clone(), index, event, &policies, permitted.limit_rows);
+            let mut running =
+                self.running(facts.clone(), index, event, &policies, permitted.limit_rows);
             if let Some(resolved) = resolved {
                 running.resolved = Some(Rc::new(resolved.statement));
                 running.inner = resolved.inner;
@@ -244,7 +270,9 @@ impl Session {
         let name = match self.database.function_name(oid).await {
             Ok(Some(name)) => name,
             Ok(None) => format!("\"function {oid}\""),
-            Err(error) => return self.refuse(Expect::FunctionCall, Refusal::Upstream(error.to_string())),
+            Err(error) => {
+                return self.refuse(Expect::FunctionCall, Refusal::Upstream(error.to_string()));
+            }
         };
         let text = format!("select {name}()");
         let facts = match self.analyse(text.as_bytes(), &policies).await {
@@ -254,7 +282,14 @@ impl Session {
         let statements: Vec<&Statement> = facts.statements.iter().collect();
         let judged = self.judge(frame, &statements, &policies, &NoParameters);
         let recorded = self
-            .record_intents("function-call", &statements, &judged.answers, &judged.ruling, policies.revision(), 0)
+            .record_intents(
+                "function-call",
+                &statements,
+                &judged.answers,
+                &judged.ruling,
+                policies.revision(),
+                0,
+            )
             .await;
         let permitted = recorded.and_then(|events| {
             let permitted = self.permit(judged.ruling, &events)?;
@@ -277,7 +312,11 @@ impl Session {
     }
 
     /// The facts about a text, under what is known of the session.
-    pub(super) async fn analyse(&self, text: &[u8], policies: &Rc<dyn PolicySet>) -> Result<Rc<Facts>, Refusal> {
+    pub(super) async fn analyse(
+        &self,
+        text: &[u8],
+        policies: &Rc<dyn PolicySet>,
+    ) -> Result<Rc<Facts>, Refusal> {
         let limits = &self.shared.analysis;
         if text.len() > self.shared.limits.statement_bytes_max {
             return Err(Refusal::TooLarge(format!(
@@ -290,19 +329,26 @@ impl Session {
         let upstream = |error: std::io::Error| Refusal::Unexplained(error.to_string());
         let reading = self.reading();
         let cache = &self.shared.facts;
-        let facts = cache.facts(&self.database, &text, &reading, limits, &**policies).await.map_err(upstream)?;
+        let facts = cache
+            .facts(&self.database, &text, &reading, limits, &**policies)
+            .await
+            .map_err(upstream)?;
         if let Some(encoding) = facts.statements.iter().find_map(|statement| {
             let sets = statement.parameters_set.iter().any(|name| name == "client_encoding");
             sets.then(|| unreadable_encoding_in(&text)).flatten()
         }) {
             return Err(unreadable_encoding(encoding));
         }
-        let changes_reading = |statement: &Statement| changes_reading(statement) || !statement.opaque.is_empty();
+        let changes_reading =
+            |statement: &Statement| changes_reading(statement) || !statement.opaque.is_empty();
         let before_last = facts.statements.split_last().map_or(&[][..], |(_, before)| before);
         if before_last.iter().any(changes_reading) && reading.search_path.is_some() {
             // What follows in the same text is read after this has run.
             let reading = Reading { search_path: None, ..reading };
-            return cache.facts(&self.database, &text, &reading, limits, &**policies).await.map_err(upstream);
+            return cache
+                .facts(&self.database, &text, &reading, limits, &**policies)
+                .await
+                .map_err(upstream);
         }
         Ok(facts)
     }
@@ -312,7 +358,9 @@ impl Session {
     fn decode<'t>(&self, text: &'t [u8]) -> Result<Cow<'t, str>, Refusal> {
         match std::str::from_utf8(text) {
             Ok(text) => Ok(Cow::Borrowed(text)),
-            Err(_) if self.is_utf8 => Err(Refusal::Encoding("the statement is not valid UTF-8".into())),
+            Err(_) if self.is_utf8 => {
+                Err(Refusal::Encoding("the statement is not valid UTF-8".into()))
+            }
             Err(_) => Ok(Cow::Owned(text.iter().map(|&byte| char::from(byte)).collect())),
         }
     }
@@ -337,12 +385,20 @@ impl Session {
         gate.judge(message, statements)
     }
 
-    pub(super) fn planner<'a>(&'a self, view: &'a crate::database::View, policies: &'a dyn PolicySet) -> Planner<'a> {
+    pub(super) fn planner<'a>(
+        &'a self,
+        view: &'a crate::database::View,
+        policies: &'a dyn PolicySet,
+    ) -> Planner<'a> {
         Planner { asker: &self.asker, view, policies, unmatched: self.database.settings.unmatched }
     }
 
     /// The permit, or what the client is told.
-    pub(super) fn permit<T>(&self, ruling: Ruling<T>, events: &[EventId]) -> Result<Permitted<T>, Refusal> {
+    pub(super) fn permit<T>(
+        &self,
+        ruling: Ruling<T>,
+        events: &[EventId],
+    ) -> Result<Permitted<T>, Refusal> {
         let event = events.first().copied().unwrap_or_else(|| self.shared.ledger.event_id());
         match ruling {
             Ruling::Permitted(permitted) => Ok(permitted),
@@ -350,7 +406,9 @@ impl Session {
                 Err(Refusal::Denied { denial: denied.denial, policy: denied.policy, event })
             }
             Ruling::Held(held) => match held.approvals.into_iter().next() {
-                Some((policy, approval)) => Err(Refusal::Held { reason: approval.reason, policy, event }),
+                Some((policy, approval)) => {
+                    Err(Refusal::Held { reason: approval.reason, policy, event })
+                }
                 None => Err(Refusal::Ledger),
             },
         }
@@ -363,8 +421,11 @@ impl Session {
             if let (true, Ok(verdict)) = (enforced, &answer.answer)
                 && let Some(notice) = &verdict.notice
             {
-                let report =
-                    encode::Report { sqlstate: "00000", message: notice.clone(), ..encode::Report::default() };
+                let report = encode::Report {
+                    sqlstate: "00000",
+                    message: notice.clone(),
+                    ..encode::Report::default()
+                };
                 encode::notice(self.reply.tail(), &report);
             }
         }
@@ -406,7 +467,8 @@ impl Session {
             self.reading_unknown = true;
             self.reading_number += 1;
         }
-        let defines_code = ["CREATE TRIGGER", "CREATE RULE", "CREATE FUNCTION", "CREATE OPERATOR", "CREATE CAST"];
+        let defines_code =
+            ["CREATE TRIGGER", "CREATE RULE", "CREATE FUNCTION", "CREATE OPERATOR", "CREATE CAST"];
         self.unseen_code |= defines_code.contains(&statement.command.as_str());
         let waits = opaque
             || changes_reading(statement)
@@ -431,7 +493,12 @@ pub(super) struct Resolved {
 
 impl Session {
     /// Fills in what EXECUTE and FETCH name, and reads what PREPARE and DECLARE define.
-    pub(super) async fn resolve(&mut self, facts: &Rc<Facts>, index: usize, policies: &Rc<dyn PolicySet>) -> Option<Resolved> {
+    pub(super) async fn resolve(
+        &mut self,
+        facts: &Rc<Facts>,
+        index: usize,
+        policies: &Rc<dyn PolicySet>,
+    ) -> Option<Resolved> {
         let statement = facts.statements.get(index)?;
         let named = match &statement.effect {
             SessionEffect::None
@@ -451,12 +518,17 @@ impl Session {
         };
         let mut resolved = statement.clone();
         let inner = match named {
-            Some(prepared) if !prepared.stale.get() => self.current_facts(&prepared, policies).await.ok(),
+            Some(prepared) if !prepared.stale.get() => {
+                self.current_facts(&prepared, policies).await.ok()
+            }
             Some(_) | None => None,
         };
         match inner.as_ref().and_then(|facts| facts.statements.first()) {
             Some(inner) => take_over(&mut resolved, inner),
-            None => resolved.opaque.push(Opaque::UnknownName(format!("{} of a name not seen defined", statement.command))),
+            None => resolved.opaque.push(Opaque::UnknownName(format!(
+                "{} of a name not seen defined",
+                statement.command
+            ))),
         }
         Some(Resolved { statement: resolved, inner: None })
     }
@@ -468,7 +540,8 @@ impl Session {
         policies: &Rc<dyn PolicySet>,
     ) -> Result<Rc<Facts>, Refusal> {
         let known = prepared.facts.borrow().clone();
-        let is_current = known.is_of(&self.database.view(), policies.classifiers()) && prepared.reading.get() == self.reading_number;
+        let is_current = known.is_of(&self.database.view(), policies.classifiers())
+            && prepared.reading.get() == self.reading_number;
         if is_current && !self.database.is_stale() {
             return Ok(known);
         }
@@ -493,9 +566,9 @@ fn take_over(statement: &mut Statement, inner: &Statement) {
     statement.outputs = match (&inner.outputs, is_plain) {
         (outputs, true) => outputs.clone(),
         // A plan, or a new table's rows: told by no single column.
-        (Outputs::Columns(columns), false) => {
-            Outputs::Unknown(columns.iter().flat_map(|column| column.sources.iter().cloned()).collect())
-        }
+        (Outputs::Columns(columns), false) => Outputs::Unknown(
+            columns.iter().flat_map(|column| column.sources.iter().cloned()).collect(),
+        ),
         (Outputs::Unknown(columns), false) => Outputs::Unknown(columns.clone()),
         (Outputs::Nothing, false) => Outputs::Nothing,
         (Outputs::Anything, false) => Outputs::Anything,

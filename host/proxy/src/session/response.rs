@@ -21,7 +21,11 @@ pub(super) enum Flow {
 }
 
 impl Session {
-    pub(super) async fn on_upstream(&mut self, mut buffer: Box<[u8]>, count: usize) -> Result<(), End> {
+    pub(super) async fn on_upstream(
+        &mut self,
+        mut buffer: Box<[u8]>,
+        count: usize,
+    ) -> Result<(), End> {
         let kept = self.partial.len();
         let handled = if kept <= BUFFER_BYTES / 2 {
             // The half message from before stands in front of what was read behind it.
@@ -62,7 +66,9 @@ impl Session {
                 Some(flow) => flow,
                 None => {
                     // What the handler writes comes after what is forwarded so far.
-                    self.reply.tail().extend_from_slice(bytes.get(forwarded..used).unwrap_or_default());
+                    self.reply
+                        .tail()
+                        .extend_from_slice(bytes.get(forwarded..used).unwrap_or_default());
                     forwarded = used;
                     self.response(frame).await?
                 }
@@ -102,7 +108,8 @@ impl Session {
             Step::Failed { failed, skipped } => self.failed(frame, failed, skipped)?,
             Step::Ready(entry) => self.ready(frame, entry)?,
         };
-        let silent = self.silent_until_ready && frame.tag != b'Z' && !matches!(frame.tag, b'S' | b'A');
+        let silent =
+            self.silent_until_ready && frame.tag != b'Z' && !matches!(frame.tag, b'S' | b'A');
         if frame.tag == b'Z' {
             self.silent_until_ready = false;
         }
@@ -144,7 +151,9 @@ impl Session {
             Role::Probe(rows) => {
                 if frame.tag == b'D' {
                     let row = backend::data_row(frame.body)?;
-                    let text = |cell: Option<&[u8]>| cell.map(|text| String::from_utf8_lossy(text).into_owned());
+                    let text = |cell: Option<&[u8]>| {
+                        cell.map(|text| String::from_utf8_lossy(text).into_owned())
+                    };
                     rows.push(row.into_iter().map(text).collect());
                 }
                 return Ok(Flow::Keep);
@@ -191,7 +200,12 @@ impl Session {
         Ok(if matches!(run.role, Role::Client) { Flow::Forward } else { Flow::Keep })
     }
 
-    fn failed(&mut self, frame: Frame<'_>, failed: Entry<Run>, skipped: Vec<Entry<Run>>) -> Result<Flow, End> {
+    fn failed(
+        &mut self,
+        frame: Frame<'_>,
+        failed: Entry<Run>,
+        skipped: Vec<Entry<Run>>,
+    ) -> Result<Flow, End> {
         for entry in skipped.into_iter().rev() {
             self.record_unrun(&entry.payload, &Ending::Skipped);
             self.undo(entry.payload, false);
@@ -280,7 +294,8 @@ fn names_tag(frame: Frame<'_>, tag: &str) -> bool {
     let fields = backend::notice_fields(frame.body).unwrap_or_default();
     let message = backend::field(&fields, b'M').unwrap_or_default();
     let code = backend::field(&fields, b'C').unwrap_or_default();
-    matches!(code, b"42601" | b"34000") && message.windows(tag.len()).any(|part| part == tag.as_bytes())
+    matches!(code, b"42601" | b"34000")
+        && message.windows(tag.len()).any(|part| part == tag.as_bytes())
 }
 
 impl Session {

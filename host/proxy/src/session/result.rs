@@ -84,21 +84,25 @@ impl Session {
         let database = self.database.clone();
         let (process_id, key) = self.upstream_key.clone();
         tokio::task::spawn_local(async move {
-            if let Err(error) = upstream::cancel(&database.settings.upstream, process_id, &key).await {
+            if let Err(error) =
+                upstream::cancel(&database.settings.upstream, process_id, &key).await
+            {
                 tracing::warn!(%error, "a result over its row limit could not be stopped");
             }
         });
     }
 
     pub(super) async fn row_description(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
-        let fields: Vec<ResultField> = backend::row_description(frame.body)?.iter().map(field).collect();
+        let fields: Vec<ResultField> =
+            backend::row_description(frame.body)?.iter().map(field).collect();
         self.decide_rows(&fields).await?;
         Ok(Flow::Forward)
     }
 
     /// Describe was answered: the columns are known before the rows.
     pub(super) fn described(&mut self, frame: Frame<'_>, run: &Run) -> Result<(), End> {
-        let fields: Rc<[ResultField]> = backend::row_description(frame.body)?.iter().map(field).collect();
+        let fields: Rc<[ResultField]> =
+            backend::row_description(frame.body)?.iter().map(field).collect();
         if let Some(portal) = &run.portal {
             portal.prepared.fields.replace(Some(fields.clone()));
             portal.fields.replace(Some(fields));
@@ -136,9 +140,16 @@ impl Session {
     }
 
     #[allow(clippy::type_complexity)] // used twice, below and above, and nowhere else
-    fn front_statement(&mut self) -> Option<(Rc<Facts>, usize, Option<Rc<Statement>>, Rc<dyn PolicySet>)> {
+    fn front_statement(
+        &mut self,
+    ) -> Option<(Rc<Facts>, usize, Option<Rc<Statement>>, Rc<dyn PolicySet>)> {
         let running = self.pipeline.front_mut()?.payload.running()?;
-        Some((running.facts.clone(), running.index, running.resolved.clone(), running.policies.clone()))
+        Some((
+            running.facts.clone(),
+            running.index,
+            running.resolved.clone(),
+            running.policies.clone(),
+        ))
     }
 
     /// A relation that was created since the catalog was read is looked up, and looked at,
@@ -148,9 +159,13 @@ impl Session {
         let view = self.database.view();
         let user = fields.iter().map(|field| field.table_oid).filter(|oid| *oid >= FIRST_USER_OID);
         let unknown: Vec<u32> = user
-            .filter(|oid| view.catalog.relation(*oid).is_none() || !view.labels.is_sampled(*oid, policies.classifiers()))
+            .filter(|oid| {
+                view.catalog.relation(*oid).is_none()
+                    || !view.labels.is_sampled(*oid, policies.classifiers())
+            })
             .collect();
-        let news: Vec<u32> = unknown.into_iter().filter(|oid| self.unexplained.insert(*oid)).collect();
+        let news: Vec<u32> =
+            unknown.into_iter().filter(|oid| self.unexplained.insert(*oid)).collect();
         if news.is_empty() {
             return;
         }
@@ -177,11 +192,13 @@ impl Session {
             return Err(self.malformed("COPY of a statement that was not asked"));
         };
         let view = self.database.view();
-        let plan = self.planner(&view, &*policies).copy(statement, response.columns, response.binary);
+        let plan =
+            self.planner(&view, &*policies).copy(statement, response.columns, response.binary);
         let masks = if plan.passes_all() {
             Masks::Pass
         } else {
-            let format = statement.copy.as_ref().and_then(|form| copy_format(form, response.binary));
+            let format =
+                statement.copy.as_ref().and_then(|form| copy_format(form, response.binary));
             let Some(format) = format else {
                 // The server has begun; it must not go on.
                 return Err(End::Refused(Refusal::Unmaskable {
@@ -231,7 +248,9 @@ impl Session {
     pub(super) fn flush_masked(&mut self) {
         let Some(entry) = self.pipeline.front_mut() else { return };
         let run = &mut entry.payload;
-        let Some(policies) = run.statements.get(run.current).map(|running| running.policies.clone()) else {
+        let Some(policies) =
+            run.statements.get(run.current).map(|running| running.policies.clone())
+        else {
             return;
         };
         let flushed = match &mut run.masks {
@@ -251,9 +270,18 @@ impl Session {
 
     fn record_faults(&self, flushed: Flushed) {
         for (policy, fault) in flushed.faults {
-            tracing::warn!(policy = &*policy, kind = fault.kind.as_str(), fault.message, "masker failed");
+            tracing::warn!(
+                policy = &*policy,
+                kind = fault.kind.as_str(),
+                fault.message,
+                "masker failed"
+            );
             let kind = fault.kind.as_str();
-            self.shared.append(&Event::Notable(Notable::Fault { policy, kind, message: fault.message }));
+            self.shared.append(&Event::Notable(Notable::Fault {
+                policy,
+                kind,
+                message: fault.message,
+            }));
         }
     }
 
@@ -310,7 +338,13 @@ fn copy_format(form: &CopyForm, binary: bool) -> Option<CopyFormat> {
             Some(CopyFormat::TextWith(TextOptions { delimiter, null: null.into(), header }))
         }
         (CopyForm::Csv { delimiter, quote, escape, null, header }, false) => {
-            Some(CopyFormat::Csv(CsvOptions { delimiter, quote, escape, null: null.into(), header }))
+            Some(CopyFormat::Csv(CsvOptions {
+                delimiter,
+                quote,
+                escape,
+                null: null.into(),
+                header,
+            }))
         }
         (CopyForm::Binary, false) | (CopyForm::Text { .. } | CopyForm::Csv { .. }, true) => None,
     }
