@@ -1,8 +1,10 @@
 //! Labels for a column, from its comment, its name and a sample of its values.
 
+use std::borrow::Cow;
+
 use portcullis_plugin_sdk::{Label, Sample};
 
-use crate::detect::{Place, trimmed};
+use crate::detect::Place;
 use crate::kind::Kind;
 use crate::plan::name_kind;
 use crate::scan::scan;
@@ -22,7 +24,7 @@ pub(crate) fn classify(column: &Sample, settings: &Settings) -> Vec<Label> {
     {
         add(kind, 0.9);
     }
-    for Share { kind, found, whole } in shares(&column.values) {
+    for Share { kind, found, whole } in shares(&texts(column)) {
         if let Some(confidence) = confidence(kind, found) {
             // Only what most values are as a whole says what the column is.
             add(if whole > 0.5 { kind } else { Kind::Text }, confidence);
@@ -63,6 +65,28 @@ fn holds_text_or_numbers(type_name: &str) -> bool {
     !plain.iter().any(|name| type_name.starts_with(name))
 }
 
+/// The values as text. Bytes are looked into where they are text.
+fn texts(column: &Sample) -> Vec<Cow<'_, str>> {
+    let values = column.values.iter();
+    if column.type_name != "bytea" {
+        return values.map(|value| Cow::Borrowed(value.as_str())).collect();
+    }
+    values.filter_map(|value| text_of_bytes(value)).map(Cow::Owned).collect()
+}
+
+/// The text behind "\x62696e617279", up to a character that a sample cut in two.
+fn text_of_bytes(hexadecimal: &str) -> Option<String> {
+    let (pairs, _) = hexadecimal.strip_prefix("\\x")?.as_bytes().as_chunks::<2>();
+    let byte = |pair: &[u8; 2]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
+    let bytes: Vec<u8> = pairs.iter().map(byte).collect::<Option<_>>()?;
+    let whole = match str::from_utf8(&bytes) {
+        Ok(text) => text.len(),
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        Err(_) => return None,
+    };
+    String::from_utf8(bytes.get(..whole)?.to_vec()).ok()
+}
+
 /// In how many of the values a kind is found, from 0 to 1.
 struct Share {
     kind: Kind,
@@ -73,15 +97,15 @@ struct Share {
 }
 
 /// The shares of the kinds that are found at all. Every value is looked at once.
-fn shares(values: &[String]) -> Vec<Share> {
+fn shares(values: &[Cow<'_, str>]) -> Vec<Share> {
     let mut places: Vec<Place> = Vec::new();
     let mut counts: Vec<(Kind, u32, u32)> = Kind::ALL.iter().map(|kind| (*kind, 0, 0)).collect();
     let mut filled = 0u32;
-    for value in values.iter().filter(|value| !value.trim().is_empty()) {
+    for value in values.iter().map(|value| value.trim_ascii()).filter(|value| !value.is_empty()) {
         filled += 1;
         places.clear();
         scan(value.as_bytes(), &mut places);
-        let whole = trimmed(value.as_bytes());
+        let whole = 0..value.len();
         for (kind, found, wholes) in &mut counts {
             let mut own = places.iter().filter(|place| place.kind == *kind).peekable();
             *found += u32::from(own.peek().is_some());

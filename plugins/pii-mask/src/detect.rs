@@ -12,4 +12,4 @@ pub(crate) mod phone;
 pub(crate) mod ip;
 pub(crate) mod secret;
 
-pub(crate) use place::{Place, trimmed};
+pub(crate) use place::Place;

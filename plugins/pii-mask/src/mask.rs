@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use portcullis_plugin_sdk::{Cells, Masked, Spans};
 
-use crate::detect::{Place, trimmed};
+use crate::detect::Place;
 use crate::handle::Handle;
 use crate::kind::Kind;
 use crate::prefilter::for_each_mark;
@@ -23,28 +23,38 @@ pub(crate) fn mask(handle: u32, batch: &Cells, settings: &Settings) -> Masked {
 /// Keeps of each value the parts that may be seen of a single value of the kind. Any other
 /// value is hidden whole: what is said to be an address and is not may be anything.
 fn mask_singles(kind: Option<Kind>, batch: &Cells, settings: &Settings) -> Masked {
-    let mut spans = Spans::new();
+    let keep = kind.and_then(|kind| settings.keep(kind));
     let mut places: Vec<Place> = Vec::new();
-    for (row, cell) in batch.bytes().enumerate() {
-        let Some(cell) = cell else { continue };
+    let mut masked = Cells::new();
+    let mut shown = String::new();
+    for cell in batch.iter() {
+        let Some(cell) = cell else {
+            masked.push(None);
+            continue;
+        };
+        // Blanks around a value are left out: padding would tell how long it is.
+        let value = cell.trim_ascii();
         places.clear();
-        scan(cell, &mut places);
-        match kind.and_then(|kind| single(kind, cell, &places)) {
-            Some(place) => mark(&mut spans, row, cell, &place, settings),
-            None => spans.mark(row, 0..cell.len()),
-        }
+        scan(value.as_bytes(), &mut places);
+        let is_single = kind.is_some_and(|kind| is_single(kind, value, &places));
+        let part = keep.as_ref().filter(|_| is_single).and_then(|keep| hidden_part(value, keep));
+        let hidden = part.unwrap_or(0..value.len());
+        shown.clear();
+        shown.push_str(value.get(..hidden.start).unwrap_or_default());
+        shown.push_str(&settings.fill);
+        shown.push_str(value.get(hidden.end..).unwrap_or_default());
+        masked.push(Some(&shown));
     }
-    spans.fill(&settings.fill)
+    Masked::Replaced(masked)
 }
 
-/// The whole of a value, but for blanks around it, as a place of the kind it is said to be.
-fn single(kind: Kind, cell: &[u8], places: &[Place]) -> Option<Place> {
-    let whole = Place { kind, bytes: trimmed(cell) };
+/// Whether the value as a whole is of the kind it is said to be.
+fn is_single(kind: Kind, value: &str, places: &[Place]) -> bool {
     match places {
-        [place] if *place == whole => Some(whole),
-        // No finder knows these, so all there is to say is that nothing else is in there.
-        [] if !kind.is_found() => Some(whole),
-        _ => None,
+        [place] => *place == Place { kind, bytes: 0..value.len() },
+        // No finder knows some kinds: all there is to say is that nothing else is in there.
+        [] => !kind.is_found(),
+        [_, _, ..] => false,
     }
 }
 

@@ -11,12 +11,6 @@ pub(crate) struct Place {
     pub(crate) bytes: Range<usize>,
 }
 
-/// Where a value stands between the blanks around it.
-pub(crate) fn trimmed(value: &[u8]) -> Range<usize> {
-    let end = value.trim_ascii_end().len();
-    end.min(value.len() - value.trim_ascii_start().len())..end
-}
-
 /// Adds a place unless something was found there before.
 pub(crate) fn add(places: &mut Vec<Place>, kind: Kind, bytes: Range<usize>) {
     let overlaps = |place: &Place| place.bytes.start < bytes.end && bytes.start < place.bytes.end;

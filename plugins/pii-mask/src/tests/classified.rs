@@ -5,10 +5,20 @@ use portcullis_plugin_sdk::{Classifier, Sample};
 use super::policy;
 
 fn check(column: &str, comment: Option<&str>, values: &[&str], expected: &[&str]) {
+    check_typed("text", column, comment, values, expected);
+}
+
+fn check_typed(
+    type_name: &str,
+    column: &str,
+    comment: Option<&str>,
+    values: &[&str],
+    expected: &[&str],
+) {
     let sample = Sample {
         relation: "public.t".into(),
         column: column.into(),
-        type_name: "text".into(),
+        type_name: type_name.into(),
         comment: comment.map(str::to_owned),
         values: values.iter().map(|value| (*value).to_owned()).collect(),
     };
@@ -39,4 +49,17 @@ fn columns_are_labelled_by_comment_name_and_content() {
     check("c", None, &orders, &[]);
     check("c", None, &["+14155552671", "", "415-555-2671"], &["pii.phone"]);
     check("email", Some("pii.email"), &["ana@example.com"], &["pii.email"]);
+}
+
+#[test]
+fn bytes_are_looked_into_where_they_are_text() {
+    let check = |values: &[&str], expected: &[&str]| {
+        check_typed("bytea", "c", None, values, expected);
+    };
+    // "ana@example.com", and "to ana@example.com é" without the last byte.
+    let address = r"\x616e61406578616d706c652e636f6d";
+    check(&[address], &["pii.email"]);
+    check(&[r"\x746f20616e61406578616d706c652e636f6d20c3"], &["pii.text"]);
+    check(&[r"\x616e61406578616d706c652e636f6dff00", r"\x", r"\xzz", "", r"\x7"], &[]);
+    check_typed("text", "c", None, &[address], &[]);
 }
