@@ -23,7 +23,10 @@ const SNAPSHOT_AGE_MAX: Duration = Duration::from_secs(30);
 const ASKING_SETTINGS: [(&str, &str); 3] = [
     ("application_name", "portcullis"),
     ("client_encoding", "UTF8"),
-    ("options", "-c lock_timeout=50 -c statement_timeout=10000 -c default_transaction_read_only=on"),
+    (
+        "options",
+        "-c lock_timeout=50 -c statement_timeout=10000 -c default_transaction_read_only=on",
+    ),
 ];
 
 /// What is known of a database at one moment.

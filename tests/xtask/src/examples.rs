@@ -125,7 +125,14 @@ fn c(guest: &Guest<'_>) -> Result<(), Failure> {
     let core = guest.work.join("core.wasm");
     let world = guest.world().replace('-', "_");
     let mut zig = program::command(python::script("python-zig"));
-    zig.args(["cc", "--target=wasm32-wasi", "-mexec-model=reactor", "-O2", "-Wl,--strip-all", C_STACK]);
+    zig.args([
+        "cc",
+        "--target=wasm32-wasi",
+        "-mexec-model=reactor",
+        "-O2",
+        "-Wl,--strip-all",
+        C_STACK,
+    ]);
     zig.args(["-Wall", "-Wextra", "-Werror", "-I", "bindings", "-I"]).arg(root_of_c());
     zig.arg(format!("{}.c", guest.kind));
     zig.arg(bindings.join(format!("{world}.c")));
