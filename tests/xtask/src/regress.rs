@@ -92,8 +92,11 @@ impl Apt {
 
     /// Fetches a source package and gives back its archive; apt-get checks its signature.
     fn source(&self) -> Result<PathBuf, Failure> {
-        // A source without source packages makes this fail, though the others are there.
-        let updated = program::run_quietly(self.command().arg("update"));
+        // One source that cannot be reached, or has no source packages, makes this fail: only
+        // where nothing is found after it does that matter.
+        let mut update = self.command();
+        update.args(["-o", "APT::Update::Error-Mode=any", "update"]);
+        let updated = program::run_quietly(&mut update);
         let release = release();
         let mut last = Failure::new("no source of packages is configured");
         for package in PACKAGES {
