@@ -19,7 +19,6 @@ use crate::settings::settings;
 pub struct Running {
     pub proxy: Proxy,
     pub engine: Arc<Engine>,
-    pub ledger: Ledger,
     mock: MockSecret,
     follower: Option<JoinHandle<()>>,
     stop: tokio::sync::watch::Sender<bool>,
@@ -56,7 +55,7 @@ impl Running {
             .name("policies".into())
             .spawn(move || follow(&following, stream, delivery, stopped))
             .into_diagnostic()?;
-        Ok(Running { proxy, engine, ledger, mock, follower: Some(follower), stop })
+        Ok(Running { proxy, engine, mock, follower: Some(follower), stop })
     }
 
     /// Puts a new configuration in force, as far as a running proxy can take it.

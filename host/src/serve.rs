@@ -14,8 +14,8 @@ use crate::running::Running;
 pub fn run(arguments: &Serve) -> Result<ExitCode> {
     let config = Config::load(&arguments.config)?;
     start_log(config.log);
-    for line in format!("{:#}", config.warnings).lines().filter(|line| !line.is_empty()) {
-        tracing::warn!("{line}");
+    if !config.warnings.is_empty() {
+        tracing::warn!("{:#}", config.warnings);
     }
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().into_diagnostic()?;

@@ -15,6 +15,7 @@ pub mod mask;
 pub mod policy;
 #[doc(hidden)]
 pub mod component;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
 #[doc(hidden)]

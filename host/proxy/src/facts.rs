@@ -178,7 +178,7 @@ async fn analyze(
         return Ok(portcullis_sql::analyze(text, &scope(database, view, reading), limits));
     }
     let (database, view, reading) = (database.clone(), view.clone(), reading.clone());
-    let (text, limits) = (text.to_owned(), limits.clone());
+    let (text, limits) = (text.to_owned(), *limits);
     let analysis = tokio::task::spawn_blocking(move || {
         portcullis_sql::analyze(&text, &scope(&database, &view, &reading), &limits)
     });

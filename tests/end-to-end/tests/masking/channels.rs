@@ -99,7 +99,7 @@ pub(crate) const RELATIONS: &[Attack] = &[
         &[
             "SELECT photo, encode(photo, 'escape'), convert_from(photo, 'UTF8') FROM profiles LIMIT 5",
         ],
-        "SELECT length(photo) > 0 FROM profiles LIMIT 5",
+        "SELECT customer_id FROM profiles LIMIT 5",
     ),
     attack(
         "CREATE TABLE AS",
