@@ -148,7 +148,9 @@ impl Gate<'_> {
 
     /// What the host itself refuses, whatever the guardrails say.
     fn host_denial(&self, statement: &Statement) -> Option<VerdictAnswer> {
-        let denial = too_complex(statement).or_else(|| self.writes_what_is_hidden(statement))?;
+        let denial = too_complex(statement)
+            .or_else(|| self.writes_what_is_hidden(statement))
+            .or_else(|| self.carries_out_what_is_hidden(statement))?;
         let verdict = Verdict { decision: Decision::Deny(denial), ..Verdict::allow() };
         Some(VerdictAnswer { policy: HOST.into(), mode: Mode::Enforce, answer: Ok(verdict) })
     }
@@ -182,6 +184,42 @@ impl Gate<'_> {
         None
     }
 }
+
+impl Gate<'_> {
+    /// Functions that put a value where it can be read again by other ways than a result.
+    fn carries_out_what_is_hidden(&self, statement: &Statement) -> Option<Denial> {
+        let carrier = statement.functions.iter().find(|function| {
+            let name = function.rsplit('.').next().unwrap_or(function);
+            CARRIERS.contains(&name)
+        })?;
+        let labelled = statement.relations.iter().filter(|relation| !relation.labels.is_empty());
+        let hidden = labelled
+            .filter_map(|relation| self.planner.view.catalog.relation(relation.oid?))
+            .any(|known| {
+                known.columns.iter().any(|column| {
+                    self.planner.hides(&portcullis_policy::ColumnRef {
+                        relation: known.qualified(),
+                        column: column.name.clone(),
+                        origin: Some((known.oid, column.attribute)),
+                    })
+                })
+            });
+        hidden.then(|| Denial {
+            reason: format!("{carrier} could carry out a value that is masked for you"),
+            hint: Some("Call it in a statement that reads no masked column.".into()),
+        })
+    }
+}
+
+const CARRIERS: [&str; 7] = [
+    "set_config",
+    "pg_notify",
+    "setval",
+    "lo_from_bytea",
+    "lo_put",
+    "lowrite",
+    "pg_logical_emit_message",
+];
 
 /// The name under which the host's own refusals are recorded.
 pub const HOST: &str = "portcullis";

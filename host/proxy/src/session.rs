@@ -2,6 +2,7 @@
 
 mod extended;
 mod ledger;
+mod meaning;
 mod outcome;
 mod request;
 mod response;
@@ -56,6 +57,8 @@ enum Wake {
     Client(Box<[u8]>, usize),
     Upstream(Box<[u8]>, usize),
     Phase(Phase),
+    /// The server has taken so much that what the client sent can be gone on with.
+    Room,
     Gone(End),
 }
 
@@ -109,6 +112,11 @@ pub struct Session {
     unexplained: HashSet<u32>,
     /// This transaction has made a trigger or the like that nobody outside it can see yet.
     unseen_code: bool,
+    /// Messages of the extended protocol were sent, and no ReadyForQuery has come since.
+    open_segment: bool,
+    /// A statement of this transaction touched what is hidden: a deferred constraint can
+    /// still quote it.
+    withholding: bool,
     statements: u64,
 }
 
@@ -170,6 +178,8 @@ impl Session {
             hidden_under: (0, 0),
             unexplained: HashSet::new(),
             unseen_code: false,
+            open_segment: false,
+            withholding: false,
             statements: 0,
         }
     }
@@ -182,6 +192,7 @@ impl Session {
                 Wake::Client(buffer, count) => self.on_client(buffer, count).await,
                 Wake::Upstream(buffer, count) => self.on_upstream(buffer, count).await,
                 Wake::Phase(phase) => self.on_phase(phase),
+                Wake::Room => Ok(()),
                 Wake::Gone(end) => Err(end),
             };
             // What the server answered may be what the client's next message waited for.
@@ -204,8 +215,12 @@ impl Session {
     /// Cancel safe: bytes read are in the buffer that is returned, bytes written are off the
     /// queue.
     fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
+        let was_full = self.outbox.len() >= WAITING_BYTES_MAX;
         if let Poll::Ready(end) = self.poll_send(cx) {
             return Poll::Ready(Wake::Gone(end));
+        }
+        if was_full && self.outbox.len() < WAITING_BYTES_MAX && !self.inbox.is_empty() {
+            return Poll::Ready(Wake::Room);
         }
         if self.reply.len() < WAITING_BYTES_MAX {
             let mut buffer = self.shared.buffers.take();

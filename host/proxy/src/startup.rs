@@ -311,7 +311,10 @@ fn parameters(startup: &startup::Startup) -> Result<Vec<(String, String)>, Refus
             name => parameters.push((name.to_owned(), value.clone())),
         }
     }
-    for (name, _) in &parameters {
+    for (name, value) in &parameters {
+        if name.eq_ignore_ascii_case("client_encoding") && !is_readable_encoding(value) {
+            return Err(unreadable_encoding(value));
+        }
         if !STARTUP_SETTINGS.contains(&name.to_ascii_lowercase().as_str()) {
             return Err(Refusal::NotPermitted(format!(
                 "parameter \"{name}\" may not be set at startup through the proxy"

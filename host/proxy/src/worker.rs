@@ -225,6 +225,12 @@ async fn connect(
         }
     })?;
     database.forget_temporary();
+    let encoding = upstream.parameters.iter().find(|(name, _)| name == "client_encoding");
+    if let Some((_, encoding)) =
+        encoding.filter(|(_, encoding)| !startup::is_readable_encoding(encoding))
+    {
+        return Err(startup::unreadable_encoding(encoding));
+    }
     let key = common
         .cancel_keys
         .issue(minor, database.clone(), upstream.process_id, upstream.secret_key.clone())

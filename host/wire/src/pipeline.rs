@@ -65,8 +65,8 @@ pub enum Step<T> {
     Done(Entry<T>),
     /// This message failed, and the server discards these unanswered.
     Failed { failed: Entry<T>, skipped: Vec<Entry<T>> },
-    /// ReadyForQuery of this message; `None` where it belongs to a Sync sent during COPY.
-    Ready(Option<Entry<T>>),
+    /// ReadyForQuery of this message.
+    Ready(Entry<T>),
 }
 
 /// The queue. `T` is what the sender remembers per message.
@@ -77,13 +77,11 @@ pub struct Pipeline<T> {
     skipping: bool,
     /// The server reads COPY data and the client has not ended it.
     copy_in: bool,
-    /// Syncs that a COPY may have ignored, or not, if it failed before it read them.
-    stray_syncs: usize,
 }
 
 impl<T> Default for Pipeline<T> {
     fn default() -> Pipeline<T> {
-        Pipeline { entries: VecDeque::new(), skipping: false, copy_in: false, stray_syncs: 0 }
+        Pipeline { entries: VecDeque::new(), skipping: false, copy_in: false }
     }
 }
 
@@ -138,7 +136,7 @@ impl<T> Pipeline<T> {
             return None;
         }
         if self.copy_in && expect == Expect::Sync {
-            self.stray_syncs += 1;
+            // The server ignores it, or not if the COPY fails first: it must not be sent.
             return Some(entry);
         }
         self.entries.push_back(entry);
@@ -173,7 +171,7 @@ impl<T> Pipeline<T> {
             | (b'D' | b'H' | b'd' | b'c', Expect::Query | Expect::Execute)
             | (b'V', Expect::FunctionCall) => Ok(Step::Current),
             (b'G', Expect::Query | Expect::Execute) => {
-                self.begin_copy_in();
+                self.begin_copy_in()?;
                 Ok(Step::Current)
             }
             (b'E', _) => Ok(self.failed(front)),
@@ -195,32 +193,22 @@ impl<T> Pipeline<T> {
         }
     }
 
-    fn begin_copy_in(&mut self) {
-        self.copy_in = true;
-        self.stray_syncs = 0;
-        let mut index = 1;
-        while let Some(entry) = self.entries.get(index) {
-            match entry.expect {
-                Expect::Sync => {
-                    self.entries.remove(index);
-                    self.stray_syncs += 1;
-                }
-                Expect::CopyEnd => {
-                    self.entries.remove(index);
-                    self.copy_in = false;
-                    return;
-                }
-                // The server will refuse these inside COPY; its error sorts them out.
-                Expect::Query
-                | Expect::Parse
-                | Expect::Bind
-                | Expect::DescribeStatement
-                | Expect::DescribePortal
-                | Expect::Execute
-                | Expect::Close
-                | Expect::FunctionCall => index += 1,
+    /// Whether the server reads what was sent behind the COPY as part of it depends on when
+    /// it fails, so only the end of the data may have been sent.
+    fn begin_copy_in(&mut self) -> Result<(), Malformed> {
+        let mut behind = self.entries.iter().skip(1).map(|entry| entry.expect);
+        let ended = match (behind.next(), behind.next()) {
+            (None, _) => false,
+            (Some(Expect::CopyEnd), _) => true,
+            (Some(_), _) => {
+                return Err(Malformed::Form("a message sent behind COPY, ahead of its data"));
             }
+        };
+        if ended {
+            self.entries.remove(1);
         }
+        self.copy_in = !ended;
+        Ok(())
     }
 
     fn failed(&mut self, front: Expect) -> Step<T> {
@@ -229,7 +217,7 @@ impl<T> Pipeline<T> {
             return Step::Current;
         }
         let sync = self.entries.iter().position(|entry| entry.expect.ends_skipping());
-        self.skipping = sync.is_none() && self.stray_syncs == 0;
+        self.skipping = sync.is_none();
         let mut dropped = self.entries.drain(..sync.unwrap_or(self.entries.len()));
         match dropped.next() {
             Some(failed) => Step::Failed { failed, skipped: dropped.collect() },
@@ -240,13 +228,11 @@ impl<T> Pipeline<T> {
     fn ready(&mut self) -> Result<Step<T>, Malformed> {
         self.skipping = false;
         match self.entries.front().map(|entry| entry.expect) {
-            Some(Expect::Query | Expect::Sync | Expect::FunctionCall) => {
-                Ok(Step::Ready(self.entries.pop_front()))
-            }
-            Some(_) | None if self.stray_syncs > 0 => {
-                self.stray_syncs -= 1;
-                Ok(Step::Ready(None))
-            }
+            Some(Expect::Query | Expect::Sync | Expect::FunctionCall) => self
+                .entries
+                .pop_front()
+                .map(Step::Ready)
+                .ok_or(Malformed::Form("answer to nothing")),
             Some(_) | None => {
                 Err(Malformed::Unexpected { tag: b'Z', state: "from the server, out of turn" })
             }
@@ -289,8 +275,7 @@ mod tests {
                 Ok(Step::Failed { failed, skipped }) => {
                     format!("{:?}-failed-{}-skipped", failed.expect, skipped.len())
                 }
-                Ok(Step::Ready(Some(entry))) => format!("ready-{:?}", entry.expect),
-                Ok(Step::Ready(None)) => "ready-stray".into(),
+                Ok(Step::Ready(entry)) => format!("ready-{:?}", entry.expect),
                 Err(_) => "error".into(),
             });
         }
@@ -336,14 +321,16 @@ mod tests {
     }
 
     #[test]
-    fn copy_in_ignores_syncs() {
-        // As PQexecParams does it: a Sync behind the Execute, and one behind the data.
-        check(">E >S <G >c >S <C <Z", "current Execute ready-Sync");
+    fn no_sync_is_sent_into_copy_data() {
+        check(">E <G >S >c >S <C <Z", "current S! Execute ready-Sync");
         check(">Q <G >c <C <Z", "current current ready-Query");
-        // The client sends everything at once.
-        check(">E >c >S <G <C <Z", "current Execute ready-Sync");
+        // The client sends data and end at once, behind which nothing is known.
+        check(">E >c >S <G", "current");
+        check(">E >S <G", "error");
         // The COPY fails in the middle.
         check(">Q <G <E <Z >c >Q <C <Z", "current current ready-Query current ready-Query");
-        check(">E <G <E >c >S <Z", "current Execute-failed-0-skipped c! ready-Sync");
+        check(">E <G >S <E >c >S <Z", "current S! Execute-failed-0-skipped c! ready-Sync");
+        // ReadyForQuery never belongs to a message that has not been answered.
+        check(">E <G >S <E >P >S <Z", "current S! Execute-failed-0-skipped P! ready-Sync");
     }
 }

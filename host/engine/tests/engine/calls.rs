@@ -78,12 +78,10 @@ fn a_masker_plans_and_masks() {
 fn classifiers_label_columns_and_the_surest_word_counts() {
     let first = policy("");
     let second = policy("fill = \"x\"");
-    let unsure = policy("classify = \"unsure\"");
     let bench = Bench::open(&[
         ("h.wasm", hostile()),
         ("10.toml", first.as_bytes()),
         ("20.toml", second.as_bytes()),
-        ("30.toml", unsure.as_bytes()),
     ]);
     let sample = |value: &str| ColumnSample {
         relation: "public.t".into(),

@@ -72,6 +72,10 @@ impl Session {
     }
 
     pub(super) async fn bind(&mut self, frame: Frame<'_>, bind: &Bind<'_>) -> Result<Handled, End> {
+        if self.names.len() >= self.shared.limits.names_max {
+            let most = format!("a session holds at most {} names", self.shared.limits.names_max);
+            return self.refuse(Expect::Bind, Refusal::TooLarge(most));
+        }
         let Some(prepared) = self.names.statement(bind.statement).cloned() else {
             return self.refuse(Expect::Bind, unknown_statement(bind.statement));
         };
@@ -250,6 +254,7 @@ impl Session {
                 running.inner = resolved.inner;
             }
             running.withhold = self.withholds(running.statement(), &facts, &policies);
+            self.withholding |= running.withhold && !running.statement().is_read_only();
             self.describe_for_masks(&portal, name, running.statement());
             self.note_effects(running.statement());
             // Its own function cannot have closed it while it ran.
@@ -269,12 +274,14 @@ impl Session {
     /// Rows of the extended protocol come without a description; where nobody has asked for
     /// one, the proxy does, ahead of the rows.
     fn describe_for_masks(&mut self, portal: &Rc<Portal>, name: &[u8], statement: &Statement) {
-        if portal.described.get() || portal.fields.borrow().is_some() {
-            return;
-        }
         // A FETCH returns what its cursor does, which may be another by now.
         let varies =
             matches!(statement.effect, SessionEffect::Fetch { .. } | SessionEffect::Execute { .. });
+        if varies {
+            portal.fields.replace(None);
+        } else if portal.described.get() || portal.fields.borrow().is_some() {
+            return;
+        }
         let known =
             portal.prepared.fields.borrow().clone().filter(|_| !varies && !portal.bind.is_empty());
         if let (Some(fields), Ok(Frontend::Bind(bind))) =
@@ -322,7 +329,7 @@ impl Session {
         &mut self,
         facts: &Rc<crate::facts::Facts>,
         policies: &Rc<dyn PolicySet>,
-    ) -> Option<super::request::Resolved> {
+    ) -> Option<super::meaning::Resolved> {
         if facts.statements.first()?.effect == SessionEffect::None {
             return None;
         }
@@ -333,7 +340,7 @@ impl Session {
 /// The one statement of a prepared text, with its names filled in.
 fn first<'a>(
     facts: &'a crate::facts::Facts,
-    resolved: Option<&'a super::request::Resolved>,
+    resolved: Option<&'a super::meaning::Resolved>,
 ) -> Vec<&'a Statement> {
     match resolved {
         Some(resolved) => vec![&resolved.statement],

@@ -172,7 +172,7 @@ impl Session {
             encode::error(self.reply.tail(), &Refusal::RowLimit { rows }.report());
             return Ok(Flow::Keep);
         }
-        let withhold = run.running().is_some_and(|running| running.withhold);
+        let withhold = self.withholding || run.running().is_some_and(|running| running.withhold);
         if withhold && can_quote(&fields) {
             report_withheld(self.reply.tail(), b'E', &fields);
             return Ok(Flow::Keep);
@@ -188,12 +188,28 @@ impl Session {
         if matches!(entry.payload.role, Role::Probe(_) | Role::Swallowed) {
             return Ok(Flow::Keep);
         }
-        let withhold = entry.payload.running().is_some_and(|running| running.withhold);
+        let withhold =
+            self.withholding || entry.payload.running().is_some_and(|running| running.withhold);
         if withhold && can_quote(&fields) {
             report_withheld(self.reply.tail(), b'N', &fields);
             return Ok(Flow::Keep);
         }
         Ok(Flow::Forward)
+    }
+
+    /// True when the principal would see any column of the database masked.
+    pub(super) fn hides_anything(&self, policies: &Rc<dyn PolicySet>) -> bool {
+        let view = self.database.view();
+        let planner = self.planner(&view, &**policies);
+        view.catalog.relations().any(|relation| {
+            relation.columns.iter().any(|column| {
+                planner.hides(&ColumnRef {
+                    relation: relation.qualified(),
+                    column: column.name.clone(),
+                    origin: Some((relation.oid, column.attribute)),
+                })
+            })
+        })
     }
 
     /// True when errors of this statement could quote a value that is hidden from the

@@ -7,8 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use portcullis_policy::event::EventId;
 use portcullis_policy::statement::SessionEffect;
 use portcullis_policy::{
-    Access, Action, NoParameters, Opaque, Outputs, Parameters, Permitted, PolicySet, Ruling,
-    Statement,
+    Access, Action, NoParameters, Parameters, Permitted, PolicySet, Ruling, Statement,
 };
 use portcullis_wire::backend::TransactionStatus;
 use portcullis_wire::frame::cut;
@@ -18,7 +17,6 @@ use super::{End, Session, WAITING_BYTES_MAX};
 use crate::facts::{Facts, Reading};
 use crate::gate::{Gate, Harmless};
 use crate::masks::Planner;
-use crate::names::Prepared;
 use crate::refusal::Refusal;
 use crate::run::{Role, Run};
 use crate::startup::{unreadable_encoding, unreadable_encoding_in};
@@ -115,6 +113,10 @@ impl Session {
             self.probe();
             return Ok(Handled::Later);
         }
+        self.open_segment |= is_extended(&message);
+        if let Some(refusal) = unsafe_name(&message) {
+            return self.refuse(Expect::Parse, refusal);
+        }
         match message {
             Frontend::Query { text } => self.query(frame, text).await,
             Frontend::Parse { statement, text, parameter_types } => {
@@ -183,9 +185,8 @@ impl Session {
             Harmless::CopyDone | Harmless::CopyFail => {
                 self.pipeline.push(Expect::CopyEnd, Run::client());
             }
-            Harmless::Sync => {
-                self.pipeline.push(Expect::Sync, Run::client());
-            }
+            // The server would ignore it.
+            Harmless::Sync => return Ok(Handled::Done),
             Harmless::CopyData | Harmless::Flush | Harmless::Describe | Harmless::Close => {}
         }
         self.outbox.pass(kind, frame);
@@ -194,7 +195,7 @@ impl Session {
 
     /// The session may be asked something of the proxy's own: never inside a transaction.
     fn can_probe(&self) -> bool {
-        self.status == TransactionStatus::Idle && self.pipeline.is_idle()
+        self.status == TransactionStatus::Idle && self.pipeline.is_idle() && !self.open_segment
     }
 
     fn probe(&mut self) {
@@ -205,7 +206,8 @@ impl Session {
     /// How texts are read now.
     pub(super) fn reading(&self) -> Reading {
         if self.reading_unknown {
-            Reading { search_path: None, ..self.reading.clone() }
+            // The server reports a change only when it is ready for the next query.
+            Reading { search_path: None, standard_conforming_strings: None }
         } else {
             self.reading.clone()
         }
@@ -256,6 +258,7 @@ impl Session {
                 running.inner = resolved.inner;
             }
             running.withhold = self.withholds(running.statement(), &facts, &policies);
+            self.withholding |= running.withhold && !running.statement().is_read_only();
             self.note_effects(running.statement());
             run.statements.push(running);
         }
@@ -267,6 +270,10 @@ impl Session {
     /// A call by the fast-path interface is judged as the function it names.
     async fn function_call(&mut self, frame: Frame<'_>, oid: u32) -> Result<Handled, End> {
         let policies = self.shared.policies.current();
+        if self.hides_anything(&policies) {
+            let why = "the fast-path interface tells nothing of its result".to_owned();
+            return self.refuse(Expect::FunctionCall, Refusal::Unmaskable { why });
+        }
         let name = match self.database.function_name(oid).await {
             Ok(Some(name)) => name,
             Ok(None) => format!("\"function {oid}\""),
@@ -303,6 +310,7 @@ impl Session {
         for (index, event) in events.into_iter().enumerate() {
             let mut running = self.running(facts.clone(), index, event, &policies, None);
             running.withhold = self.withholds(running.statement(), &facts, &policies);
+            self.withholding |= running.withhold && !running.statement().is_read_only();
             self.note_effects(running.statement());
             run.statements.push(running);
         }
@@ -358,7 +366,8 @@ impl Session {
     fn decode<'t>(&self, text: &'t [u8]) -> Result<Cow<'t, str>, Refusal> {
         match std::str::from_utf8(text) {
             Ok(text) => Ok(Cow::Borrowed(text)),
-            Err(_) if self.is_utf8 => {
+            // What the encoding is by now may not be known; then only UTF-8 is certain.
+            Err(_) if self.is_utf8 || self.reading_unknown => {
                 Err(Refusal::Encoding("the statement is not valid UTF-8".into()))
             }
             Err(_) => Ok(Cow::Owned(text.iter().map(|&byte| char::from(byte)).collect())),
@@ -436,7 +445,8 @@ impl Session {
     /// state machine does it, given something that can only fail.
     pub(super) fn refuse(&mut self, expect: Expect, refusal: Refusal) -> Result<Handled, End> {
         let is_simple = matches!(expect, Expect::Query | Expect::FunctionCall);
-        if is_simple && self.pipeline.is_idle() && self.status != TransactionStatus::InTransaction {
+        let between = self.pipeline.is_idle() && !self.open_segment;
+        if is_simple && between && self.status != TransactionStatus::InTransaction {
             encode::error(self.reply.tail(), &refusal.report());
             encode::ready_for_query(self.reply.tail(), self.status);
             return Ok(Handled::Done);
@@ -467,9 +477,10 @@ impl Session {
             self.reading_unknown = true;
             self.reading_number += 1;
         }
-        let defines_code =
-            ["CREATE TRIGGER", "CREATE RULE", "CREATE FUNCTION", "CREATE OPERATOR", "CREATE CAST"];
-        self.unseen_code |= defines_code.contains(&statement.command.as_str());
+        let defines = statement.relations.iter().any(|relation| relation.access == Access::Define);
+        let changes =
+            |action: &Action| matches!(action, Action::Create | Action::Alter | Action::Drop);
+        self.unseen_code |= opaque || defines || statement.actions.iter().any(changes);
         let waits = opaque
             || changes_reading(statement)
             || statement.effect != SessionEffect::None
@@ -484,99 +495,54 @@ fn changes_reading(statement: &Statement) -> bool {
     statement.parameters_set.iter().any(|name| READING_PARAMETERS.contains(&name.as_str()))
 }
 
-/// A statement with what its names stand for.
-pub(super) struct Resolved {
-    pub statement: Statement,
-    /// What PREPARE or DECLARE defines.
-    pub inner: Option<Rc<Facts>>,
-}
-
-impl Session {
-    /// Fills in what EXECUTE and FETCH name, and reads what PREPARE and DECLARE define.
-    pub(super) async fn resolve(
-        &mut self,
-        facts: &Rc<Facts>,
-        index: usize,
-        policies: &Rc<dyn PolicySet>,
-    ) -> Option<Resolved> {
-        let statement = facts.statements.get(index)?;
-        let named = match &statement.effect {
-            SessionEffect::None
-            | SessionEffect::Deallocate { .. }
-            | SessionEffect::CloseCursor { .. }
-            | SessionEffect::DiscardAll => return None,
-            SessionEffect::Prepare { body, .. } | SessionEffect::Declare { body, .. } => {
-                let inner = self.analyse(body.as_bytes(), policies).await.ok();
-                return Some(Resolved { statement: statement.clone(), inner });
-            }
-            // In one text with what may have defined or changed the name, nothing is certain.
-            SessionEffect::Execute { .. } | SessionEffect::Fetch { .. } if index > 0 => None,
-            SessionEffect::Execute { name } => self.names.statement(name.as_bytes()).cloned(),
-            SessionEffect::Fetch { name } => {
-                self.names.portal(name.as_bytes()).map(|portal| portal.prepared.clone())
-            }
-        };
-        let mut resolved = statement.clone();
-        let inner = match named {
-            Some(prepared) if !prepared.stale.get() => {
-                self.current_facts(&prepared, policies).await.ok()
-            }
-            Some(_) | None => None,
-        };
-        match inner.as_ref().and_then(|facts| facts.statements.first()) {
-            Some(inner) => take_over(&mut resolved, inner),
-            None => resolved.opaque.push(Opaque::UnknownName(format!(
-                "{} of a name not seen defined",
-                statement.command
-            ))),
-        }
-        Some(Resolved { statement: resolved, inner: None })
-    }
-
-    /// The facts of a prepared statement as the database is now.
-    pub(super) async fn current_facts(
-        &mut self,
-        prepared: &Rc<Prepared>,
-        policies: &Rc<dyn PolicySet>,
-    ) -> Result<Rc<Facts>, Refusal> {
-        let known = prepared.facts.borrow().clone();
-        let is_current = known.is_of(&self.database.view(), policies.classifiers())
-            && prepared.reading.get() == self.reading_number;
-        if is_current && !self.database.is_stale() {
-            return Ok(known);
-        }
-        let facts = self.analyse(&prepared.text, policies).await?;
-        prepared.facts.replace(facts.clone());
-        prepared.reading.set(self.reading_number);
-        Ok(facts)
+/// Messages that open an implicit transaction, which a Sync ends.
+fn is_extended(message: &Frontend<'_>) -> bool {
+    match message {
+        Frontend::Parse { .. }
+        | Frontend::Bind(_)
+        | Frontend::Describe { .. }
+        | Frontend::Execute { .. }
+        | Frontend::Close { .. } => true,
+        Frontend::Query { .. }
+        | Frontend::Sync
+        | Frontend::Flush
+        | Frontend::FunctionCall { .. }
+        | Frontend::CopyData
+        | Frontend::CopyDone
+        | Frontend::CopyFail
+        | Frontend::Terminate
+        | Frontend::Password => false,
     }
 }
 
-/// EXECUTE and FETCH do what they name.
-fn take_over(statement: &mut Statement, inner: &Statement) {
-    statement.actions.retain(|action| *action != Action::ExecuteDynamic);
-    statement.actions.extend(&inner.actions);
-    statement.relations.extend(inner.relations.iter().cloned());
-    statement.functions.extend(inner.functions.iter().cloned());
-    statement.opaque.extend(inner.opaque.iter().cloned());
-    statement.unbounded_write |= inner.unbounded_write;
-    statement.unbounded_read |= inner.unbounded_read;
-    statement.written.extend(inner.written.iter().cloned());
-    let is_plain = matches!(statement.command.as_str(), "EXECUTE" | "FETCH" | "MOVE");
-    statement.outputs = match (&inner.outputs, is_plain) {
-        (outputs, true) => outputs.clone(),
-        // A plan, or a new table's rows: told by no single column.
-        (Outputs::Columns(columns), false) => Outputs::Unknown(
-            columns.iter().flat_map(|column| column.sources.iter().cloned()).collect(),
-        ),
-        (Outputs::Unknown(columns), false) => Outputs::Unknown(columns.clone()),
-        (Outputs::Nothing, false) => Outputs::Nothing,
-        (Outputs::Anything, false) => Outputs::Anything,
+/// The server cuts long names and converts others, so that two of the client's could be one
+/// of the server's.
+fn unsafe_name(message: &Frontend<'_>) -> Option<Refusal> {
+    let names: [&[u8]; 2] = match message {
+        Frontend::Parse { statement, .. } => [statement, b""],
+        Frontend::Bind(bind) => [bind.statement, bind.portal],
+        Frontend::Execute { portal, .. } => [portal, b""],
+        Frontend::Describe { name, .. } | Frontend::Close { name, .. } => [name, b""],
+        Frontend::Query { .. }
+        | Frontend::Sync
+        | Frontend::Flush
+        | Frontend::FunctionCall { .. }
+        | Frontend::CopyData
+        | Frontend::CopyDone
+        | Frontend::CopyFail
+        | Frontend::Terminate
+        | Frontend::Password => return None,
     };
-    if !is_plain && statement.action() == Action::Create {
-        statement.opaque.push(Opaque::UnknownName("a table made from a prepared statement".into()));
-    }
+    let is_unsafe = |name: &&[u8]| name.len() > NAME_BYTES_MAX || !name.is_ascii();
+    names.iter().any(is_unsafe).then(|| {
+        Refusal::Unsupported(format!(
+            "names of prepared statements and portals have at most {NAME_BYTES_MAX} ASCII characters here"
+        ))
+    })
 }
+
+/// `NAMEDATALEN` less its terminating zero.
+const NAME_BYTES_MAX: usize = 63;
 
 /// Seconds since the Unix epoch.
 fn now() -> u32 {

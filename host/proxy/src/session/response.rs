@@ -244,14 +244,19 @@ impl Session {
         }
     }
 
-    fn ready(&mut self, frame: Frame<'_>, entry: Option<Entry<Run>>) -> Result<Flow, End> {
+    fn ready(&mut self, frame: Frame<'_>, entry: Entry<Run>) -> Result<Flow, End> {
         self.status = TransactionStatus::read(frame.body)?;
+        self.open_segment = !self.pipeline.is_empty();
         if self.status == TransactionStatus::Idle {
-            self.unseen_code = false;
+            if std::mem::take(&mut self.unseen_code) {
+                // Only now can others see what the transaction made.
+                self.database.mark_stale();
+            }
+            self.withholding = !self.pipeline.is_empty() && self.withholding;
             let unused = self.names.end_transaction();
             unused.into_iter().for_each(|bound| self.record_unused(bound));
         }
-        let Some(Entry { payload: mut run, .. }) = entry else { return Ok(Flow::Forward) };
+        let mut run = entry.payload;
         // A FunctionCall has no completion of its own, and an empty text no statement.
         self.end_current(&mut run, Ending::Completed { tag: String::new() });
         match run.role {

@@ -1,12 +1,13 @@
 //! Results on their way back: rows, COPY data, notifications, and what masks them.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use portcullis_masking::{CopyFormat, CopyMasker, CsvOptions, Flushed, RowMasker, TextOptions};
 use portcullis_policy::event::{Event, Notable};
 use portcullis_policy::statement::CopyForm;
-use portcullis_policy::{PolicySet, Statement};
-use portcullis_wire::backend::{self, Field};
+use portcullis_policy::{Outputs, PolicySet, Statement};
+use portcullis_wire::backend::{self, Field, TransactionStatus};
 use portcullis_wire::{Frame, encode};
 
 use super::response::Flow;
@@ -123,12 +124,23 @@ impl Session {
         let Some(statement) = resolved.as_deref().or(own) else {
             return Err(self.malformed("columns of a statement that was not asked"));
         };
-        let plan = self.planner(&view, &*policies).rows(statement, fields);
+        let statement = self.as_seen(statement);
+        let plan = self.planner(&view, &*policies).rows(&statement, fields);
         let masks = self.row_masks(plan);
         if let Some(entry) = self.pipeline.front_mut() {
             entry.payload.masks = masks;
         }
         Ok(())
+    }
+
+    /// While this transaction has made something that cannot be seen from outside it, names
+    /// may mean something else than the catalog says, and lineage nothing.
+    fn as_seen<'s>(&self, statement: &'s Statement) -> Cow<'s, Statement> {
+        if self.unseen_code && self.status != TransactionStatus::Idle {
+            Cow::Owned(Statement { outputs: Outputs::Anything, ..statement.clone() })
+        } else {
+            Cow::Borrowed(statement)
+        }
     }
 
     fn row_masks(&self, plan: MaskPlan) -> Masks {
@@ -192,8 +204,8 @@ impl Session {
             return Err(self.malformed("COPY of a statement that was not asked"));
         };
         let view = self.database.view();
-        let plan =
-            self.planner(&view, &*policies).copy(statement, response.columns, response.binary);
+        let seen = self.as_seen(statement);
+        let plan = self.planner(&view, &*policies).copy(&seen, response.columns, response.binary);
         let masks = if plan.passes_all() {
             Masks::Pass
         } else {
