@@ -219,7 +219,15 @@ impl Session {
         };
         let revision = policies.revision();
         let permitted = matches!(judged.ruling, portcullis_policy::Ruling::Permitted(_));
-        let bound = portal.bound.take().filter(|bound| bound.revision == revision && permitted);
+        let bound = match portal.bound.take() {
+            Some(bound) if bound.revision == revision && permitted => Some(bound),
+            Some(bound) => {
+                // The rules have changed since: what was bound under the old ones ends here.
+                self.record_unused(bound);
+                None
+            }
+            None => None,
+        };
         let (events, ended) = match bound {
             // Its Bind was recorded a moment ago, under the same rules: this is what it was for.
             Some(bound) => (vec![bound.event], bound.ended),
