@@ -195,15 +195,7 @@ impl Gate<'_> {
         let labelled = statement.relations.iter().filter(|relation| !relation.labels.is_empty());
         let hidden = labelled
             .filter_map(|relation| self.planner.view.catalog.relation(relation.oid?))
-            .any(|known| {
-                known.columns.iter().any(|column| {
-                    self.planner.hides(&portcullis_policy::ColumnRef {
-                        relation: known.qualified(),
-                        column: column.name.clone(),
-                        origin: Some((known.oid, column.attribute)),
-                    })
-                })
-            });
+            .any(|known| self.planner.hides_any_of(known));
         hidden.then(|| Denial {
             reason: format!("{carrier} could carry out a value that is masked for you"),
             hint: Some("Call it in a statement that reads no masked column.".into()),

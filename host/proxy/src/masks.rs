@@ -105,6 +105,17 @@ impl Planner<'_> {
         MaskPlan { columns: vec![column] }
     }
 
+    /// Would the principal see any column of this relation masked?
+    pub fn hides_any_of(&self, relation: &portcullis_sql::Relation) -> bool {
+        relation.columns.iter().any(|column| {
+            self.hides(&ColumnRef {
+                relation: relation.qualified(),
+                column: column.name.clone(),
+                origin: Some((relation.oid, column.attribute)),
+            })
+        })
+    }
+
     /// Would the principal see this column masked, were it selected?
     pub fn hides(&self, column: &ColumnRef) -> bool {
         let labelled = self.view.labels.of_column(column);

@@ -201,15 +201,7 @@ impl Session {
     pub(super) fn hides_anything(&self, policies: &Rc<dyn PolicySet>) -> bool {
         let view = self.database.view();
         let planner = self.planner(&view, &**policies);
-        view.catalog.relations().any(|relation| {
-            relation.columns.iter().any(|column| {
-                planner.hides(&ColumnRef {
-                    relation: relation.qualified(),
-                    column: column.name.clone(),
-                    origin: Some((relation.oid, column.attribute)),
-                })
-            })
-        })
+        view.catalog.relations().any(|relation| planner.hides_any_of(relation))
     }
 
     /// True when errors of this statement could quote a value that is hidden from the
