@@ -59,6 +59,7 @@
 //! | `policy` | the policy that denied; absent where none matched, or nothing was denied |
 //! | `reason` | why it was denied or held |
 //! | `answers` | `policy`, `mode`, `answer`, `tags` of every policy asked |
+//! | `released_by` | the approval or lease that released it, where one was needed |
 //! | `revision` | the policy set it was judged under |
 //!
 //! `outcome`, after a statement:
@@ -84,6 +85,9 @@
 //! | `logout` | `session`, `statements` |
 //! | `policy-set` | `revision`, `changes`, `failures` |
 //! | `fault` | `policy`, `fault` (its kind), `message` |
+//! | `approval` | `approval`, `step` and what the step has: `asked` (`event` of the held intent, `session`, `reason`, `approvers`, `approvals_needed`, `expires_in_seconds`), `shown`, `granted` (`by`, `comment`, `lease_seconds`), `refused` (`by`, `comment`), `ended` (`state`, `reason`), `lease-revoked` (`lease`, `by`) |
+//! | `session-ended` | `session`, `reason`: the proxy ended it before its client did |
+//! | `administered` | `by` (`subject`, `proof`, `address`), `action`, `target`, and `refused` with the reason where it was not allowed |
 //! | `ledger-recovered` | `segment`, `bytes_removed`: a torn last line was cut off |
 //! | `ledger-resumed` | `since`, `error`, `first_seq`, `last_seq`, `unwritten`: writing failed for a while. Intents numbered from `first_seq` to `last_seq` were written after the fact; their statements were refused then, whatever `decision` says, unless an outcome follows. `unwritten` records found no room to wait |
 //! | `ledger-unsynced` | `first_seq`, `last_seq`, `error`: the disk may not have these records |

@@ -2,7 +2,9 @@
 
 use std::io::Write;
 
-use portcullis_policy::event::{DecisionMade, Ending, Event, EventId, Intent, Notable, Outcome};
+use portcullis_policy::event::{
+    Actor, ApprovalStep, DecisionMade, Ending, Event, EventId, Intent, Notable, Outcome,
+};
 use portcullis_policy::{Action, Principal};
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
@@ -165,6 +167,8 @@ struct IntentBody<'a> {
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     answers: Vec<AnswerBody<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    released_by: Option<&'a str>,
     revision: u64,
 }
 
@@ -205,6 +209,7 @@ impl<'a> IntentBody<'a> {
             policy,
             reason,
             answers: answers(intent),
+            released_by: intent.released_by.as_deref(),
             revision: intent.revision,
         }
     }
@@ -291,6 +296,118 @@ enum NotableBody<'a> {
     Logout { session: u64, statements: u64 },
     PolicySet { revision: u64, changes: &'a [String], failures: &'a [String] },
     Fault { policy: &'a str, fault: &'a str, message: &'a str },
+    Approval(StepBody<'a>),
+    SessionEnded { session: u64, reason: &'a str },
+    Administered {
+        by: ActorBody<'a>,
+        action: &'a str,
+        target: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refused: Option<&'a str>,
+    },
+}
+
+#[derive(Serialize)]
+struct ActorBody<'a> {
+    subject: &'a str,
+    proof: &'a str,
+    address: &'a str,
+}
+
+impl<'a> ActorBody<'a> {
+    fn of(actor: &'a Actor) -> ActorBody<'a> {
+        ActorBody { subject: &actor.subject, proof: &actor.proof, address: &actor.address }
+    }
+}
+
+/// One step of an approval; the fields that a step does not have are left out.
+#[derive(Default, Serialize)]
+struct StepBody<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approval: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lease: Option<&'a str>,
+    step: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<ActorBody<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comment: Option<&'a str>,
+    #[serde(skip_serializing_if = "is_zero")]
+    lease_seconds: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    approvers: &'a [String],
+    #[serde(skip_serializing_if = "is_zero")]
+    approvals_needed: u32,
+    #[serde(skip_serializing_if = "is_zero")]
+    expires_in_seconds: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+}
+
+impl<'a> StepBody<'a> {
+    fn of(step: &'a ApprovalStep) -> StepBody<'a> {
+        match step {
+            ApprovalStep::Asked {
+                approval,
+                event,
+                session,
+                reason,
+                approvers,
+                approvals_needed,
+                expires_in_seconds,
+            } => StepBody {
+                approval: Some(approval),
+                step: "asked",
+                event: Some(event.to_string()),
+                session: Some(*session),
+                reason: Some(reason),
+                approvers,
+                approvals_needed: *approvals_needed,
+                expires_in_seconds: *expires_in_seconds,
+                ..StepBody::default()
+            },
+            ApprovalStep::Shown { approval, to } => StepBody {
+                approval: Some(approval),
+                step: "shown",
+                by: Some(ActorBody::of(to)),
+                ..StepBody::default()
+            },
+            ApprovalStep::Granted { approval, by, comment, lease_seconds } => StepBody {
+                approval: Some(approval),
+                step: "granted",
+                by: Some(ActorBody::of(by)),
+                comment: comment.as_deref(),
+                lease_seconds: *lease_seconds,
+                ..StepBody::default()
+            },
+            ApprovalStep::Refused { approval, by, comment } => StepBody {
+                approval: Some(approval),
+                step: "refused",
+                by: Some(ActorBody::of(by)),
+                comment: comment.as_deref(),
+                ..StepBody::default()
+            },
+            ApprovalStep::Ended { approval, state, reason } => StepBody {
+                approval: Some(approval),
+                step: "ended",
+                state: Some(state),
+                reason: Some(reason),
+                ..StepBody::default()
+            },
+            ApprovalStep::LeaseRevoked { lease, by } => StepBody {
+                lease: Some(lease),
+                step: "lease-revoked",
+                by: Some(ActorBody::of(by)),
+                ..StepBody::default()
+            },
+        }
+    }
 }
 
 fn notable_body(notable: &Notable) -> (&'static str, NotableBody<'_>) {
@@ -312,6 +429,14 @@ fn notable_body(notable: &Notable) -> (&'static str, NotableBody<'_>) {
         }
         Notable::Fault { policy, kind, message } => {
             ("fault", NotableBody::Fault { policy, fault: kind, message })
+        }
+        Notable::Approval(step) => ("approval", NotableBody::Approval(StepBody::of(step))),
+        Notable::SessionEnded { session, reason } => {
+            ("session-ended", NotableBody::SessionEnded { session: *session, reason })
+        }
+        Notable::Administered { by, action, target, refused } => {
+            let (by, refused) = (ActorBody::of(by), refused.as_deref());
+            ("administered", NotableBody::Administered { by, action, target, refused })
         }
     }
 }

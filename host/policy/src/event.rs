@@ -64,6 +64,8 @@ pub struct Intent {
     pub parameters: u32,
     pub decision: DecisionMade,
     pub answers: Vec<PolicyAnswer>,
+    /// The approval or lease that released it, where one was needed.
+    pub released_by: Option<String>,
     pub revision: u64,
 }
 
@@ -117,6 +119,63 @@ pub enum Notable {
     Logout { session: u64, statements: u64 },
     PolicySet { revision: u64, changes: Vec<String>, failures: Vec<String> },
     Fault { policy: PolicyName, kind: &'static str, message: String },
+    Approval(ApprovalStep),
+    /// The proxy ended a session before its client did.
+    SessionEnded { session: u64, reason: String },
+    /// Somebody used the control surface to change something, or tried to.
+    Administered { by: Actor, action: &'static str, target: String, refused: Option<String> },
+}
+
+/// Who did something through the control surface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    pub subject: String,
+    /// How identity was proved, as in [`Principal::proof`].
+    pub proof: String,
+    /// `ip:port`.
+    pub address: String,
+}
+
+/// A step in the life of an approval or of a lease that came of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApprovalStep {
+    Asked {
+        approval: String,
+        /// The intent that was held.
+        event: EventId,
+        session: u64,
+        reason: String,
+        approvers: Vec<String>,
+        approvals_needed: u32,
+        expires_in_seconds: u32,
+    },
+    Shown {
+        approval: String,
+        to: Actor,
+    },
+    Granted {
+        approval: String,
+        by: Actor,
+        comment: Option<String>,
+        /// How long the same shape passes without asking again; 0 for this once.
+        lease_seconds: u32,
+    },
+    Refused {
+        approval: String,
+        by: Actor,
+        comment: Option<String>,
+    },
+    /// Nobody decides any more.
+    Ended {
+        approval: String,
+        /// "granted", "refused", "expired" or "withdrawn".
+        state: &'static str,
+        reason: String,
+    },
+    LeaseRevoked {
+        lease: String,
+        by: Actor,
+    },
 }
 
 /// A record of the ledger, before it has a place in it.

@@ -4,7 +4,7 @@ use crate::set::{Coverage, Mode, PolicyName, VerdictAnswer};
 use crate::verdict::{Approval, Decision, Denial};
 
 /// Proof that a request was judged and may reach the server. Only [`judge`] makes one, and
-/// whatever writes to the upstream takes nothing else.
+/// the release of what it held; whatever writes to the upstream takes nothing else.
 #[derive(Debug)]
 pub struct Permitted<T> {
     request: T,
@@ -41,6 +41,21 @@ pub struct Held<T> {
     pub request: T,
     /// Every approval asked for is needed.
     pub approvals: Vec<(PolicyName, Approval)>,
+    /// As in [`Permitted`], once it is.
+    pub limit_rows: Option<u32>,
+}
+
+impl<T> Held<T> {
+    /// For a message that runs nothing, as Parse does: what it prepares is held when it is
+    /// bound.
+    pub fn prepare(self) -> Permitted<T> {
+        released(self)
+    }
+}
+
+/// For [`crate::approval`], which has the proof that it may be.
+pub(crate) fn released<T>(held: Held<T>) -> Permitted<T> {
+    Permitted { request: held.request, limit_rows: held.limit_rows }
 }
 
 /// What becomes of a request.
@@ -118,7 +133,7 @@ pub fn judge<'v, T>(
     if approvals.is_empty() {
         Ruling::Permitted(Permitted { request, limit_rows })
     } else {
-        Ruling::Held(Held { request, approvals })
+        Ruling::Held(Held { request, approvals, limit_rows })
     }
 }
 

@@ -13,6 +13,7 @@ pub mod verdict;
 pub mod mask;
 pub mod set;
 pub mod judge;
+pub mod approval;
 pub mod event;
 
 pub use judge::{Denied, Held, Permitted, Ruling, Unmatched, judge};
@@ -25,4 +26,4 @@ pub use set::{
     PolicySource, Request, ResultShape, VerdictAnswer,
 };
 pub use statement::{Access, Action, Opaque, RelationUse, Statement};
-pub use verdict::{Approval, Decision, Denial, Verdict};
+pub use verdict::{Approval, Decision, Denial, Terms, Verdict};

@@ -9,7 +9,7 @@ use crate::mask::{Cells, MaskAction, Masked};
 pub use crate::name::PolicyName;
 use crate::principal::{Database, Principal};
 use crate::statement::Statement;
-use crate::verdict::Verdict;
+use crate::verdict::{Terms, Verdict};
 
 /// Does a verdict count, or is it only recorded?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -143,6 +143,9 @@ pub trait PolicySet {
 
     /// Asks every guardrail that matches, in the order of the policies' names.
     fn judge(&self, request: &Request<'_>, parameters: &dyn Parameters) -> Vec<VerdictAnswer>;
+
+    /// What `policy`'s file allows those who release what it holds.
+    fn terms(&self, policy: &PolicyName) -> Terms;
 
     /// Asks every masker that matches, in the order of the policies' names. An `Ok` answer
     /// has exactly one action per column.

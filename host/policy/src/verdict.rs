@@ -17,6 +17,15 @@ pub struct Approval {
     pub expires_in_seconds: u32,
 }
 
+/// What a policy's file allows those who release what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Terms {
+    /// The longest lease an approver may give; 0 for none.
+    pub lease_seconds_max: u32,
+    /// May the human for whom an agent acts release what the agent asks?
+    pub acted_for_may_release: bool,
+}
+
 /// Allow, deny or hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {

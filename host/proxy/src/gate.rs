@@ -268,6 +268,7 @@ pub fn intent(
         parameters,
         decision,
         answers: answers.iter().map(answer).collect(),
+        released_by,
         revision,
     }
 }

@@ -46,6 +46,7 @@ fn intent(decision: DecisionMade) -> Intent {
         parameters: 0,
         decision,
         answers: Vec::new(),
+        released_by: None,
         revision: 4,
     }
 }
