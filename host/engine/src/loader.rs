@@ -254,6 +254,7 @@ impl Loader {
             mode: file.mode,
             matching: file.matching.clone(),
             targets: file.targets.clone(),
+            terms: file.terms,
             manifest,
             form,
         })

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use portcullis_policy::Mode;
+use portcullis_policy::{Mode, Terms};
 use portcullis_policy::set::PolicyName;
 
 use crate::error::Failure;
@@ -21,6 +21,7 @@ pub(crate) struct Policy {
     pub(crate) mode: Mode,
     pub(crate) matching: Matching,
     pub(crate) targets: BTreeMap<String, Target>,
+    pub(crate) terms: Terms,
     pub(crate) manifest: Manifest,
     pub(crate) form: Arc<Form>,
 }
@@ -73,6 +74,7 @@ impl Policy {
             (old.deadline_ms != new.deadline_ms, "deadline_ms"),
             (old.memory_bytes_max != new.memory_bytes_max, "memory_bytes_max"),
             (before.targets != self.targets, "targets"),
+            (before.terms != self.terms, "approval"),
         ] {
             if changed {
                 differences.push(word.to_owned());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
-use portcullis_policy::{Mode, PrincipalKind};
+use portcullis_policy::{Mode, PrincipalKind, Terms};
 use serde::Deserialize;
 
 use crate::config::{DEADLINE_MS_MAX, EngineConfig};
@@ -25,6 +25,8 @@ pub(crate) struct PolicyFile {
     /// The JSON form of the `[settings]` table.
     pub(crate) settings: String,
     pub(crate) targets: BTreeMap<String, Target>,
+    /// What those who release what it holds may do.
+    pub(crate) terms: Terms,
 }
 
 /// A place that a sink may post to; the sandbox knows only its name.
@@ -65,6 +67,7 @@ impl PolicyFile {
             wasi_inert: false,
             settings: "{}".to_owned(),
             targets: BTreeMap::new(),
+            terms: Terms::default(),
         }
     }
 
@@ -108,9 +111,23 @@ impl PolicyFile {
             file.settings = json.to_string();
         }
         file.targets = raw.targets.into_iter().map(|(name, raw)| (name, raw.into())).collect();
+        if let Some(approval) = raw.approval {
+            let minutes = approval.get_ref().lease_minutes_max;
+            if minutes > LEASE_MINUTES_MAX {
+                let reason = format!("lease_minutes_max is at most {LEASE_MINUTES_MAX}");
+                return Err(at(approval.span(), reason));
+            }
+            file.terms = Terms {
+                lease_seconds_max: minutes * 60,
+                acted_for_may_release: approval.get_ref().acted_for_may_release,
+            };
+        }
         Ok(file)
     }
 }
+
+/// A week: a lease that outlives who gave it is a rule, and belongs into the policy.
+const LEASE_MINUTES_MAX: u32 = 7 * 24 * 60;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -125,6 +142,14 @@ struct Raw {
     settings: Option<toml::Spanned<toml::Table>>,
     #[serde(default)]
     targets: BTreeMap<String, RawTarget>,
+    approval: Option<toml::Spanned<RawApproval>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawApproval {
+    lease_minutes_max: u32,
+    acted_for_may_release: bool,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -279,9 +304,14 @@ mod tests {
             [targets.siem]
             url = "https://siem.example.com/in"
             headers = { authorization = "secret" }
+            [approval]
+            lease_minutes_max = 30
+            acted_for_may_release = true
             "#,
         )
         .unwrap();
+        let terms = Terms { lease_seconds_max: 1_800, acted_for_may_release: true };
+        assert_eq!(file.terms, terms);
         assert_eq!(file.mode, Mode::Observe);
         assert_eq!(file.matching.to_string(), "databases shop; kinds agent; labels env=prod");
         assert_eq!((file.deadline_ms, file.memory_bytes_max), (25, 1 << 20));
@@ -305,6 +335,7 @@ mod tests {
         check("plugin = \"a.wasm\"\nmode = \"enforced\"", 2, "did you mean `enforce`?");
         check("plugin = \"a.wasm\"\n\nmatch = { database = [] }", 3, "did you mean `databases`?");
         check("plugin = \"a.wasm\"\ndeadline_ms = 0", 2, "between 1 and");
+        check("plugin = \"a.wasm\"\n[approval]\nlease_minutes_max = 99999", 2, "at most 10080");
         check("plugin = \"a.wasm\"\nmemory_bytes_max = 99999999999", 2, "memory_bytes_max");
         check("plugin = \"a.wasm\"\nwasi = \"full\"", 2, "expected `inert`");
         check("plugin = \"a.wasm\"\nmode = ", 2, "");

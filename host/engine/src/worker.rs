@@ -176,6 +176,11 @@ impl PolicySet for WorkerSet {
         coverage
     }
 
+    fn terms(&self, policy: &PolicyName) -> Terms {
+        let found = self.set.policies.iter().find(|known| known.name == *policy);
+        found.map(|known| known.terms).unwrap_or_default()
+    }
+
     fn judge(&self, request: &Request<'_>, parameters: &dyn Parameters) -> Vec<VerdictAnswer> {
         // Printed once, and only if somebody may look.
         let mut printed: Option<Arc<[Option<String>]>> = None;
