@@ -19,16 +19,18 @@ const UNFINISHED: [&str; 5] = [
 ];
 
 /// A crate's folder, and the crates of ours it may use.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 16] = [
     ("host/policy", &[]),
     ("host/wire", &[]),
     ("host/sql", &["policy"]),
     ("host/masking", &["policy", "wire"]),
     ("host/ledger", &["policy"]),
     ("host/identity", &["policy"]),
+    ("host/approvals", &["policy"]),
+    ("host/store", &["policy", "approvals", "identity"]),
     ("host/engine", &["policy"]),
-    ("host/proxy", &["policy", "wire", "sql", "masking", "ledger", "identity"]),
-    ("host/admin", &["policy", "ledger", "identity", "engine", "proxy"]),
+    ("host/proxy", &["policy", "wire", "sql", "masking", "ledger", "identity", "approvals"]),
+    ("host/admin", &["policy", "ledger", "identity", "approvals", "engine", "proxy"]),
     ("plugin-sdk", &[]),
     ("plugins/sql-guard", &["plugin-sdk"]),
     ("plugins/pii-mask", &["plugin-sdk"]),
