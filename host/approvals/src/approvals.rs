@@ -110,8 +110,9 @@ impl Approvals {
         self.leases.find(asker, fingerprint, seconds_now())
     }
 
-    /// What waits, the oldest first, then what ended, the latest first. Nothing when
-    /// approvals have stopped.
+    /// What waits, the oldest first, then the latest hundred that ended. Texts are cut to a
+    /// line, and earlier statements left out: all of them is for [`Approvals::show`], which
+    /// makes a record. Nothing when approvals have stopped.
     pub async fn list(&self) -> Vec<View> {
         self.call(|answer| Command::List { answer }).await.unwrap_or_default()
     }

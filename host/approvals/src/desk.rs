@@ -2,7 +2,8 @@
 //!
 //! The order of a grant is what makes it safe. The approver's word is a record first, then
 //! the store has the result, then the ledger has the end, and only then does the session
-//! hear of it. What fails on the way leaves the case waiting and nothing released.
+//! hear of it. What fails on the way leaves the case waiting and nothing released: a `granted`
+//! step in the ledger that no end follows released nothing.
 
 use std::collections::HashMap;
 use std::io;
@@ -20,6 +21,8 @@ use crate::leases::Leases;
 use crate::places::Place;
 use crate::view::{Attached, View, approvals_needed, approvers};
 
+/// Ended cases in a list.
+const LISTED_MAX: usize = 100;
 const COMMENT_BYTES_MAX: usize = 1_000;
 const SECONDS_A_DAY: u64 = 86_400;
 
@@ -31,7 +34,7 @@ pub struct Limits {
     /// Nothing waits longer, whatever is asked.
     pub wait_max: Duration,
     pub leases_max: usize,
-    /// Ended cases that are kept, and that lists show.
+    /// Ended cases that are kept.
     pub history_max: usize,
     pub history_days_max: u32,
 }
@@ -355,16 +358,16 @@ impl Desk {
         }
     }
 
-    /// What waits, the oldest first, then what ended, the latest first.
+    /// What waits, the oldest first, then what ended, the latest first; texts cut to a line.
     pub fn list(&mut self) -> Vec<View> {
         let mut views: Vec<View> =
             self.open.values().map(|open| open.attached.view(&open.case, None)).collect();
         views.sort_by(|a, b| (a.asked_at, &a.id).cmp(&(b.asked_at, &b.id)));
-        match self.store.ended(self.limits.history_max) {
+        match self.store.ended(LISTED_MAX) {
             Ok(ended) => views.extend(ended),
             Err(error) => tracing::error!(%error, "ended approvals cannot be read"),
         }
-        views
+        views.into_iter().map(|view| View { facts: view.facts.brief(), ..view }).collect()
     }
 
     /// One case, and a record of who saw it.

@@ -13,6 +13,8 @@ mod places;
 mod leases;
 mod desk;
 pub mod approvals;
+#[cfg(test)]
+mod room;
 
 pub use approvals::{Approvals, Ask, Waiting};
 pub use desk::{DecideError, Decided, Limits};

@@ -4,11 +4,13 @@ use portcullis_policy::approval::{Case, Need, Standing};
 use portcullis_policy::event::{EventId, RelationTouched};
 use portcullis_policy::{Principal, PrincipalKind};
 
-const TEXT_BYTES_MAX: usize = 64 * 1024;
-const EARLIER_MAX: usize = 50;
-const EARLIER_BYTES_MAX: usize = 4 * 1024;
-const RELATIONS_MAX: usize = 200;
-const COLUMNS_MAX: usize = 200;
+const TEXT_BYTES_MAX: usize = 32 * 1024;
+const EARLIER_MAX: usize = 20;
+const EARLIER_BYTES_MAX: usize = 1024;
+const RELATIONS_MAX: usize = 50;
+const COLUMNS_MAX: usize = 50;
+/// Of a statement's text, in a list.
+const LINE_BYTES_MAX: usize = 200;
 const REASON_BYTES_MAX: usize = 4 * 1024;
 
 /// What an approver is told about a statement.
@@ -39,6 +41,14 @@ impl Facts {
         self.earlier.iter_mut().for_each(|text| cut(text, EARLIER_BYTES_MAX));
         self.relations.truncate(RELATIONS_MAX);
         self.relations.iter_mut().for_each(|relation| relation.columns.truncate(COLUMNS_MAX));
+        self
+    }
+
+    /// What fits a list. The rest is shown one by one, so that the ledger can say to whom.
+    pub(crate) fn brief(mut self) -> Facts {
+        cut(&mut self.text, LINE_BYTES_MAX);
+        self.earlier.clear();
+        self.relations.iter_mut().for_each(|relation| relation.columns.clear());
         self
     }
 }
