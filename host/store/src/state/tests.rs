@@ -32,6 +32,7 @@ fn one_process_has_it_at_a_time() {
     let directory = directory();
     let state = State::open(directory.path()).unwrap();
     let other = Connection::open(directory.path().join(FILE)).unwrap();
+    other.busy_timeout(Duration::ZERO).unwrap();
     let read = other.query_row("SELECT count(*) FROM approval", [], |row| row.get::<_, i64>(0));
     assert!(read.is_err(), "not even to read");
     drop((state, other));
