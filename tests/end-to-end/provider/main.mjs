@@ -106,6 +106,8 @@ async function load(directory) {
   return { Provider, createMemoryAdapter, ResourceServer };
 }
 
+// The package says there that its pages want styling; the line about where we listen must stay alone.
+console.info = () => {};
 const { library, tls } = JSON.parse(process.argv[2]);
 process.stdin.resume().on('end', () => process.exit(0));
 const served = new Served(await load(library), tls);
