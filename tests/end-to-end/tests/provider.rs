@@ -1,9 +1,17 @@
 //! The harness itself: a provider that does what it is told, and terminals.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use end_to_end::certificates::Certificates;
 use end_to_end::provider::{AUDIENCE, CLIENT, CLIENT_SECRET, CLIENT_WITH_SECRET, claims, header};
-use end_to_end::{Account, Outage, Provider, Terminal, Wanted};
+use end_to_end::{Account, ClientCertificate, Holder, Outage, Provider, Terminal, Wanted};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName};
 use serde_json::{Value, json};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// RFC 7636's own example.
@@ -155,6 +163,9 @@ async fn an_outage_ends_with_everything_still_there() {
     let tokens = provider.issue(&Wanted::by("ana")).await;
     provider.fail(Outage::Failing).await;
     assert_eq!(provider.userinfo(&tokens.access).await.0, 503);
+    provider.fail(Outage::Silent).await;
+    let asked = provider.userinfo(&tokens.access);
+    assert!(tokio::time::timeout(Duration::from_millis(300), asked).await.is_err());
     provider.fail(Outage::Refused).await;
     let address = provider.issuer().trim_start_matches("http://").to_owned();
     assert!(tokio::net::TcpStream::connect(&address).await.is_err());
@@ -162,6 +173,94 @@ async fn an_outage_ends_with_everything_still_there() {
     let before = provider.requests("/me").await;
     assert_eq!(provider.userinfo(&tokens.access).await.0, 200);
     assert_eq!(provider.requests("/me").await, before + 1);
+}
+
+#[tokio::test]
+async fn who_is_disabled_or_mistyped_does_not_get_in() {
+    let provider = with_ana().await;
+    let (_, user) = begin_device(&provider).await;
+    let browser = provider.browser();
+    let page = browser.open(&provider.device_page()).await;
+    let wrong = browser.submit(&page, &[("user_code", "BBBB-BBBB")]).await;
+    assert!(wrong.body.contains("incorrect"), "{wrong:#?}");
+    let asked = browser.submit(&wrong, &[("user_code", &user)]).await;
+    let login = browser.submit(&asked, &[]).await;
+    let refused = browser.submit(&login, &[("account", "ana"), ("password", "guess")]).await;
+    assert_eq!(refused.status, 403);
+    provider.put(&Account::new("ana").disabled()).await;
+    let password = end_to_end::provider::password("ana");
+    let refused = browser.submit(&login, &[("account", "ana"), ("password", &password)]).await;
+    assert_eq!(refused.status, 403);
+    provider.put(&Account::new("ana")).await;
+    let done = provider.log_in(&browser, login, "ana").await;
+    assert!(done.body.contains("Sign-in Success"), "{done:#?}");
+}
+
+/// Shows a certificate to a server that wants one of `authority` and knows what it took back.
+async fn shown(
+    authority: &Certificates,
+    revoked: &[&ClientCertificate],
+    certificate: &ClientCertificate,
+) -> Result<(), String> {
+    let list =
+        CertificateRevocationListDer::from_pem_slice(authority.revocations(revoked).as_bytes());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    let root = CertificateDer::from_pem_slice(authority.authority_pem.as_bytes());
+    roots.add(root.expect("PEM")).expect("an authority");
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .with_crls([list.expect("PEM")])
+            .build()
+            .expect("a verifier");
+    let own = CertificateDer::from_pem_slice(authority.certificate_pem.as_bytes()).expect("PEM");
+    let key = PrivateKeyDer::from_pem_slice(authority.key_pem.as_bytes()).expect("PEM");
+    let server = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring knows them")
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(vec![own], key)
+        .expect("they belong together");
+    let (near, far) = tokio::io::duplex(65_536);
+    let name = ServerName::try_from("localhost").expect("a name");
+    let connector = TlsConnector::from(authority.client_config_with(certificate));
+    let client = tokio::spawn(connector.connect(name, near));
+    let taken = TlsAcceptor::from(Arc::new(server)).accept(far).await;
+    drop(client.await);
+    taken.map(drop).map_err(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn client_certificates_are_good_until_something_is_wrong_with_them() {
+    let authority = Certificates::new();
+    let good = authority.client(&Holder::named("ana"));
+    let other = authority.client(&Holder::named("ana"));
+    let check = async |certificate: &ClientCertificate, expected: Option<&str>| {
+        let result = shown(&authority, &[&other], certificate).await;
+        match (result, expected) {
+            (Ok(()), None) => {}
+            (Err(error), Some(part)) if error.contains(part) => {}
+            (result, expected) => panic!("{result:?}, where {expected:?} was expected"),
+        }
+    };
+    check(&good, None).await;
+    check(&other, Some("Revoked")).await;
+    let holder = Holder { expired: true, ..Holder::named("ana") };
+    check(&authority.client(&holder), Some("expired")).await;
+    let holder = Holder { server: true, ..Holder::named("ana") };
+    check(&authority.client(&holder), Some("usage")).await;
+    // An authority of the same name with a key of its own.
+    check(&Certificates::new().client(&Holder::named("ana")), Some("BadSignature")).await;
+    let holder = Holder {
+        second_common_name: "admin",
+        organisation: "Shop",
+        unit: "Risk",
+        dns: &["ana.shop.example"],
+        emails: &["ana@shop.example"],
+        uris: &["spiffe://shop.example/ana"],
+        ..Holder::named("ana")
+    };
+    check(&authority.client(&holder), None).await;
 }
 
 #[tokio::test]
