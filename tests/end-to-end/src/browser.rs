@@ -105,6 +105,12 @@ impl Page {
         self.forms().into_iter().next()
     }
 
+    /// Where its links lead, as written.
+    pub fn links(&self) -> Vec<String> {
+        let anchors = self.body.split("<a").skip(1).map(tag);
+        anchors.filter_map(|anchor| attribute(anchor, "href")).collect()
+    }
+
     pub fn forms(&self) -> Vec<Form> {
         let starts = self.body.split("<form").skip(1);
         starts.map(|rest| form(rest.split("</form>").next().unwrap_or(rest))).collect()

@@ -358,6 +358,17 @@ impl Provider {
         assert!(done.body.contains("Sign-in Success"), "{done:#?}");
     }
 
+    /// Somebody follows a link that has the code in it, says yes and logs in.
+    pub async fn confirm_device_link(&self, link: &str, account: &str) {
+        let browser = self.browser();
+        let page = browser.open(link).await;
+        let asked = browser.submit(&page, &[]).await;
+        assert!(asked.asks_for("confirm"), "the code is right: {asked:#?}");
+        let page = browser.submit(&asked, &[]).await;
+        let done = self.log_in(&browser, page, account).await;
+        assert!(done.body.contains("Sign-in Success"), "{done:#?}");
+    }
+
     /// Somebody opens the device page, types the code and says no.
     pub async fn deny_device(&self, user_code: &str) {
         let browser = self.browser();

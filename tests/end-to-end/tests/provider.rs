@@ -119,6 +119,11 @@ async fn devices_are_confirmed_and_denied_on_the_provider_s_pages() {
     assert_eq!(provider.userinfo(access).await.0, 401);
 
     let (device, user) = begin_device(&provider).await;
+    let link = format!("{}?user_code={user}", provider.device_page());
+    provider.confirm_device_link(&link, "ana").await;
+    assert_eq!(poll_device(&provider, &device).await.0, 200);
+
+    let (device, user) = begin_device(&provider).await;
     provider.deny_device(&user).await;
     assert_eq!(poll_device(&provider, &device).await.1["error"], "access_denied");
 }
