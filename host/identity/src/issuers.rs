@@ -61,6 +61,9 @@ impl Issuers {
     /// # Errors
     /// A configuration that [`IssuerConfig::check`] refuses, two issuers whose subjects could
     /// be mistaken for one another, certificates that cannot be read, or no thread.
+    ///
+    /// # Panics
+    /// When the process has installed no provider of TLS cryptography.
     pub fn start(configs: Vec<IssuerConfig>) -> io::Result<Issuers> {
         check_together(&configs)?;
         let configs: Vec<Arc<IssuerConfig>> = configs.into_iter().map(Arc::new).collect();
