@@ -24,9 +24,9 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use admin::{AdminConfig, ApprovalsConfig, Roles, WebhookConfig, WebhookFormat};
+pub use admin::{AdminConfig, ApprovalsConfig, WebhookConfig, WebhookFormat};
 pub use database::{Audit, DatabaseConfig, RoleMapping, TellSubject};
-pub use issuer::{IssuerConfig, KindRule};
+pub use issuer::IssuerConfig;
 pub use listen::{ClientAuthority, Listen};
 pub use login::{BrowserLogin, Credentials, LoginMethod, LoginRule};
 pub use problem::Report;

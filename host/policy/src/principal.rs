@@ -27,11 +27,11 @@ impl PrincipalKind {
 /// rests on them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// Stable identifier: a local user name, a `sub` claim, a certificate subject.
+    /// Stable identifier: the name of a configured user, or what an issuer calls somebody.
     pub subject: String,
     pub kind: PrincipalKind,
     pub groups: Vec<String>,
-    /// How identity was proved: "scram", "oidc", "certificate", "device".
+    /// How identity was proved: "scram", "credential", "certificate", "oidc", "device".
     pub proof: String,
     /// For an agent: the human on whose behalf it acts, if its proof says so.
     pub on_behalf_of: Option<String>,

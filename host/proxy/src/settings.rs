@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use ipnet::IpNet;
 use portcullis_identity::{
-    Disabled, Issuers, Methods, Proven, Revocations, Standing, Throttle, UpstreamKeys, Users,
+    Basis, Disabled, Issuers, Lapsed, Methods, Proven, Revocations, Standing, Throttle, UpstreamKeys, Users,
 };
 use portcullis_masking::Keys;
 use portcullis_policy::{Database, Principal, Unmatched};
@@ -41,7 +41,13 @@ impl Directory {
     pub fn upholds(&self, proven: &Proven, now: SystemTime) -> Result<(), String> {
         let (users, disabled, revocations) = (&self.users, &self.disabled, &self.revocations);
         let standing = Standing { users, disabled, revocations };
-        standing.holds(proven, now).map_err(|lapsed| lapsed.to_string())
+        standing.holds(proven, now).map_err(|lapsed| lapsed.to_string())?;
+        let Basis::Token(token) = &proven.basis else { return Ok(()) };
+        match self.issuers.config(&token.issuer) {
+            Some(issuer) if issuer.databases == proven.databases => Ok(()),
+            Some(_) => Err(Lapsed::UserChanged.to_string()),
+            None => Err("your identity provider is not trusted here any more".to_owned()),
+        }
     }
 }
 
@@ -155,6 +161,9 @@ pub enum RoleMapping {
     Subject,
 }
 
+/// `NAMEDATALEN` less its terminating zero.
+const ROLE_BYTES_MAX: usize = 63;
+
 /// No role is for this principal, so the database is not either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoRole;
@@ -165,7 +174,12 @@ impl RoleMapping {
         match self {
             RoleMapping::Login => Ok(None),
             RoleMapping::Static(role) => Ok(Some(role.clone())),
-            RoleMapping::Subject => Ok(Some(principal.subject.clone())),
+            // PostgreSQL takes "none" for the login's own role, and cuts long names.
+            RoleMapping::Subject => match principal.subject.as_str() {
+                "" | "none" => Err(NoRole),
+                subject if subject.len() > ROLE_BYTES_MAX => Err(NoRole),
+                subject => Ok(Some(subject.to_owned())),
+            },
             RoleMapping::Groups { roles, default } => {
                 let found = roles.iter().find(|(group, _)| principal.groups.contains(group));
                 found.map(|(_, role)| role).or(default.as_ref()).cloned().map(Some).ok_or(NoRole)

@@ -302,7 +302,7 @@ pub(super) fn credentials(root: &mut Table<'_, '_>, problems: &mut Problems) -> 
         .table("credentials", problems)
         .unwrap_or_else(|| Table::new("[credentials]", &empty, 0..0));
     // A week: what lives longer is a password.
-    let minutes = table.number("lifetime_minutes_max", 1..=10_080, 720, problems);
+    let minutes = table.number("lifetime_minutes_max", 1..=1_440, 720, problems);
     table.finish(problems);
     Credentials { lifetime_max: Duration::from_secs(minutes.saturating_mul(60)) }
 }

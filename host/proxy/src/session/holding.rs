@@ -5,7 +5,7 @@
 //! then in force, and released only if those ask for nothing that was not granted.
 
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use portcullis_approvals::{Ask, Decided, Facts as CaseFacts, Waiting};
 use portcullis_policy::approval::{Grant, Need, Question};
@@ -163,7 +163,7 @@ impl Session {
             why: error.to_string(),
             event,
         })?;
-        self.tell_of_wait(&waiting, approvals, &reason);
+        self.tell_of_wait(&waiting, approvals, &reason, expires_in);
         self.entry.line().waits_for(Some(waiting.id()));
         self.hold = Hold::Waiting { waiting, events };
         Ok(())
@@ -230,19 +230,19 @@ impl Session {
         waiting: &Waiting,
         approvals: &[(PolicyName, Approval)],
         reason: &str,
+        expires_in: Duration,
     ) {
         let mut groups: Vec<&str> =
             approvals.iter().flat_map(|(_, a)| a.approvers.iter().map(String::as_str)).collect();
         groups.sort_unstable();
         groups.dedup();
-        let left = waiting.expires_at().duration_since(SystemTime::now()).unwrap_or_default();
         let report = encode::Report {
             sqlstate: "00000",
             message: format!("this statement waits for approval {}: {reason}", waiting.id()),
             detail: Some(format!(
                 "Members of {} may release it within {} seconds.",
                 groups.join(", "),
-                left.as_secs_f32().round()
+                expires_in.as_secs()
             )),
             hint: Some(format!(
                 "They run: portcullis approval grant {}. Cancel the statement to withdraw it.",

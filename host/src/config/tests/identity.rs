@@ -643,7 +643,7 @@ fn approvals_and_limits() {
     );
     check_top(
         "[credentials]\nlifetime_minutes_max = 20_000",
-        expect!["portcullis.toml:2: `lifetime_minutes_max` must be between 1 and 10080"],
+        expect!["portcullis.toml:2: `lifetime_minutes_max` must be between 1 and 1440"],
     );
 }
 
