@@ -12,6 +12,7 @@ mod check;
 mod explain;
 mod plugin;
 mod demo;
+mod client;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         cli::Command::Demo(arguments) => demo::run(&arguments),
         cli::Command::Explain(arguments) => explain::run(&arguments),
         cli::Command::Plugin { command } => plugin::run(&command),
+        cli::Command::Client(command) => client::run(&command),
     };
     match done {
         Ok(code) => code,
