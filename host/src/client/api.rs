@@ -47,6 +47,12 @@ impl Api {
         self.send(Method::GET, path, None)
     }
 
+    pub fn get_with(&self, path: &[&str], query: &'static str) -> Result<Value, Failure> {
+        let mut url = self.url(path)?;
+        url.set_query(Some(query));
+        self.value(self.request(Method::GET, url))
+    }
+
     /// The answer's JSON; null where there is none.
     pub fn send(
         &self,
@@ -59,6 +65,10 @@ impl Api {
             let body = body.to_string();
             request = request.header("content-type", "application/json").body(body);
         }
+        self.value(request)
+    }
+
+    fn value(&self, request: RequestBuilder) -> Result<Value, Failure> {
         let (status, text) = self.answer(request)?;
         if !status.is_success() {
             return Err(self.refusal(status, &text));
@@ -80,12 +90,12 @@ impl Api {
         if status.is_success() { Ok(text) } else { Err(self.refusal(status, &text)) }
     }
 
-    /// Each element is one segment, whatever is in it; one that begins with `?` is the query.
+    /// Each element is one segment, whatever is in it.
     fn url(&self, path: &[&str]) -> Result<Url, Failure> {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.clear();
-            for segment in path.iter().filter(|segment| !segment.starts_with('?')) {
+            for segment in path {
                 // These two mean another path to everything that reads URLs.
                 if matches!(*segment, "" | "." | "..") {
                     return Err(Failure::new(Kind::Gone, format!("there is no `{segment}`")));
@@ -93,7 +103,6 @@ impl Api {
                 segments.push(segment);
             }
         }
-        url.set_query(path.iter().find_map(|segment| segment.strip_prefix('?')));
         Ok(url)
     }
 
@@ -183,14 +192,21 @@ pub fn read(response: Response) -> Result<String, String> {
     String::from_utf8(body).map_err(|_| "it is no text".to_owned())
 }
 
+/// Why nothing answered at the API's address.
+fn unreachable(base: &Url, error: &reqwest::Error) -> Failure {
+    let hint = "is it running, with [admin] in its configuration? --admin names another place";
+    let failure = no_answer(base, error);
+    if failure.has_hint() { failure } else { failure.hint(hint) }
+}
+
 /// Why nothing answered.
-pub fn unreachable(base: &Url, error: &reqwest::Error) -> Failure {
+pub fn no_answer(at: &Url, error: &reqwest::Error) -> Failure {
     let why = deepest(error);
-    let failure = Failure::new(Kind::Unreachable, format!("{base} does not answer: {why}"));
-    if why.to_ascii_lowercase().contains("certificate") {
-        return failure.hint("name the authority that signed it with --ca-file");
+    let failure = Failure::new(Kind::Unreachable, format!("{at} does not answer: {why}"));
+    match why.to_ascii_lowercase().contains("certificate") {
+        true => failure.hint("name the authority that signed it with --ca-file"),
+        false => failure,
     }
-    failure.hint("is it running, with [admin] in its configuration? --admin names another place")
 }
 
 /// What it comes down to, without the URL, which may hold secrets.

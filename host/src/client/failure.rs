@@ -38,6 +38,10 @@ impl Failure {
         Failure { hint: Some(printable(hint.as_ref())), ..self }
     }
 
+    pub fn has_hint(&self) -> bool {
+        self.hint.is_some()
+    }
+
     pub fn code(&self) -> ExitCode {
         ExitCode::from(match self.kind {
             Kind::Failed => 1,
