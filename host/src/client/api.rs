@@ -47,12 +47,6 @@ impl Api {
         self.send(Method::GET, path, None)
     }
 
-    pub fn get_with(&self, path: &[&str], query: &'static str) -> Result<Value, Failure> {
-        let mut url = self.url(path)?;
-        url.set_query(Some(query));
-        self.value(self.request(Method::GET, url))
-    }
-
     /// The answer's JSON; null where there is none.
     pub fn send(
         &self,
@@ -129,8 +123,7 @@ impl Api {
 
     fn refusal(&self, status: StatusCode, text: &str) -> Failure {
         let said: Value = serde_json::from_str(text).unwrap_or_default();
-        let message = said.get("error").and_then(Value::as_str).map(str::to_owned);
-        let hint = said.get("hint").and_then(Value::as_str).map(str::to_owned);
+        let message = said.get("detail").and_then(Value::as_str).map(str::to_owned);
         let kind = match status {
             StatusCode::UNAUTHORIZED => Kind::LoginNeeded,
             StatusCode::FORBIDDEN => Kind::NotAllowed,
@@ -139,11 +132,10 @@ impl Api {
         };
         let message = message.unwrap_or_else(|| format!("the admin API answered {status}"));
         let failure = Failure::new(kind, message);
-        match (hint, kind) {
-            (Some(hint), _) => failure.hint(hint),
-            (None, Kind::LoginNeeded) => failure.hint(self.login_hint()),
-            (None, Kind::NotAllowed) => failure.hint("`portcullis whoami` says what you may do"),
-            (None, Kind::Failed | Kind::Gone | Kind::Unreachable) => failure,
+        match kind {
+            Kind::LoginNeeded => failure.hint(self.login_hint()),
+            Kind::NotAllowed => failure.hint("`portcullis whoami` says what you may do"),
+            Kind::Failed | Kind::Gone | Kind::Unreachable => failure,
         }
     }
 

@@ -12,9 +12,11 @@ use crate::cli::Approval;
 pub fn run(api: &Api, command: &Approval, now: i64) -> Result<(Value, String), Failure> {
     match command {
         Approval::List { all } => {
-            let path = ["v1", "approvals"];
-            let answer = if *all { api.get_with(&path, "all=true") } else { api.get(&path) }?;
-            let shown = pending(&answer, now);
+            let mut answer = api.get(&["v1", "approvals"])?;
+            if !all {
+                keep_pending(&mut answer);
+            }
+            let shown = listed(&answer, now);
             Ok((answer, shown))
         }
         Approval::Show { id } => {
@@ -58,107 +60,137 @@ fn without_nulls(mut body: Value) -> Value {
     body
 }
 
+fn is_pending(view: &Value) -> bool {
+    view.get("state").and_then(Value::as_str) == Some("pending")
+}
+
+fn keep_pending(answer: &mut Value) {
+    if let Some(approvals) = answer.get_mut("approvals").and_then(Value::as_array_mut) {
+        approvals.retain(is_pending);
+    }
+}
+
 /// One grant may not be enough.
 fn granted(answer: &Value) -> String {
     let id = show::line(answer, "id");
-    if text(answer, "standing") == "pending" {
-        let so_far = list(answer, "granted_by").len();
-        let needed = text(answer, "approvals_needed");
-        return format!("{id}: your grant counts; {so_far} of {needed}, others must grant it too\n");
+    if is_pending(answer) {
+        let (so_far, needed) = (show::line(answer, "granted"), show::line(answer, "approvals_needed"));
+        return format!("{id}: your grant counts, {so_far} of {needed}; others must grant it too\n");
     }
     format!("{id}: granted; it runs now\n")
 }
 
-fn pending(answer: &Value, now: i64) -> String {
+fn listed(answer: &Value, now: i64) -> String {
     let rows: Vec<Vec<String>> = list(answer, "approvals")
         .iter()
         .map(|view| {
-            let facts = view.get("facts").unwrap_or(&Value::Null);
-            let who = view.get("who").unwrap_or(&Value::Null);
-            let until = match text(view, "standing").as_str() {
-                "pending" => relative(seconds(view, "expires_at"), now),
-                ended => format!("{ended} {}", relative(seconds(view, "ended_at"), now)),
+            let until = match is_pending(view) {
+                true => relative(seconds(view, "expires_at"), now),
+                false => {
+                    format!("{} {}", text(view, "state"), relative(seconds(view, "ended_at"), now))
+                }
             };
             vec![
                 text(view, "id"),
-                text(who, "subject"),
+                whose(view),
                 text(view, "database"),
+                text(view, "command"),
                 until,
                 text(view, "approvers"),
-                text(facts, "text"),
+                text(view, "reason"),
             ]
         })
         .collect();
-    let headings = ["ID", "WHO", "DATABASE", "EXPIRES", "APPROVERS", "STATEMENT"];
+    let headings = ["ID", "WHO", "DATABASE", "COMMAND", "EXPIRES", "APPROVERS", "WHY IT WAITS"];
     table(&headings, &rows, "nothing waits for a decision")
 }
 
+/// "reporting-agent for ana".
+fn whose(view: &Value) -> String {
+    let acts_for = text(view, "on_behalf_of");
+    let subject = text(view, "subject");
+    if acts_for.is_empty() { subject } else { format!("{subject} for {acts_for}") }
+}
+
 fn details(view: &Value, now: i64) -> String {
-    let facts = view.get("facts").unwrap_or(&Value::Null);
-    let who = view.get("who").unwrap_or(&Value::Null);
-    let standing = text(view, "standing");
-    let mut shown = format!("{}: {}\n", show::line(view, "id"), show::line(view, "standing"));
-    shown.push_str(&field("ended", &text(view, "ended_because")));
-    shown.push_str(&field("who", &person(who)));
-    shown.push_str(&field("groups", &text(who, "groups")));
-    shown.push_str(&field("from", &text(who, "client_address")));
-    shown.push_str(&field("application", &text(who, "application")));
-    shown.push_str(&field("database", &text(view, "database")));
-    shown.push_str(&field("session", &text(view, "session")));
-    shown.push_str(&field("command", &text(facts, "command")));
-    shown.push_str(&quoted("statement", &text(facts, "text")));
-    let mut label = "touches";
-    for relation in list(facts, "relations") {
-        shown.push_str(&field(label, &touched(relation)));
-        label = "";
-    }
-    if let Some(rows) = facts.get("rows_estimated").and_then(Value::as_u64) {
-        shown.push_str(&field("rows", &format!("about {rows}, by the plan")));
-    }
-    if facts.get("in_transaction").and_then(Value::as_bool) == Some(true) {
-        shown.push_str(&field("transaction", "open: its locks are held while this waits"));
-    }
-    let mut label = "before it";
-    for statement in list(facts, "earlier") {
-        shown.push_str(&quoted(label, statement.as_str().unwrap_or_default()));
-        label = "";
-    }
-    for need in list(view, "needs") {
-        shown.push_str(&field("held by", &needed(need)));
-        shown.push_str(&quoted("because", &text(need, "reason")));
-    }
-    for vote in list(view, "granted_by") {
-        let by = format!("{} by {}", text(vote, "by"), text(vote, "proof"));
-        shown.push_str(&field("granted by", &format!("{by}, {}", relative(seconds(vote, "at"), now))));
-        shown.push_str(&quoted("comment", &text(vote, "comment")));
-    }
-    let lease = view.get("lease_seconds_max").and_then(Value::as_u64).unwrap_or_default();
-    if lease > 0 {
-        shown.push_str(&field("lease", &format!("up to {}", show::length(lease))));
+    let id = show::line(view, "id");
+    let mut shown = format!("{id}: {}\n", show::line(view, "state"));
+    shown.push_str(&field("ended", &moment(seconds(view, "ended_at"), now)));
+    shown.push_str(&quoted("because", &text(view, "ended_because")));
+    shown.push_str(&who(view));
+    shown.push_str(&statement(view));
+    shown.push_str(&field("held by", &text(view, "policies")));
+    shown.push_str(&quoted("because", &text(view, "reason")));
+    let needed = format!("{} of {}", text(view, "approvals_needed"), text(view, "approvers"));
+    shown.push_str(&field("needs", &needed));
+    for said in list(view, "granted_by") {
+        let when = relative(seconds(said, "at"), now);
+        let by = format!("{}, proved by {}, {when}", text(said, "by"), text(said, "proof"));
+        shown.push_str(&field("granted by", &by));
+        shown.push_str(&quoted("comment", &text(said, "comment")));
     }
     shown.push_str(&field("asked", &moment(seconds(view, "asked_at"), now)));
-    if standing == "pending" {
+    if is_pending(view) {
         shown.push_str(&field("expires", &moment(seconds(view, "expires_at"), now)));
-        let id = show::line(view, "id");
-        shown.push_str(&format!(
-            "\nportcullis approval grant {id}\nportcullis approval refuse {id} --comment \"…\"\n"
-        ));
+        shown.push_str(&what_to_do(&id, view));
     }
     shown
 }
 
-/// "reporting-agent, an agent acting for ana, proved by scram".
-fn person(who: &Value) -> String {
-    let mut person = text(who, "subject");
-    let kind = text(who, "kind");
+fn who(view: &Value) -> String {
+    let mut person = text(view, "subject");
+    let kind = text(view, "kind");
     if kind != "human" {
         person.push_str(&format!(", {kind}"));
     }
-    let acts_for = text(who, "on_behalf_of");
+    let acts_for = text(view, "on_behalf_of");
     if !acts_for.is_empty() {
-        person.push_str(&format!(" acting for {acts_for}"));
+        person.push_str(&format!(", acting for {acts_for}"));
     }
-    format!("{person}, proved by {}", text(who, "proof"))
+    person.push_str(&format!(", proved by {}", text(view, "proof")));
+    [
+        field("who", &person),
+        field("groups", &text(view, "groups")),
+        field("from", &text(view, "client_address")),
+        field("application", &text(view, "application")),
+        field("database", &text(view, "database")),
+        field("session", &text(view, "session")),
+    ]
+    .concat()
+}
+
+fn statement(view: &Value) -> String {
+    let mut shown = field("command", &text(view, "command"));
+    shown.push_str(&quoted("statement", &text(view, "text")));
+    let mut label = "touches";
+    for relation in list(view, "relations") {
+        shown.push_str(&field(label, &touched(relation)));
+        label = "";
+    }
+    if let Some(rows) = view.get("rows_estimated").and_then(Value::as_u64) {
+        shown.push_str(&field("rows", &format!("about {rows}, by the plan")));
+    }
+    if view.get("in_transaction").and_then(Value::as_bool) == Some(true) {
+        shown.push_str(&field("transaction", "open: its locks are held while this waits"));
+    }
+    let mut label = "before it";
+    for earlier in list(view, "earlier") {
+        shown.push_str(&quoted(label, earlier.as_str().unwrap_or_default()));
+        label = "";
+    }
+    shown
+}
+
+/// Lines to copy.
+fn what_to_do(id: &str, view: &Value) -> String {
+    let lease = view.get("lease_seconds_max").and_then(Value::as_u64).unwrap_or_default();
+    let lease = match lease / 60 {
+        0 => String::new(),
+        minutes => format!("   (--lease-minutes, up to {minutes}: also for its like)"),
+    };
+    format!(
+        "\n  portcullis approval grant {id}{lease}\n  portcullis approval refuse {id} --comment \"…\"\n"
+    )
 }
 
 /// "write public.users (email)".
@@ -175,13 +207,6 @@ fn touched(relation: &Value) -> String {
     touched
 }
 
-/// "10-guard: 2 of leads, dba".
-fn needed(need: &Value) -> String {
-    let count = need.get("approvals_needed").and_then(Value::as_u64).unwrap_or(1);
-    let approvers = text(need, "approvers");
-    format!("{}: {count} of {approvers}", text(need, "policy"))
-}
-
 fn leases(answer: &Value, now: i64) -> String {
     let rows: Vec<Vec<String>> = list(answer, "leases")
         .iter()
@@ -190,7 +215,7 @@ fn leases(answer: &Value, now: i64) -> String {
                 text(lease, "id"),
                 text(lease, "subject"),
                 text(lease, "database"),
-                relative(seconds(lease, "expires_at"), now),
+                relative(seconds(lease, "until"), now),
                 text(lease, "granted_by"),
                 text(lease, "fingerprint"),
             ]

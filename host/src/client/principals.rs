@@ -35,13 +35,13 @@ pub fn run(api: &Api, command: &Principal, now: i64) -> Result<(Value, String), 
 }
 
 fn disabled(answer: &Value, now: i64) -> String {
-    let rows: Vec<Vec<String>> = list(answer, "disabled")
+    let rows: Vec<Vec<String>> = list(answer, "principals")
         .iter()
         .map(|entry| {
             vec![
                 text(entry, "subject"),
                 text(entry, "by"),
-                relative(seconds(entry, "since"), now),
+                relative(seconds(entry, "at"), now),
                 text(entry, "reason"),
             ]
         })
