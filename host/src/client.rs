@@ -74,9 +74,7 @@ fn done(
             };
             (&arguments.access, login::run(arguments, around, &aside, now)?)
         }
-        Client::Login(arguments) => {
-            (&arguments.access, login::run(arguments, around, say, now)?)
-        }
+        Client::Login(arguments) => (&arguments.access, login::run(arguments, around, say, now)?),
         Client::Logout { access } => (access, login::forget(access, around)?),
         Client::Reload { access } => (access, status::reload(&open(access)?)?),
         Client::Status { access } => (access, status::status(&open(access)?)?),

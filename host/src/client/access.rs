@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use reqwest::Url;
 
@@ -16,9 +17,15 @@ const ADMIN_DEFAULT: &str = "http://127.0.0.1:6480";
 #[derive(Clone)]
 pub enum Login {
     Nobody,
-    Password { user: String, password: String },
+    Password {
+        user: String,
+        password: String,
+    },
     /// Named by the user, or kept by `portcullis login`.
-    Token { token: String, is_kept: bool },
+    Token {
+        token: String,
+        is_kept: bool,
+    },
 }
 
 /// What the command line and the environment say.
@@ -26,6 +33,7 @@ pub struct Surroundings<'s> {
     pub environment: &'s dyn Fn(&str) -> Option<String>,
     /// Asks a person for a password.
     pub prompt: &'s dyn Fn(&str) -> std::io::Result<String>,
+    pub pause: &'s dyn Fn(Duration),
 }
 
 /// The surroundings of this process.
@@ -37,6 +45,7 @@ pub const PROCESS: Surroundings<'static> = Surroundings {
         }
         rpassword::prompt_password(format!("Password of {user}: "))
     },
+    pause: &std::thread::sleep,
 };
 
 /// Where the API is.
@@ -88,7 +97,9 @@ pub fn check_way(login: &Login, api: &Url) -> Result<(), Failure> {
 fn chosen(access: &Access, api: &Url, around: &Surroundings<'_>) -> Result<Login, Failure> {
     let user = access.user.clone().or_else(|| (around.environment)("PORTCULLIS_USER"));
     match (&access.token_file, user, &access.password_file) {
-        (Some(_), _, Some(_)) => Err(Failure::failed("--token-file and --password-file exclude each other")),
+        (Some(_), _, Some(_)) => {
+            Err(Failure::failed("--token-file and --password-file exclude each other"))
+        }
         (Some(_), Some(_), _) if access.user.is_some() => {
             Err(Failure::failed("--token-file and --user exclude each other"))
         }
@@ -104,11 +115,7 @@ fn chosen(access: &Access, api: &Url, around: &Surroundings<'_>) -> Result<Login
     }
 }
 
-fn password(
-    user: &str,
-    file: Option<&Path>,
-    around: &Surroundings<'_>,
-) -> Result<String, Failure> {
+fn password(user: &str, file: Option<&Path>, around: &Surroundings<'_>) -> Result<String, Failure> {
     // The header that carries both is cut at its first colon.
     if user.contains(':') || user.chars().any(char::is_control) {
         return Err(Failure::failed("a user's name has no colon here"));

@@ -142,8 +142,12 @@ impl Api {
     fn login_hint(&self) -> &'static str {
         match &self.login {
             Login::Nobody => "log in with `portcullis login`, or ask as --user NAME",
-            Login::Password { .. } => "name or password are wrong, or the password is not yet or no longer good",
-            Login::Token { is_kept: true, .. } => "the login that is kept has expired: `portcullis login`",
+            Login::Password { .. } => {
+                "name or password are wrong, or the password is not yet or no longer good"
+            }
+            Login::Token { is_kept: true, .. } => {
+                "the login that is kept has expired: `portcullis login`"
+            }
             Login::Token { is_kept: false, .. } => "the token is not, or no longer, good here",
         }
     }
@@ -161,9 +165,8 @@ pub fn http(ca_file: Option<&Path>, is_tls: bool) -> Result<Client, Failure> {
         builder = builder.no_proxy();
     }
     if let Some(path) = ca_file {
-        let failed = |error: &dyn std::fmt::Display| {
-            Failure::failed(format!("{}: {error}", path.display()))
-        };
+        let failed =
+            |error: &dyn std::fmt::Display| Failure::failed(format!("{}: {error}", path.display()));
         let pem = fs::read(path).map_err(|error| failed(&error))?;
         let roots = Certificate::from_pem_bundle(&pem).map_err(|error| failed(&error))?;
         if roots.is_empty() {

@@ -74,8 +74,11 @@ fn keep_pending(answer: &mut Value) {
 fn granted(answer: &Value) -> String {
     let id = show::line(answer, "id");
     if is_pending(answer) {
-        let (so_far, needed) = (show::line(answer, "granted"), show::line(answer, "approvals_needed"));
-        return format!("{id}: your grant counts, {so_far} of {needed}; others must grant it too\n");
+        let (so_far, needed) =
+            (show::line(answer, "granted"), show::line(answer, "approvals_needed"));
+        return format!(
+            "{id}: your grant counts, {so_far} of {needed}; others must grant it too\n"
+        );
     }
     format!("{id}: granted; it runs now\n")
 }

@@ -62,9 +62,7 @@ impl Provider {
     }
 
     fn code(&self, answer: &Value, token_endpoint: Url) -> Result<Code, Failure> {
-        let lacking = |name| {
-            Failure::failed(format!("{} answered without `{name}`", self.url))
-        };
+        let lacking = |name| Failure::failed(format!("{} answered without `{name}`", self.url));
         let member = |name| Some(text(answer, name)).filter(|text| !text.is_empty());
         let page = |name| member(name).filter(|uri| is_page(uri));
         let number = |name, default| answer.get(name).and_then(Value::as_u64).unwrap_or(default);
@@ -132,7 +130,8 @@ impl Provider {
 
     fn metadata(&self, client: &Client) -> Result<Value, Failure> {
         let wrong = |why: &str| Failure::failed(format!("{} is no provider: {why}", self.url));
-        let document = format!("{}/.well-known/openid-configuration", self.url.trim_end_matches('/'));
+        let document =
+            format!("{}/.well-known/openid-configuration", self.url.trim_end_matches('/'));
         let Some(document) = safe(&document) else {
             return Err(wrong("its address must begin with https://"));
         };

@@ -1,7 +1,5 @@
 //! `portcullis login` and `logout`.
 
-use std::thread;
-
 use reqwest::Url;
 use serde_json::{Value, json};
 
@@ -29,7 +27,7 @@ pub fn run(
     let client = api::http(access.ca_file.as_deref(), provider.url.starts_with("https:"))?;
     let code = provider.begin(&client)?;
     say(&code.instructions())?;
-    let tokens = provider.confirmed(&client, &code, &thread::sleep)?;
+    let tokens = provider.confirmed(&client, &code, around.pause)?;
     let (api, whoami, token) = accepted(access, &base, tokens)?;
     let file = kept::store(&directory, &base, &token)?;
     let subject = show::line(&whoami, "subject");
@@ -46,11 +44,7 @@ pub fn run(
 }
 
 /// The first token that the API knows somebody by.
-fn accepted(
-    access: &Access,
-    base: &Url,
-    tokens: Tokens,
-) -> Result<(Api, Value, String), Failure> {
+fn accepted(access: &Access, base: &Url, tokens: Tokens) -> Result<(Api, Value, String), Failure> {
     let mut refused = Failure::failed("the provider gave no token");
     for token in tokens.0 {
         let login = access::Login::Token { token: token.clone(), is_kept: false };

@@ -45,7 +45,15 @@ fn sessions(answer: &Value, now: i64) -> String {
         })
         .collect();
     let headings = [
-        "ID", "WHO", "KIND", "PROOF", "DATABASE", "FROM", "APPLICATION", "SINCE", "STATE",
+        "ID",
+        "WHO",
+        "KIND",
+        "PROOF",
+        "DATABASE",
+        "FROM",
+        "APPLICATION",
+        "SINCE",
+        "STATE",
         "STATEMENTS",
     ];
     table(&headings, &rows, "nobody is connected")

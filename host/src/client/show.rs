@@ -172,11 +172,7 @@ pub fn moment(at: Option<i64>, now: i64) -> String {
     let Some(at) = at else { return String::new() };
     let Ok(date) = OffsetDateTime::from_unix_timestamp(at) else { return String::new() };
     let (hour, minute, second) = date.time().as_hms();
-    format!(
-        "{} {hour:02}:{minute:02}:{second:02} UTC ({})",
-        date.date(),
-        relative(Some(at), now)
-    )
+    format!("{} {hour:02}:{minute:02}:{second:02} UTC ({})", date.date(), relative(Some(at), now))
 }
 
 #[cfg(test)]
@@ -207,10 +203,8 @@ mod tests {
             vec!["K7Q2M9XA".to_owned(), "update\n\tt\x1b[2J".to_owned()],
             vec!["1".to_owned(), "x".repeat(70)],
         ];
-        let expected = format!(
-            "ID        STATEMENT\nK7Q2M9XA  update t [2J\n1         {}…\n",
-            "x".repeat(60)
-        );
+        let expected =
+            format!("ID        STATEMENT\nK7Q2M9XA  update t [2J\n1         {}…\n", "x".repeat(60));
         assert_eq!(table(&["ID", "STATEMENT"], &rows, "nothing waits"), expected);
         assert_eq!(table(&["ID"], &[], "nothing waits"), "nothing waits\n");
     }
