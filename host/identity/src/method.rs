@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 /// How a client is asked to prove who it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,10 +55,7 @@ impl Pattern {
         // What stands between two stars is best taken where it first comes: the more is left
         // for those behind it.
         for part in middle.split('*') {
-            let Some((_, behind)) = name.split_once(part).or(part.is_empty().then_some(("", name)))
-            else {
-                return false;
-            };
+            let Some((_, behind)) = name.split_once(part) else { return false };
             name = behind;
         }
         true
@@ -67,13 +64,24 @@ impl Pattern {
 
 /// Reads `10.0.0.0/8`, or one address.
 pub fn network(text: &str) -> Option<IpNet> {
-    text.parse().ok().or_else(|| Some(IpNet::from(text.parse::<IpAddr>().ok()?)))
+    match text.parse() {
+        Ok(network) => Some(plain(network)),
+        Err(_) => Some(plain(IpNet::from(text.parse::<IpAddr>().ok()?))),
+    }
 }
 
-/// Is the address in one of the networks? An IPv4 address is the same in IPv6's clothes.
+/// Is the address in one of the networks? What is IPv4 in IPv6's clothes is IPv4.
 pub fn is_in(networks: &[IpNet], address: IpAddr) -> bool {
     let address = address.to_canonical();
-    networks.iter().any(|network| network.contains(&address))
+    networks.iter().any(|network| plain(*network).contains(&address))
+}
+
+fn plain(network: IpNet) -> IpNet {
+    let IpNet::V6(six) = network else { return network };
+    let four = six.addr().to_ipv4_mapped();
+    let length = six.prefix_len().checked_sub(96);
+    let four = four.zip(length).and_then(|(four, length)| Ipv4Net::new(four, length).ok());
+    four.map_or(network, IpNet::V4)
 }
 
 /// The rules, in their order.
