@@ -3,12 +3,15 @@
 mod config;
 mod cli;
 mod terminal;
+mod directory;
 mod settings;
+mod announcing;
 mod egress;
 mod delivery;
 mod running;
 mod serve;
 mod check;
+mod client;
 mod explain;
 mod plugin;
 mod demo;

@@ -54,8 +54,10 @@ pub fn table(headings: &[&str], rows: &[Vec<String>], nothing: &str) -> String {
     let all: Vec<Vec<String>> = std::iter::once(headings).chain(rows).collect();
     let columns = all.iter().map(Vec::len).max().unwrap_or_default();
     let widths: Vec<usize> = (0..columns)
-        .map(|index| all.iter().filter_map(|row| row.get(index)).map(|cell| cell.chars().count()))
-        .map(|widths| widths.max().unwrap_or_default())
+        .map(|index| {
+            let cells = all.iter().filter_map(|row| row.get(index));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+        })
         .collect();
     let mut text = String::new();
     for row in &all {

@@ -3,7 +3,7 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 
 export const ACCOUNT_GRANT = 'urn:portcullis:tests:account';
-const LOOPBACK = ['http://127.0.0.1/callback', 'http://127.0.0.1/login/callback'];
+const LOOPBACK = ['http://127.0.0.1/callback', 'http://127.0.0.1/sign-in/callback'];
 const RESOURCE = 'urn:audience:';
 const OWN_SCOPES = 'openid offline_access profile email groups';
 const COOKIE_KEYS = [randomBytes(32).toString('base64url')];

@@ -1,6 +1,6 @@
 //! What people do with a running proxy: its admin API, its command line, psql.
 
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use reqwest::Method;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use crate::portcullis::{ADMIN, DATABASE, PASSWORD, Portcullis, User};
 use crate::process::tied;
 use crate::terminal::Terminal;
 
-/// How somebody proves to the admin API who they are.
+/// How somebody proves to the admin API who they are, directly or through the program.
 #[derive(Clone, Copy, Debug)]
 pub enum Login<'a> {
     Nobody,
@@ -69,12 +69,40 @@ impl Portcullis {
         self.cli_as(ADMIN, arguments).await
     }
 
-    pub async fn cli_as(&self, user: User, arguments: &[&str]) -> Output {
+    /// The same as somebody else. What it keeps of a login it keeps in the proxy's directory.
+    pub async fn cli_as<'a>(&self, login: impl Into<Login<'a>>, arguments: &[&str]) -> Output {
         let mut command = tied(&artefacts::program());
-        command.args(arguments).args(["--admin", &self.admin_url()]);
-        command.args(["--user", user.name, "--password", PASSWORD]);
+        command.args(arguments).envs(self.cli_variables(login.into())).stdin(Stdio::null());
         let run = tokio::task::spawn_blocking(move || command.output());
         run.await.expect("waiting does not panic").expect("the program runs")
+    }
+
+    /// The same in a terminal, for what asks or waits.
+    pub fn cli_in_terminal<'a>(&self, login: impl Into<Login<'a>>, arguments: &[&str]) -> Terminal {
+        let program = artefacts::program();
+        let variables = self.cli_variables(login.into());
+        let variables: Vec<(&str, &str)> =
+            variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Terminal::start(program.to_str().expect("a path of ours"), arguments, &variables)
+    }
+
+    /// How the program is told where the API is and who asks.
+    fn cli_variables(&self, login: Login<'_>) -> Vec<(&'static str, String)> {
+        let home = self.directory().display().to_string();
+        let mut variables = vec![
+            ("PORTCULLIS_ADMIN", self.admin_url()),
+            ("HOME", home.clone()),
+            ("XDG_CONFIG_HOME", home),
+        ];
+        match login {
+            Login::Nobody => {}
+            Login::Basic { name, password } => variables.extend([
+                ("PORTCULLIS_USER", name.to_owned()),
+                ("PORTCULLIS_PASSWORD", password.to_owned()),
+            ]),
+            Login::Bearer(token) => variables.push(("PORTCULLIS_TOKEN", token.to_owned())),
+        }
+        variables
     }
 
     /// psql in a terminal, as `user` with the password of all of them.

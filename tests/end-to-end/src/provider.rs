@@ -226,7 +226,7 @@ impl Provider {
     }
 
     /// One more address that logins may end at. Loopback addresses of any port with the paths
-    /// `/callback` and `/login/callback` are known.
+    /// `/callback` and `/sign-in/callback` are known.
     pub async fn allow_redirect(&self, uri: &str) {
         self.command("redirect", json!({ "uri": uri })).await;
     }

@@ -130,7 +130,7 @@ async fn people_come_back_with_a_code_or_without() {
     provider.put(&Account::new("lea").groups(&["leads"])).await;
     let issuer = provider.issuer();
     assert!(issuer.starts_with("https://localhost:"), "{issuer}");
-    let back = "http://127.0.0.1:9/login/callback";
+    let back = "http://127.0.0.1:9/sign-in/callback";
     let url = format!(
         "{issuer}/auth?client_id={CLIENT_WITH_SECRET}&response_type=code&scope=openid%20groups\
          &redirect_uri={back}&state=s1&nonce=n1&code_challenge={CHALLENGE}\
