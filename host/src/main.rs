@@ -15,7 +15,6 @@ mod client;
 mod explain;
 mod plugin;
 mod demo;
-mod client;
 
 use std::process::ExitCode;
 
