@@ -1,0 +1,187 @@
+//! Who asks: a login with every request, checked the way the proxy checks its own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use axum::http::{HeaderMap, StatusCode, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use portcullis_identity::{Proven, Revocations, Standing};
+use portcullis_policy::Principal;
+use portcullis_policy::event::{Actor, Notable};
+
+use crate::problem::Problem;
+use crate::role::{Held, Need};
+use crate::shared::Shared;
+
+/// Names and passwords longer than this are nobody's.
+const NAME_BYTES_MAX: usize = 256;
+const PASSWORD_BYTES_MAX: usize = 1_024;
+/// What failed logins by token count for, as they name nobody before they are verified.
+const TOKEN: &str = "(token)";
+
+/// Somebody who logged in, with the roles that the settings in force give.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub proven: Proven,
+    pub roles: Held,
+    pub address: SocketAddr,
+}
+
+impl Caller {
+    pub fn actor(&self) -> Actor {
+        Actor {
+            subject: self.proven.subject.clone(),
+            proof: self.proven.proof.to_owned(),
+            address: self.address.to_string(),
+        }
+    }
+
+    pub fn principal(&self) -> Principal {
+        self.proven.principal(&self.address.to_string(), "portcullis-admin", "")
+    }
+
+    pub fn meets(&self, need: Need) -> Result<(), Problem> {
+        if need.is_met_by(&self.roles) {
+            return Ok(());
+        }
+        Err(Problem::forbidden(format!("this needs {need}, and none of your groups has it")))
+    }
+}
+
+/// Nobody in particular, as the ledger names them.
+pub(crate) fn anonymous(address: SocketAddr) -> Actor {
+    Actor { subject: String::new(), proof: "none".to_owned(), address: address.to_string() }
+}
+
+/// Who sends these headers. A cookie is no login here: the API has none, so that no other
+/// site can make a browser use it.
+pub(crate) async fn by_headers(
+    shared: &Arc<Shared>,
+    headers: &HeaderMap,
+    address: SocketAddr,
+) -> Result<Caller, Problem> {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(one), None) = (given.next(), given.next()) else {
+        return Err(Problem::login());
+    };
+    let one = one.to_str().map_err(|_| Problem::login())?;
+    let (scheme, rest) = one.split_once(' ').ok_or_else(Problem::login)?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        by_token(shared, rest.trim(), address).await
+    } else if scheme.eq_ignore_ascii_case("basic") {
+        let decoded = STANDARD.decode(rest.trim()).ok();
+        let text = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
+        let pair = text.as_deref().and_then(|text| text.split_once(':'));
+        let (name, password) = pair.ok_or_else(Problem::login)?;
+        by_password(shared, name, password, address).await
+    } else {
+        Err(Problem::login())
+    }
+}
+
+/// A user of the configuration, or the holder of a short-lived password.
+pub(crate) async fn by_password(
+    shared: &Arc<Shared>,
+    name: &str,
+    password: &str,
+    address: SocketAddr,
+) -> Result<Caller, Problem> {
+    if name.len() > NAME_BYTES_MAX || password.len() > PASSWORD_BYTES_MAX {
+        return Err(Problem::login());
+    }
+    let found = {
+        let Ok(_turn) = shared.password_checks.acquire().await else {
+            return Err(Problem::unavailable("shutting down"));
+        };
+        let users = shared.settings.load().users.clone();
+        let (user, password) = (name.to_owned(), password.to_owned());
+        let check = move || users.by_password(&user, &password, SystemTime::now());
+        shared.blocking(check).await?
+    };
+    let proven = found.ok_or_else(|| "wrong name or password".to_owned());
+    settle(shared, proven, name, address).await
+}
+
+async fn by_token(
+    shared: &Arc<Shared>,
+    token: &str,
+    address: SocketAddr,
+) -> Result<Caller, Problem> {
+    let settings = shared.settings.load_full();
+    let Some(issuers) = &settings.issuers else {
+        let none = Err("no issuer is configured".to_owned());
+        return settle(shared, none, TOKEN, address).await;
+    };
+    let mut proven = Err("no issuer's tokens are taken here".to_owned());
+    // Each compares the token's issuer with its own before anything else.
+    for issuer in &settings.token_issuers {
+        proven = issuers.verify(issuer, token.to_owned()).await.map_err(|error| error.to_string());
+        if proven.is_ok() {
+            break;
+        }
+    }
+    settle(shared, proven, TOKEN, address).await
+}
+
+/// Ends a login: lets in who is proved, unless that does not hold any more, and records who
+/// is not. Either answer is held back as long as failures so far ask for.
+pub(crate) async fn settle(
+    shared: &Shared,
+    proven: Result<Proven, String>,
+    name: &str,
+    address: SocketAddr,
+) -> Result<Caller, Problem> {
+    match proven.and_then(|proven| caller(shared, proven, address)) {
+        Ok(caller) => {
+            slow_down(shared, name, address).await;
+            Ok(caller)
+        }
+        Err(reason) => Err(failed(shared, name, address, &reason).await),
+    }
+}
+
+/// The caller that a proof makes now. The error is for the ledger, not for the caller.
+pub(crate) fn caller(
+    shared: &Shared,
+    proven: Proven,
+    address: SocketAddr,
+) -> Result<Caller, String> {
+    let settings = shared.settings.load();
+    let standing = Standing {
+        users: &settings.users,
+        disabled: &shared.parts.disabled,
+        revocations: &Revocations::default(),
+    };
+    standing.holds(&proven, SystemTime::now()).map_err(|lapsed| lapsed.to_string())?;
+    let roles = settings.roles.of(&proven.groups);
+    Ok(Caller { proven, roles, address })
+}
+
+/// Counts a failed login, and records it.
+async fn failed(shared: &Shared, name: &str, address: SocketAddr, reason: &str) -> Problem {
+    hold_back_failed(shared, name, address).await;
+    let refused = Notable::LoginRefused {
+        role: name.to_owned(),
+        client_address: address.to_string(),
+        reason: format!("admin API: {reason}"),
+    };
+    match shared.record(refused).await {
+        Ok(()) => Problem::new(StatusCode::UNAUTHORIZED, "the login failed"),
+        Err(problem) => problem,
+    }
+}
+
+/// Counts a failure, and waits as long as it costs.
+pub(crate) async fn hold_back_failed(shared: &Shared, name: &str, address: SocketAddr) {
+    shared.parts.throttle.failed(address.ip(), name, Instant::now());
+    slow_down(shared, name, address).await;
+}
+
+async fn slow_down(shared: &Shared, name: &str, address: SocketAddr) {
+    let delay = shared.parts.throttle.delay(address.ip(), name, Instant::now());
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+}
