@@ -1,6 +1,7 @@
 //! `portcullis check`: what `serve` would put into force, and all that is wrong with it.
 
 mod coverage;
+mod entrance;
 
 use std::process::ExitCode;
 
@@ -12,7 +13,7 @@ use portcullis_policy::Unmatched;
 pub use coverage::{may_use, principal};
 
 use crate::cli::Check;
-use crate::config::{Audit, Config, DatabaseConfig, Endpoint};
+use crate::config::{Audit, Config, DatabaseConfig, Endpoint, RoleMapping};
 use crate::running::engine_config;
 use crate::settings::settings;
 use crate::terminal::{counted, line, print, section};
@@ -59,18 +60,10 @@ pub fn kinds(kinds: Kinds) -> String {
 
 /// What would be in force.
 fn in_force(config: &Config, report: &CheckReport) -> String {
-    let listen = &config.listen;
-    let tls = match (&listen.tls, listen.tls_required) {
-        (None, _) => "plaintext only",
-        (Some(_), false) => "TLS offered",
-        (Some(_), true) => "TLS required",
-    };
-    let admin = config.admin.map_or_else(|| "none".to_owned(), |address| address.to_string());
     let databases: Vec<Vec<String>> = config.databases.iter().map(database).collect();
     let policies: Vec<Vec<String>> = report.policies.iter().map(policy).collect();
     [
-        line("listen", format!("{}, {tls}", listen.address)),
-        line("admin", admin),
+        entrance::in_force(config),
         section("databases", &databases),
         line("users", config.users.len().to_string()),
         line("plugins", config.plugin_dir.display().to_string()),
@@ -99,9 +92,15 @@ fn database(database: &DatabaseConfig) -> Vec<String> {
     };
     let labels: Vec<String> =
         database.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let role = match &database.role {
+        None => String::new(),
+        Some(RoleMapping::Fixed(role)) => format!(", role {role}"),
+        Some(RoleMapping::ByGroup { .. }) => ", role by group".to_owned(),
+        Some(RoleMapping::Subject) => ", role as the principal".to_owned(),
+    };
     vec![
         database.name.clone(),
-        format!("{} as {} at {at}", upstream.database, upstream.user),
+        format!("{} as {} at {at}{role}", upstream.database, upstream.user),
         format!("audit {audit}"),
         format!("unmatched {unmatched}"),
         labels.join(", "),

@@ -7,23 +7,33 @@
 mod problem;
 mod table;
 mod secret;
+mod values;
 mod upstream;
+mod listen;
+mod database;
+mod issuer;
+mod user;
+mod login;
+mod admin;
 mod sections;
 
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use portcullis_identity::UserConfig;
-use portcullis_policy::Unmatched;
-
+pub use admin::{AdminConfig, ApprovalsConfig, Roles, WebhookConfig, WebhookFormat};
+pub use database::{Audit, DatabaseConfig, RoleMapping, TellSubject};
+pub use issuer::{IssuerConfig, KindRule};
+pub use listen::{ClientAuthority, Listen};
+pub use login::{BrowserLogin, Credentials, LoginMethod, LoginRule};
 pub use problem::Report;
 pub use secret::Secret;
 pub use upstream::{Endpoint, SslMode, Upstream};
+pub use user::UserConfig;
+pub use values::{TlsFiles, is_loopback};
 
 use table::Problems;
 
@@ -36,9 +46,17 @@ pub struct Config {
     pub plugin_dir: PathBuf,
     /// Threads that serve sessions.
     pub workers: NonZeroUsize,
-    pub listen: Listen,
-    /// Where the admin API listens; `None` for no admin API.
-    pub admin: Option<SocketAddr>,
+    /// At least one; names differ.
+    pub listeners: Vec<Listen>,
+    /// How clients prove who they are; none: with SCRAM.
+    pub logins: Vec<LoginRule>,
+    /// Names differ.
+    pub issuers: Vec<IssuerConfig>,
+    pub browser_login: BrowserLogin,
+    pub credentials: Credentials,
+    pub approvals: ApprovalsConfig,
+    /// `None` for no admin API.
+    pub admin: Option<AdminConfig>,
     pub limits: Limits,
     pub ledger: LedgerConfig,
     /// At least one; names differ.
@@ -50,23 +68,6 @@ pub struct Config {
     pub log: Log,
     /// What is unwise, though it works.
     pub warnings: Report,
-}
-
-/// Where clients connect.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listen {
-    pub address: SocketAddr,
-    /// `None`: plaintext only.
-    pub tls: Option<TlsFiles>,
-    /// Refuse clients that do not use TLS. Never true without `tls`.
-    pub tls_required: bool,
-}
-
-/// PEM files; both exist.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFiles {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
 }
 
 /// Limits on what one client, or all of them, may take.
@@ -91,34 +92,6 @@ pub struct LedgerConfig {
     pub segment_bytes_max: u64,
     /// What need not be on disk at once is there within this.
     pub sync_interval: Duration,
-}
-
-/// A database that clients may name.
-#[derive(Clone, Debug)]
-pub struct DatabaseConfig {
-    pub name: String,
-    /// The operator's labels, for policies to match.
-    pub labels: Vec<(String, String)>,
-    pub upstream: Upstream,
-    /// The proxy's password there.
-    pub password: Option<Secret>,
-    pub audit: Audit,
-    pub unmatched: Unmatched,
-    /// Functions, `name` or `schema.name`, that hide nothing.
-    pub trusted_functions: Vec<String>,
-    /// `schema.table.column` and its label.
-    pub column_labels: Vec<(String, String)>,
-}
-
-/// When a record must be on disk before its statement leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Audit {
-    /// Always.
-    Strict,
-    /// Never: the operating system has it.
-    Relaxed,
-    /// For everything but reads.
-    StrictWrites,
 }
 
 /// What the log says, and how.

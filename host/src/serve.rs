@@ -25,7 +25,8 @@ pub fn run(arguments: &Serve) -> Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt()).into_diagnostic()?;
     let mut hang_up = signal(SignalKind::hangup()).into_diagnostic()?;
     let running = Running::start(&config, None)?;
-    let admin = config.admin.map(|address| running.serve_admin(address)).transpose()?;
+    let admin =
+        config.admin.as_ref().map(|admin| running.serve_admin(admin.address)).transpose()?;
     tracing::info!(address = %running.proxy.address(), "clients can connect");
     if arguments.ready_json {
         announce(&running, admin.as_ref().map(|admin| admin.address()))?;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
-use portcullis_identity::{MockSecret, UpstreamKeys, Users};
+use portcullis_identity::{MockSecret, UpstreamKeys, UserConfig, Users};
 use portcullis_masking::Keys;
 use portcullis_policy::Database;
 use portcullis_proxy::settings::{Audit, Endpoint, ServerTls, SslMode, UpstreamSettings};
@@ -20,16 +20,13 @@ use crate::config::{self, Config, TlsFiles};
 /// Everything the proxy needs. `mock` stays the same over reloads, so that an unknown user
 /// is asked the same question before and after.
 pub fn settings(config: &Config, mock: &MockSecret) -> Result<Settings> {
-    let tls = config.listen.tls.as_ref().map(server_tls).transpose()?;
+    let listen = config.listeners.first().ok_or_else(|| miette!("there is nowhere to listen"))?;
+    let tls = listen.tls.as_ref().map(server_tls).transpose()?;
     let keys = config.keys.iter().map(|(name, secret)| (name.clone(), secret.reveal().to_vec()));
     Ok(Settings {
-        listen: ListenSettings {
-            address: config.listen.address,
-            tls,
-            tls_required: config.listen.tls_required,
-        },
+        listen: ListenSettings { address: listen.address, tls, tls_required: listen.tls_required },
         databases: config.databases.iter().map(database).collect::<Result<_>>()?,
-        users: Arc::new(Users::new(config.users.iter().cloned(), mock.clone())),
+        users: Arc::new(Users::new(config.users.iter().filter_map(user), mock.clone())),
         keys: Arc::new(Keys::new(keys)),
         limits: Limits {
             connections_max: config.limits.connections_max,
@@ -39,6 +36,16 @@ pub fn settings(config: &Config, mock: &MockSecret) -> Result<Settings> {
             drain: config.limits.drain,
             names_max: config.limits.names_max,
         },
+    })
+}
+
+fn user(config: &config::UserConfig) -> Option<UserConfig> {
+    Some(UserConfig {
+        name: config.name.clone(),
+        verifier: config.verifier.clone()?,
+        groups: config.groups.clone(),
+        kind: config.kind,
+        databases: config.databases.clone(),
     })
 }
 

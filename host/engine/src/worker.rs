@@ -13,7 +13,7 @@ use portcullis_policy::set::{
 };
 use portcullis_policy::{
     Cells, ColumnSample, Coverage, Database, Fault, FaultKind, Label, Masked, Mode, Principal,
-    ResultShape,
+    ResultShape, Terms,
 };
 
 use crate::config::{FAULT_WINDOW, FAULTS_MAX, SAMPLE_BYTES_PER_CALL, SUSPENSION};

@@ -22,27 +22,55 @@
 //! | An upstream that does not know the password | Its signature is checked before the login counts |
 
 mod hash;
+mod secret;
+mod token;
+mod strict_json;
+mod algorithm;
+mod jwks;
+mod issuer_config;
 mod message;
 mod binding;
 mod verifier;
+mod distinguished;
 mod certificate;
-mod token;
 mod proven;
+mod credential;
+mod disabled;
+mod method;
+mod throttle;
+mod jwt;
+mod claims;
 mod users;
+mod standing;
 mod server;
 mod upstream;
 mod client;
 
+pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use binding::{ChannelBinding, tls_server_end_point};
-pub use certificate::CertificateId;
+pub use certificate::{
+    Certificate, CertificateError, CertificateId, CertificateName, CertificateNameError,
+    Revocations,
+};
 pub use client::ScramClient;
+pub use credential::{
+    CREDENTIAL_LIFETIME_MAX, CREDENTIAL_PREFIX, CREDENTIALS_MAX, CREDENTIALS_PER_SUBJECT_MAX,
+    Credential, CredentialStore, Credentials, IssueError, Issued,
+};
+pub use disabled::{DISABLED_MAX, Disabled, DisabledStore, DisabledSubject};
+pub use issuer_config::{CLOCK_SKEW_MAX, IssuerConfig, IssuerFault, KindRule, RECHECK_MIN};
+pub use jwks::KeyTimes;
 pub use message::{SCRAM_SHA_256, SCRAM_SHA_256_PLUS};
+pub use method::{LoginRule, Method, Methods, Pattern, is_in, network};
 pub use proven::{Basis, Proven};
+pub use secret::Secret;
 pub use server::{AuthError, ScramServer};
-pub use token::TokenBasis;
+pub use standing::{Lapsed, Standing};
+pub use throttle::{DELAY_MAX, Throttle};
+pub use token::{Ended, Refusal, TokenBasis, TokenError};
 pub use upstream::{ITERATIONS_ACCEPTED, LoginError, UpstreamKeys, md5_response};
 pub use users::{MockSecret, User, UserConfig, UserMatched, Users};
-pub use verifier::{ITERATIONS_DEFAULT, Verifier, VerifierError};
+pub use verifier::{ITERATIONS_DEFAULT, PasswordMark, Verifier, VerifierError};
 
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,13 @@
 //! Somebody, as proved, whatever the method was.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use portcullis_policy::{Principal, PrincipalKind};
 
-use crate::certificate::CertificateId;
+use crate::certificate::Certificate;
 use crate::token::TokenBasis;
+use crate::verifier::PasswordMark;
 
 /// Somebody, as proved: all of a principal but what belongs to one connection.
 #[derive(Clone, Debug)]
@@ -30,12 +32,12 @@ pub struct Proven {
 /// What a proof rests on.
 #[derive(Clone, Debug)]
 pub enum Basis {
-    /// A user of the configuration and the password.
-    User { name: String },
+    /// A user of the configuration, and the password they had.
+    User { name: String, password: PasswordMark },
     /// A short-lived password, by its id.
     Credential { id: String },
     /// A client certificate that maps to a user of the configuration.
-    Certificate { user: String, certificate: CertificateId },
+    Certificate { user: String, certificate: Arc<Certificate> },
     /// A token of an issuer.
     Token(TokenBasis),
 }

@@ -1,7 +1,7 @@
 //! The server's side of SCRAM: a client proves which user it is.
 
 use std::fmt;
-use std::sync::Arc;
+use std::time::SystemTime;
 
 use subtle::{Choice, ConstantTimeEq};
 
@@ -11,7 +11,7 @@ use crate::message::{
     BindingFlag, ClientFinal, ClientFirst, Malformed, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, encode,
     new_nonce,
 };
-use crate::users::{User, UserMatched, Users};
+use crate::users::{Matched, UserMatched, Users};
 use crate::verifier::Verifier;
 
 /// Why a client is not let in. It never says which part was wrong.
@@ -47,7 +47,7 @@ impl From<Malformed> for AuthError {
 pub struct ScramServer {
     verifier: Verifier,
     /// `None` for a name that nobody has: the exchange runs to its end all the same.
-    user: Option<Arc<User>>,
+    user: Option<Matched>,
     binding: ChannelBinding,
     state: State,
 }
@@ -67,12 +67,7 @@ enum State {
 impl ScramServer {
     /// Begins an exchange with a client that named `startup_user` in its startup packet.
     pub fn begin(users: &Users, startup_user: &str, binding: ChannelBinding) -> ScramServer {
-        ScramServer {
-            verifier: users.verifier(startup_user),
-            user: users.named(startup_user).cloned(),
-            binding,
-            state: State::Begun,
-        }
+        ScramServer::begin_at(users, startup_user, binding, SystemTime::now())
     }
 
     /// The mechanisms to offer, best first.
@@ -109,10 +104,21 @@ impl ScramServer {
         match &self.user {
             Some(user) if bool::from(proven) => {
                 let answer = format!("v={}", encode(&server_signature));
-                Ok((answer.into_bytes(), UserMatched::proven(Arc::clone(user))))
+                let matched = UserMatched::new(user.proven(&self.verifier));
+                Ok((answer.into_bytes(), matched))
             }
             Some(_) | None => Err(AuthError::Refused),
         }
+    }
+
+    pub(crate) fn begin_at(
+        users: &Users,
+        startup_user: &str,
+        binding: ChannelBinding,
+        now: SystemTime,
+    ) -> ScramServer {
+        let (verifier, user) = users.asked(startup_user, now);
+        ScramServer { verifier, user, binding, state: State::Begun }
     }
 
     pub(crate) fn first_with(

@@ -16,9 +16,11 @@ use crate::{MockSecret, UpstreamKeys, UserConfig, Users, Verifier};
 fn users() -> Users {
     let user = |name: &str, password: &str, salt: &[u8]| UserConfig {
         name: name.to_owned(),
-        verifier: Verifier::derive(password, salt, 4096),
+        verifier: Some(Verifier::derive(password, salt, 4096)),
+        certificates: Vec::new(),
         groups: vec!["analysts".to_owned()],
         kind: PrincipalKind::Human,
+        acts_for: None,
         databases: None,
     };
     let users = [user("user", "pencil", &RFC_SALT), user("other", "crayon", b"0123456789abcdef")];

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use crate::hash::{self, Key};
 use crate::message::{SCRAM_SHA_256, decode, encode};
@@ -20,6 +21,16 @@ pub struct Verifier {
     pub(crate) salt: Vec<u8>,
     pub(crate) stored_key: Key,
     pub(crate) server_key: Key,
+}
+
+/// Tells one password of a user from the next, and nothing else about it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct PasswordMark(Key);
+
+impl fmt::Debug for PasswordMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordMark")
+    }
 }
 
 /// Why a text is not a verifier. Says nothing about its keys.
@@ -52,6 +63,33 @@ impl Verifier {
         getrandom::fill(&mut salt).map_err(|_| VerifierError::Randomness)?;
         Ok(Verifier::derive(password, &salt, ITERATIONS_DEFAULT))
     }
+
+    /// Makes the verifier of a password that is read again with every configuration: the
+    /// same each time while this process runs, so that a reload looks like nothing from
+    /// outside and ends no session.
+    pub fn steady(user: &str, password: &str) -> Result<Verifier, VerifierError> {
+        let secret = steady_secret().ok_or(VerifierError::Randomness)?;
+        let length = (user.len() as u64).to_le_bytes();
+        let salt = hash::hmac_sha256(&secret, &[&length, user.as_bytes(), password.as_bytes()]);
+        let salt = salt.get(..SALT_BYTES).unwrap_or_default();
+        Ok(Verifier::derive(password, salt, ITERATIONS_DEFAULT))
+    }
+
+    pub(crate) fn mark(&self) -> PasswordMark {
+        PasswordMark(hash::hmac_sha256(&self.stored_key, &[b"mark", &self.salt]))
+    }
+}
+
+/// Drawn at first use: makes the salts of [`Verifier::steady`].
+fn steady_secret() -> Option<Key> {
+    static SECRET: OnceLock<Key> = OnceLock::new();
+    if SECRET.get().is_none() {
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret).ok()?;
+        // Should two draw at once, both use the one that came first.
+        let _ = SECRET.set(secret);
+    }
+    SECRET.get().copied()
 }
 
 impl FromStr for Verifier {

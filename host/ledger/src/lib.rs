@@ -67,7 +67,7 @@
 //! | field | meaning |
 //! | --- | --- |
 //! | `event`, `session`, `revision` | as in the intent |
-//! | `ending` | `completed`, `failed`, `suspended`, `skipped`, `refused` or `lost` |
+//! | `ending` | `completed`, `failed`, `suspended`, `skipped`, `refused`, `released` (held, then run under an event of its own) or `lost` |
 //! | `tag` | the server's command tag, when completed |
 //! | `sqlstate` | the server's error code, when failed |
 //! | `rows`, `bytes` | rows and bytes of the result |

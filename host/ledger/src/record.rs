@@ -268,6 +268,7 @@ impl<'a> OutcomeBody<'a> {
             Ending::Suspended => ("suspended", None, None),
             Ending::Skipped => ("skipped", None, None),
             Ending::Refused => ("refused", None, None),
+            Ending::Released => ("released", None, None),
             Ending::Lost => ("lost", None, None),
         };
         OutcomeBody {

@@ -3,7 +3,7 @@
 
 use portcullis_policy::{
     Cells, ColumnSample, Coverage, Database, Fault, Label, Masked, Parameters, PlanAnswer,
-    PolicyName, PolicySet, Principal, Request, ResultShape, VerdictAnswer,
+    PolicyName, PolicySet, Principal, Request, ResultShape, Terms, VerdictAnswer,
 };
 
 /// `mask` is given handle, batch, and the cells beside it.
@@ -21,6 +21,10 @@ where
 
     fn coverage(&self, _principal: &Principal, _database: &Database) -> Coverage {
         Coverage { guardrail: true, masker: true }
+    }
+
+    fn terms(&self, _policy: &PolicyName) -> Terms {
+        Terms::default()
     }
 
     fn judge(&self, _: &Request<'_>, _: &dyn Parameters) -> Vec<VerdictAnswer> {

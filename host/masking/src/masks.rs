@@ -67,7 +67,9 @@ impl Masks {
                 let masked = self.puts.masked(position);
                 flushed.cells_masked += masked;
                 if masked > 0 {
-                    flushed.labels_masked.extend(plan.labels.iter().cloned());
+                    for label in &plan.labels {
+                        flushed.count_label(label, masked);
+                    }
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! What comes out of masking beside the rows.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use portcullis_policy::{Fault, PolicyName};
@@ -12,10 +12,21 @@ pub struct Flushed {
     pub rows: u64,
     /// Cells whose bytes are not those that came.
     pub cells_masked: u64,
-    /// Labels of the columns in which a cell was masked.
-    pub labels_masked: BTreeSet<String>,
+    /// Labels of the columns in which cells were masked, and how many.
+    pub labels_masked: BTreeMap<String, u64>,
     /// Calls that failed; their columns were masked whole in this batch.
     pub faults: Vec<(PolicyName, Fault)>,
+}
+
+impl Flushed {
+    pub(crate) fn count_label(&mut self, label: &str, cells: u64) {
+        match self.labels_masked.get_mut(label) {
+            Some(count) => *count += cells,
+            None => {
+                self.labels_masked.insert(label.to_owned(), cells);
+            }
+        }
+    }
 }
 
 /// A row that is not what the protocol says a row is. Nothing of it is forwarded.

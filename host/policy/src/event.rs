@@ -90,6 +90,8 @@ pub enum Ending {
     Skipped,
     /// It was denied.
     Refused,
+    /// It was held, and people released it: it runs under an event of its own.
+    Released,
     /// The connection ended first; what became of it is not known.
     Lost,
 }

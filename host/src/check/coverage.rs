@@ -1,21 +1,21 @@
 //! For whom no policy would answer, so that statements are refused.
 
 use portcullis_engine::PolicySummary;
-use portcullis_identity::UserConfig;
 use portcullis_policy::{Coverage, Database, Mode, Principal, Unmatched};
 
-use crate::config::{Config, DatabaseConfig};
+use crate::config::{Config, DatabaseConfig, UserConfig};
 
 /// One line for every database that some of its users could not use, or nobody.
 pub fn gaps(config: &Config, policies: &[PolicySummary]) -> Vec<String> {
     let mut gaps = Vec::new();
-    if config.users.is_empty() {
+    let has_strangers = !config.issuers.is_empty();
+    if config.users.is_empty() && !has_strangers {
         gaps.push("there is no [[user]]: nobody can connect".to_owned());
     }
     for database in &config.databases {
         let users: Vec<&UserConfig> =
             config.users.iter().filter(|user| may_use(user, &database.name)).collect();
-        if users.is_empty() && !config.users.is_empty() {
+        if users.is_empty() && !config.users.is_empty() && !has_strangers {
             gaps.push(format!("database {}: no user may use it", database.name));
         }
         if database.unmatched == Unmatched::Deny {
@@ -37,7 +37,7 @@ pub fn principal(user: &UserConfig) -> Principal {
         kind: user.kind,
         groups: user.groups.clone(),
         proof: "scram".to_owned(),
-        on_behalf_of: None,
+        on_behalf_of: user.acts_for.clone(),
         claims: Vec::new(),
         client_address: "127.0.0.1:0".to_owned(),
         application: "portcullis".to_owned(),

@@ -8,6 +8,8 @@ use super::table::{Placed, Problems};
 
 /// A secret larger than this is a mistake in the file's name.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
+/// A key that can be tried out is none.
+const KEY_BYTES_MIN: usize = 16;
 
 /// A password, or a key. Debug output does not show it.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,6 +51,19 @@ pub(super) fn read(base: &Path, file: &Placed<String>, problems: &mut Problems) 
         return None;
     }
     Some(Secret::new(bytes))
+}
+
+/// Reads a secret that others' guesses must not reach.
+pub(super) fn read_key(
+    base: &Path,
+    file: &Placed<String>,
+    problems: &mut Problems,
+) -> Option<Secret> {
+    let key = read(base, file, problems)?;
+    if key.reveal().len() < KEY_BYTES_MIN {
+        problems.add(&file.span, format!("a key needs at least {KEY_BYTES_MIN} bytes"));
+    }
+    Some(key)
 }
 
 /// Reads a secret that must be text.

@@ -34,6 +34,12 @@ pub(super) struct Placed<T> {
     pub(super) span: Range<usize>,
 }
 
+/// What may be written short.
+pub(super) enum TextOrTable<'t, 'i> {
+    Text(Placed<String>),
+    Table(Table<'t, 'i>),
+}
+
 /// A table being read. Every key asked for counts as known.
 pub(super) struct Table<'t, 'i> {
     entries: &'t DeTable<'i>,
@@ -206,6 +212,40 @@ impl<'t, 'i> Table<'t, 'i> {
             }
         }
         tables
+    }
+
+    /// `[key]`, or several `[[key]]`.
+    pub(super) fn one_or_more(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems,
+    ) -> Vec<Table<'t, 'i>> {
+        match self.entries.get(key).map(Spanned::get_ref) {
+            Some(value) if value.as_array().is_some() => self.tables(key, problems),
+            Some(_) => self.table(key, problems).into_iter().collect(),
+            None => {
+                self.known.push(key);
+                Vec::new()
+            }
+        }
+    }
+
+    /// A string, or a table in its place.
+    pub(super) fn text_or_table(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems,
+    ) -> Option<TextOrTable<'t, 'i>> {
+        let value = self.take(key)?;
+        if let Some(entries) = value.get_ref().as_table() {
+            let table = Table::new(&format!("[{key}]"), entries, value.span());
+            return Some(TextOrTable::Table(table));
+        }
+        let text = value.get_ref().as_str();
+        if text.is_none() {
+            mistyped(key, "a string or a table", value, problems);
+        }
+        text.map(|text| TextOrTable::Text(Placed { value: text.to_owned(), span: value.span() }))
     }
 
     /// All entries of a table whose keys are the operator's own.

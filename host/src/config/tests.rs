@@ -8,6 +8,8 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 
 use super::{Config, Report};
 
+mod identity;
+
 const SHOP: &str = "[[database]]\nname = \"shop\"\nupstream = \"postgresql://app@localhost\"\n";
 const ANA: &str = "[[user]]\nname = \"ana\"\nscram = \"SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=\"\n";
 
@@ -19,10 +21,15 @@ fn directory() -> tempfile::TempDir {
         ("server.crt", "certificate", 0o644),
         ("server.key", "key", 0o600),
         ("ca.crt", "certificate", 0o644),
+        ("clients.crt", "certificate", 0o644),
+        ("clients.crl", "list", 0o644),
         ("secrets/shop", "sesame\n", 0o600),
         ("secrets/reporting-agent", "pencil\r\n", 0o600),
         ("secrets/pseudonyms", "0123456789abcdef0123456789abcdef", 0o600),
         ("secrets/open", "sesame", 0o644),
+        ("secrets/corp", "open sesame\n", 0o600),
+        ("secrets/webhook", "fedcba9876543210", 0o600),
+        ("secrets/slack", "https://hooks.slack.example/services/T0/B0/hush\n", 0o600),
         ("secrets/short", "0123456789", 0o600),
         ("secrets/empty", "\n", 0o600),
     ] {
@@ -86,8 +93,8 @@ fn the_example_can_be_used() {
     let database = &config.databases[0];
     assert_eq!(database.password.as_ref().unwrap().reveal(), b"sesame");
     assert_eq!(config.keys[0].1.reveal().len(), 32);
-    assert_eq!(config.users.len(), 2);
-    assert_eq!(config.users[1].databases.as_deref(), Some(["shop".to_owned()].as_slice()));
+    assert_eq!(config.users.len(), 3);
+    assert_eq!(config.users[2].databases.as_deref(), Some(["shop".to_owned()].as_slice()));
 }
 
 #[test]
@@ -122,15 +129,37 @@ fn little_is_needed() {
     let directory = directory();
     let config = resolve(directory.path(), &format!("{SHOP}{ANA}")).unwrap();
     assert!(config.warnings.is_empty());
-    let facts = (config.listen, config.admin, config.limits, config.ledger, config.log);
+    let identity = (config.listeners, config.logins, config.browser_login, config.credentials);
+    let facts = (identity, config.approvals, config.limits, config.ledger, config.log);
+    assert!(config.admin.is_none() && config.issuers.is_empty());
     expect![[r#"
         (
-            Listen {
-                address: 127.0.0.1:6432,
-                tls: None,
-                tls_required: false,
+            (
+                [
+                    Listen {
+                        name: "default",
+                        address: 127.0.0.1:6432,
+                        tls: None,
+                        client_authority: None,
+                        tls_required: false,
+                        proxy_protocol_from: [],
+                    },
+                ],
+                [],
+                BrowserLogin {
+                    wait_max: 300s,
+                    waiting_max: 100,
+                },
+                Credentials {
+                    lifetime_max: 43200s,
+                },
+            ),
+            ApprovalsConfig {
+                waiting_max: 1000,
+                wait_max: 3600s,
+                in_transaction_max: 300s,
+                webhooks: [],
             },
-            None,
             Limits {
                 connections_max: 10000,
                 frame_bytes_max: 67108864,
@@ -221,8 +250,8 @@ fn words() {
         expect!["portcullis.toml:7: `permit` is not a value of `unmatched`: deny or allow"],
     );
     check_database(
-        "role = \"app\"",
-        expect!["portcullis.toml:7: unknown key `role` in [[database]]"],
+        "rol = \"app\"",
+        expect!["portcullis.toml:7: unknown key `rol` in [[database]]; did you mean `role`?"],
     );
 }
 
@@ -300,7 +329,7 @@ fn databases_and_users() {
     );
     check(
         &format!("{SHOP}[[user]]\nname = \"ana\"\n"),
-        expect!["portcullis.toml:4: [[user]] needs `scram` or `password_file`"],
+        expect!["portcullis.toml:4: [[user]] needs `scram`, `password_file` or `certificates`"],
     );
     check(
         &format!("{SHOP}[[user]]\nscram = \"x\"\n"),
@@ -369,7 +398,9 @@ fn what_is_unwise_is_said_and_done() {
     );
     check_top(
         "[admin]\naddress = \"0.0.0.0:6480\"",
-        expect!["portcullis.toml:2: the admin API is for this machine: give it a loopback address"],
+        expect![
+            "portcullis.toml:2: passwords would cross the network in plaintext: set `tls` or a loopback address"
+        ],
     );
     check_database(
         "password_file = \"secrets/open\"",

@@ -22,7 +22,7 @@ pub struct Person {
 const ROSTER: [(&str, &str, &str, &str); 4] = [
     ("ana", "analysts", "human", "reads everything, personal data masked; writes what she sees"),
     ("bob", "support", "human", "sees how to reach customers, but not how they pay"),
-    ("bot", "agents", "agent", "sees pseudonyms in place of people, and creates no tables"),
+    ("bot", "agents", "agent", "sees pseudonyms in place of people, and writes by approval only"),
     ("dora", "dba", "human", "sees everything and may drop tables; everything is recorded"),
 ];
 

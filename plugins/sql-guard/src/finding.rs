@@ -1,6 +1,6 @@
 //! One thing a rule found in a statement.
 
-use portcullis_plugin_sdk::Statement;
+use portcullis_plugin_sdk::{PrincipalKind, Request, Statement};
 
 use crate::settings::Rule;
 
@@ -9,17 +9,29 @@ pub(crate) struct Finding {
     /// A sentence for the client, without a full stop, as PostgreSQL writes messages.
     pub(crate) reason: String,
     advice: &'static str,
+    /// The setting that it follows from, where that is another than the rule; then it is
+    /// refused whatever the rule says.
+    pub(crate) setting: Option<&'static str>,
 }
 
 impl Finding {
     pub(crate) fn new(rule: Rule, reason: impl Into<String>, advice: &'static str) -> Finding {
-        Finding { rule, reason: reason.into(), advice }
+        Finding { rule, reason: reason.into(), advice, setting: None }
+    }
+
+    pub(crate) fn lifted_by(self, setting: &'static str) -> Finding {
+        Finding { setting: Some(setting), ..self }
     }
 
     /// What to do instead, and whom to ask.
-    pub(crate) fn hint(&self) -> String {
-        let rule = self.rule.as_str();
-        format!("{} Whoever runs the policy can allow it with the setting {rule}.", self.advice)
+    pub(crate) fn hint(&self, request: &Request) -> String {
+        let table = match request.principal.kind {
+            PrincipalKind::Agent => "agents.",
+            PrincipalKind::Human | PrincipalKind::Service => "",
+        };
+        let setting = self.setting.unwrap_or(self.rule.as_str());
+        let advice = self.advice;
+        format!("{advice} Whoever runs the policy can allow it with the setting {table}{setting}.")
     }
 }
 

@@ -105,6 +105,23 @@ pub(crate) const DYNAMIC_FUNCTIONS: Names = Names {
     ],
 };
 
+/// Functions that write, in statements that look like reads.
+pub(crate) const WRITE_FUNCTIONS: Names = Names {
+    whole: &[
+        "lo_creat",
+        "lo_create",
+        "lo_from_bytea",
+        "lo_put",
+        "lo_truncate",
+        "lo_truncate64",
+        "lo_unlink",
+        "lowrite",
+        "nextval",
+        "setval",
+    ],
+    beginnings: &[],
+};
+
 /// Parameters that change who somebody is, what applies to them, what is recorded of them or
 /// which code the server loads. Those that drivers send are not among them.
 const PARAMETERS: Names = Names {

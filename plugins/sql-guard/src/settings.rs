@@ -1,5 +1,7 @@
 //! What is allowed to whom.
 
+use std::num::NonZeroU32;
+
 use portcullis_plugin_sdk::{PrincipalKind, Request};
 use serde::Deserialize;
 
@@ -11,6 +13,34 @@ pub(crate) enum Outcome {
     Deny,
     Approve,
 }
+
+/// How many rows one read may give back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "limit_rows is a number of rows from 1 on, or \"none\"")]
+pub(crate) enum RowLimit {
+    Rows(NonZeroU32),
+    Unlimited(Unlimited),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Unlimited {
+    None,
+}
+
+impl RowLimit {
+    const NONE: RowLimit = RowLimit::Unlimited(Unlimited::None);
+
+    fn rows(self) -> Option<u32> {
+        match self {
+            RowLimit::Rows(rows) => Some(rows.get()),
+            RowLimit::Unlimited(Unlimited::None) => None,
+        }
+    }
+}
+
+/// The limit for agents, unless the settings say another.
+const AGENT_ROWS: u32 = 1_000;
 
 /// One line per rule gives the case, the setting's name and the default.
 macro_rules! rules {
@@ -36,6 +66,10 @@ macro_rules! rules {
         #[serde(default, deny_unknown_fields)]
         pub struct Settings {
             $($field: Outcome,)+
+            /// The row after this many ends a read with an error.
+            limit_rows: RowLimit,
+            /// What holds for agents in place of the above.
+            agents: Agents,
             pub(crate) approval: Approval,
             /// Parameters that may be set although the rule `session_changes` knows them.
             pub(crate) parameters_allowed: Vec<String>,
@@ -51,6 +85,8 @@ macro_rules! rules {
             fn default() -> Settings {
                 Settings {
                     $($field: Outcome::$default,)+
+                    limit_rows: RowLimit::NONE,
+                    agents: Agents::default(),
                     approval: Approval::default(),
                     parameters_allowed: Vec::new(),
                     parameters_denied: Vec::new(),
@@ -68,6 +104,23 @@ macro_rules! rules {
             }
         }
 
+        /// What agents may do. A rule that is not named here denies, with the exception of
+        /// `writes` where somebody may approve them.
+        #[derive(Clone, Debug, Default, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub(crate) struct Agents {
+            $($field: Option<Outcome>,)+
+            limit_rows: Option<RowLimit>,
+        }
+
+        impl Agents {
+            fn outcome(&self, rule: Rule) -> Option<Outcome> {
+                match rule {
+                    $(Rule::$case => self.$field,)+
+                }
+            }
+        }
+
         /// Other outcomes for some principals. All of what it names must match.
         #[derive(Clone, Debug, Default, Deserialize)]
         #[serde(default, deny_unknown_fields)]
@@ -77,6 +130,7 @@ macro_rules! rules {
             kinds: Vec<Kind>,
             databases: Vec<String>,
             $($field: Option<Outcome>,)+
+            limit_rows: Option<RowLimit>,
         }
 
         impl Exception {
@@ -86,9 +140,6 @@ macro_rules! rules {
                 }
             }
 
-            fn outcomes(&self) -> impl Iterator<Item = Outcome> {
-                [$(self.$field),+].into_iter().flatten()
-            }
         }
     };
 }
@@ -100,6 +151,12 @@ rules! {
     Ddl ddl Allow,
     /// UPDATE and DELETE without a WHERE that limits them.
     UnboundedWrites unbounded_writes Deny,
+    /// Every change of data, INSERT, UPDATE, DELETE, MERGE and COPY FROM; and locks, sequences
+    /// and maintenance, which hinder or outlast others' work.
+    Writes writes Allow,
+    /// SELECT of a table with neither WHERE nor LIMIT nor an aggregate, and COPY of it without
+    /// LIMIT.
+    UnboundedReads unbounded_reads Allow,
     /// GRANT, REVOKE, roles, ownership, row security.
     Privileges privileges Deny,
     /// Files and programs on the server.
@@ -120,14 +177,42 @@ rules! {
 
 impl Settings {
     /// The outcome for the request's principal: the first exception that matches and names
-    /// the rule, else the rule's own.
+    /// the rule; for an agent what holds for agents; else the rule's own.
     pub(crate) fn outcome(&self, rule: Rule, request: &Request) -> Outcome {
-        let excepted = |exception: &&Exception| exception.matches(request);
-        self.exception
-            .iter()
-            .filter(excepted)
-            .find_map(|exception| exception.outcome(rule))
-            .unwrap_or_else(|| self.standing(rule))
+        let excepted = self.exceptions(request).find_map(|exception| exception.outcome(rule));
+        excepted.unwrap_or_else(|| match request.principal.kind {
+            PrincipalKind::Agent => self.outcome_for_agents(rule),
+            PrincipalKind::Human | PrincipalKind::Service => self.standing(rule),
+        })
+    }
+
+    /// How many rows a read of the request's principal may give back, found in the same way.
+    pub(crate) fn limit_rows(&self, request: &Request) -> Option<u32> {
+        let excepted = self.exceptions(request).find_map(|exception| exception.limit_rows);
+        let limit = excepted.map(RowLimit::rows);
+        limit.unwrap_or_else(|| match request.principal.kind {
+            PrincipalKind::Agent => self.limit_rows_for_agents(),
+            PrincipalKind::Human | PrincipalKind::Service => self.limit_rows.rows(),
+        })
+    }
+
+    fn exceptions(&self, request: &Request) -> impl Iterator<Item = &Exception> {
+        self.exception.iter().filter(|exception| exception.matches(request))
+    }
+
+    /// What an operator allows to everybody was not thought of for programs that decide by
+    /// themselves.
+    fn outcome_for_agents(&self, rule: Rule) -> Outcome {
+        let released = rule == Rule::Writes
+            && !self.approval.approvers.is_empty()
+            && self.standing(rule) != Outcome::Deny;
+        let careful = if released { Outcome::Approve } else { Outcome::Deny };
+        self.agents.outcome(rule).unwrap_or(careful)
+    }
+
+    fn limit_rows_for_agents(&self) -> Option<u32> {
+        let careful = self.limit_rows.rows().map_or(AGENT_ROWS, |rows| rows.min(AGENT_ROWS));
+        self.agents.limit_rows.map_or(Some(careful), RowLimit::rows)
     }
 
     /// Settings that could not work are refused when they are made, not when they are needed.
@@ -139,7 +224,8 @@ impl Settings {
                     "exception {number} names no groups, subjects, kinds or databases"
                 ));
             }
-            if exception.outcomes().next().is_none() {
+            let names_rule = Rule::ALL.iter().any(|rule| exception.outcome(*rule).is_some());
+            if !names_rule && exception.limit_rows.is_none() {
                 return Err(format!("exception {number} names no rule"));
             }
         }
@@ -154,12 +240,11 @@ impl Settings {
     }
 
     fn asks_for_approval(&self) -> bool {
-        Rule::ALL.iter().any(|rule| self.standing(*rule) == Outcome::Approve)
-            || self
-                .exception
-                .iter()
-                .flat_map(Exception::outcomes)
-                .any(|outcome| outcome == Outcome::Approve)
+        Rule::ALL.iter().any(|rule| {
+            let excepted = self.exception.iter().map(|exception| exception.outcome(*rule));
+            let named = [Some(self.standing(*rule)), self.agents.outcome(*rule)];
+            excepted.chain(named).any(|outcome| outcome == Some(Outcome::Approve))
+        })
     }
 }
 

@@ -11,6 +11,8 @@ use portcullis_plugin_sdk::{Action, Decision, Guardrail, PrincipalKind, Request}
 use super::SqlGuard;
 use super::settings::Rule;
 
+mod agents;
+
 fn sql(text: &str, command: &str, action: Action) -> Request {
     Request::of(text).command(command).does(&[action])
 }
@@ -276,12 +278,17 @@ fn settings_that_cannot_work_are_refused() {
     check(r#"{"exception": [{"opaque": "allow"}]}"#, "exception 1 names no groups");
     check(r#"{"exception": [{"groups": ["a"]}]}"#, "exception 1 names no rule");
     check(r#"{"approval": {"approvals_needed": 0}}"#, "at least 1");
+    check(r#"{"agents": {"writes": "approve"}}"#, "names no group");
+    check(r#"{"agents": {"write": "deny"}}"#, "unknown field `write`");
+    check(r#"{"limit_rows": 0}"#, "a number of rows from 1 on, or \"none\"");
+    check(r#"{"agents": {"limit_rows": "many"}}"#, "a number of rows from 1 on, or \"none\"");
 }
 
 #[test]
 fn the_schema_names_every_rule() {
     let schema = include_str!("../settings.schema.json");
-    for rule in Rule::ALL {
-        assert!(schema.contains(&format!("\"{}\"", rule.as_str())), "{}", rule.as_str());
+    // For everybody, for agents and in an exception.
+    for setting in Rule::ALL.iter().map(|rule| rule.as_str()).chain(["limit_rows"]) {
+        assert_eq!(schema.matches(&format!("\"{setting}\": {{")).count(), 3, "{setting}");
     }
 }

@@ -43,6 +43,45 @@ impl Words {
     }
 }
 
+/// Whether a shape, in which neither literals nor comments are left, has a WHERE that names
+/// something: `WHERE true` and `WHERE 1 = 1` keep nothing out. That it keeps much out is not
+/// said.
+pub(crate) fn narrows(shape: &str) -> bool {
+    // Quoted names stand at odd places, also where they hold doubled quotes.
+    let names_left_out: Vec<&str> = shape
+        .split('"')
+        .enumerate()
+        .map(|(place, part)| if place % 2 == 0 { part } else { "quoted" })
+        .collect();
+    let words = Words::of(&names_left_out.join(" "));
+    let mut conditions = words.words.split(|word| word == "where").skip(1);
+    conditions.any(|words| words.iter().take_while(|word| !ends(word)).any(|word| names(word)))
+}
+
+/// Whether a condition cannot go on behind this word.
+fn ends(word: &str) -> bool {
+    const ENDS: [&str; 10] = [
+        "except",
+        "fetch",
+        "from",
+        "group",
+        "having",
+        "intersect",
+        "limit",
+        "order",
+        "union",
+        "window",
+    ];
+    ENDS.contains(&word)
+}
+
+/// Whether a word of a condition may be the name of a column or a function.
+fn names(word: &str) -> bool {
+    const NO_NAMES: [&str; 9] =
+        ["and", "between", "false", "in", "is", "not", "null", "or", "true"];
+    !NO_NAMES.contains(&word) && !word.starts_with(|c: char| c.is_ascii_digit())
+}
+
 fn is_part(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
@@ -70,6 +109,22 @@ mod tests {
         check("alter table t add column dropped int", false);
         check("alter table t add column raindrop int", false);
         check("alter table t alter c type bigint", false);
+    }
+
+    #[test]
+    fn a_condition_that_names_nothing_keeps_nothing_out() {
+        let check = |shape: &str, expected: bool| assert_eq!(narrows(shape), expected, "{shape}");
+        check("select * from t", false);
+        check("select * from t where true", false);
+        check("select * from t WHERE $1 = $2 or not false", false);
+        check("select * from t where $1 order by a", false);
+        check("select $1 as where from t", false);
+        check("select a as \"where x\" from t", false);
+        check("select a as \"a\"\"where x\" from t", false);
+        check("select a from t where $1=$2 and a = $3", true);
+        check("select a from t where id=$1", true);
+        check("select a from t where\"id\"=$1", true);
+        check("select a from (select a from t where a = $1) x order by a", true);
     }
 
     #[test]

@@ -119,7 +119,7 @@ fn the_name_inside_the_message_counts_for_nothing() {
     let mut client = client.unwrap();
     let challenge = server.first("SCRAM-SHA-256", &client.first()).unwrap();
     let (_, matched) = server.finish(&client.respond(&challenge).unwrap()).unwrap();
-    assert_eq!(matched.user().name, "user");
+    assert_eq!(matched.proven().subject, "user");
 }
 
 /// Salt and iterations that a server shows for a name.

@@ -1,7 +1,9 @@
 //! Our client against our server.
 
+use std::time::SystemTime;
+
 use super::{keys, users};
-use crate::{AuthError, ChannelBinding, ScramClient, ScramServer, UserMatched};
+use crate::{AuthError, ChannelBinding, MockSecret, ScramClient, ScramServer, UserMatched, Users};
 
 /// Runs a login, the channel being bound as each side sees it.
 fn login(
@@ -40,7 +42,7 @@ fn the_right_password_over_the_right_channel_is_let_in() {
     ] {
         let outcome = login(user, password, &ours, theirs.clone());
         if let Ok((_, matched)) = &outcome {
-            assert_eq!(matched.user().name, user);
+            assert_eq!(matched.proven().subject, user);
         }
         let outcome = outcome.map(|(mechanism, _)| mechanism);
         assert_eq!(outcome, expected, "{user} {password} {ours:?} {theirs:?}");
@@ -63,7 +65,8 @@ fn a_login_becomes_a_principal() {
 fn a_user_kept_to_some_databases_may_use_no_other() {
     let mut user = users().named("user").unwrap().as_ref().clone();
     user.databases = Some(vec!["shop".to_owned()]);
-    let matched = UserMatched::proven(std::sync::Arc::new(user));
-    assert!(matched.may_use("shop"));
-    assert!(!matched.may_use("payroll"));
+    let users = Users::new([user], MockSecret::generate().unwrap());
+    let proven = users.by_password("user", "pencil", SystemTime::now()).unwrap();
+    assert!(proven.may_use("shop"));
+    assert!(!proven.may_use("payroll"));
 }

@@ -19,7 +19,7 @@ fn the_server_answers_as_the_rfc_says() {
     assert_eq!(String::from_utf8(first).unwrap(), SERVER_FIRST);
     let (last, matched) = server.finish(CLIENT_FINAL.as_bytes()).unwrap();
     assert_eq!(String::from_utf8(last).unwrap(), SERVER_FINAL);
-    assert_eq!(matched.user().name, "user");
+    assert_eq!(matched.proven().subject, "user");
 }
 
 #[test]
