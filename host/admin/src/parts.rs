@@ -8,7 +8,7 @@ use portcullis_approvals::{Approvals, Links};
 use portcullis_engine::SetSummary;
 use portcullis_identity::{Credentials, Disabled, Throttle};
 use portcullis_policy::event::Notable;
-use portcullis_proxy::Control;
+use crate::pending::Control;
 use tokio::sync::watch;
 
 /// What lives as long as the process does.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::Uri;
-use portcullis_identity::{Issuers, Users};
+use crate::pending::Issuers;
+use portcullis_identity::Users;
 
 use crate::role::Roles;
 

@@ -74,7 +74,7 @@ pub(super) async fn disable(
     let entry = DisabledSubject { subject: subject.clone(), by, reason, at: SystemTime::now() };
     let kept = shared.blocking(move || disabled.disable(entry)).await?;
     // At once; the proxy's own look at who may stay would take seconds.
-    let gone = |session: &portcullis_proxy::SessionView| {
+    let gone = |session: &crate::pending::SessionView| {
         session.subject == subject || session.on_behalf_of.as_ref() == Some(&subject)
     };
     let ended = shared.parts.control.end_where("an administrator disabled this principal", &gone);

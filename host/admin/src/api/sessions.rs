@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use portcullis_proxy::{SessionState, SessionView};
+use crate::pending::{SessionState, SessionView};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

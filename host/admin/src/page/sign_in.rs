@@ -177,7 +177,7 @@ pub(super) async fn back_from_issuer(
         return problem_page(Problem::forbidden("the issuer did not let you in"));
     };
     let redirect = redirect_uri(&shared);
-    let answer = portcullis_identity::CodeAnswer {
+    let answer = crate::pending::CodeAnswer {
         code,
         issuer: back.iss,
         redirect_uri: redirect,
