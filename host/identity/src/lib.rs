@@ -40,14 +40,22 @@ mod method;
 mod throttle;
 mod jwt;
 mod claims;
+mod issuer_http;
+mod discovery;
+mod issuer;
+mod browser_login;
+mod device;
+mod issuers;
 mod users;
 mod standing;
 mod server;
+mod oauthbearer;
 mod upstream;
 mod client;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use binding::{ChannelBinding, tls_server_end_point};
+pub use browser_login::{CodeLogin, CodeRequest};
 pub use certificate::{
     Certificate, CertificateError, CertificateId, CertificateName, CertificateNameError,
     Revocations,
@@ -59,9 +67,11 @@ pub use credential::{
 };
 pub use disabled::{DISABLED_MAX, Disabled, DisabledStore, DisabledSubject};
 pub use issuer_config::{CLOCK_SKEW_MAX, IssuerConfig, IssuerFault, KindRule, RECHECK_MIN};
+pub use issuers::{DeviceLogin, Issuers};
 pub use jwks::KeyTimes;
 pub use message::{SCRAM_SHA_256, SCRAM_SHA_256_PLUS};
 pub use method::{LoginRule, Method, Methods, Pattern, is_in, network};
+pub use oauthbearer::{BearerFailure, BearerFirst, OAUTHBEARER};
 pub use proven::{Basis, Proven};
 pub use secret::Secret;
 pub use server::{AuthError, ScramServer};

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 /// How a client is asked to prove who it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,10 +55,7 @@ impl Pattern {
         // What stands between two stars is best taken where it first comes: the more is left
         // for those behind it.
         for part in middle.split('*') {
-            let Some((_, behind)) = name.split_once(part).or(part.is_empty().then_some(("", name)))
-            else {
-                return false;
-            };
+            let Some((_, behind)) = name.split_once(part) else { return false };
             name = behind;
         }
         true
@@ -67,7 +64,18 @@ impl Pattern {
 
 /// Reads `10.0.0.0/8`, or one address.
 pub fn network(text: &str) -> Option<IpNet> {
-    text.parse().ok().or_else(|| Some(IpNet::from(text.parse::<IpAddr>().ok()?)))
+    let network = match text.parse() {
+        Ok(network) => network,
+        Err(_) => IpNet::from(text.parse::<IpAddr>().ok()?),
+    };
+    // Addresses are compared out of IPv6's clothes, so networks are too.
+    match network {
+        IpNet::V4(_) => Some(network),
+        IpNet::V6(six) => match (six.addr().to_ipv4_mapped(), six.prefix_len().checked_sub(96)) {
+            (Some(four), Some(length)) => Some(Ipv4Net::new(four, length).ok()?.into()),
+            (Some(_), None) | (None, _) => Some(network),
+        },
+    }
 }
 
 /// Is the address in one of the networks? An IPv4 address is the same in IPv6's clothes.

@@ -2,8 +2,19 @@
 
 mod attacks;
 mod certificates;
+mod client_certificates;
+mod credentials;
 mod generated;
+mod issuers;
+mod key_times;
 mod logins;
+mod methods;
+mod standing;
+mod throttling;
+mod oauthbearer;
+mod provider;
+mod signer;
+mod tokens;
 mod vectors;
 
 use std::sync::Arc;

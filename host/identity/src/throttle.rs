@@ -48,8 +48,7 @@ impl Throttle {
         Throttle { shared: Arc::new(shared) }
     }
 
-    /// How long the answer to a login of `user` from `address` is to be held back, be it
-    /// right or wrong: asked once the outcome is there, and a failure is counted.
+    /// How long a login of `user` from `address` is to be held back, be it right or wrong.
     pub fn delay(&self, address: IpAddr, user: &str, now: Instant) -> Duration {
         let (address, user) = self.keys(address, user);
         let of_address = locked(&self.shared.addresses, |table| table.failures(address, now));

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::database::DatabaseState;
+use crate::registry::Line;
 use crate::upstream;
 
 /// Key bytes in protocol 3.0, whose field has a fixed size.
@@ -15,6 +16,7 @@ const KEY_BYTES_3_2: usize = 32;
 #[derive(Clone)]
 struct Target {
     key: Vec<u8>,
+    line: Arc<Line>,
     database: Arc<DatabaseState>,
     process_id: u32,
     upstream_key: Vec<u8>,
@@ -35,17 +37,18 @@ pub struct CancelKey {
 }
 
 impl CancelKeys {
-    /// Makes a key for a session of `database` whose server session has `process_id`.
+    /// Makes a key for the session at `line`, whose server session has `process_id`.
     pub fn issue(
         self: &Arc<CancelKeys>,
         minor: u16,
+        line: Arc<Line>,
         database: Arc<DatabaseState>,
         process_id: u32,
         upstream_key: Vec<u8>,
     ) -> Result<CancelKey, getrandom::Error> {
         let mut key = vec![0; if minor >= 2 { KEY_BYTES_3_2 } else { KEY_BYTES_3_0 }];
         getrandom::fill(&mut key)?;
-        let target = Target { key: key.clone(), database, process_id, upstream_key };
+        let target = Target { key: key.clone(), line, database, process_id, upstream_key };
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let mut id = [0; 4];
@@ -59,13 +62,17 @@ impl CancelKeys {
         }
     }
 
-    /// Passes a cancel on, where the key fits; says nothing either way, as PostgreSQL does.
+    /// Withdraws what waits for people, or passes the cancel on, where the key fits; says
+    /// nothing either way, as PostgreSQL does.
     pub async fn cancel(&self, process_id: u32, key: &[u8]) {
         let target = {
             let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
             targets.get(&process_id).filter(|target| same(&target.key, key)).cloned()
         };
         let Some(target) = target else { return };
+        if target.line.cancel() {
+            return;
+        }
         let settings = &target.database.settings.upstream;
         if let Err(error) =
             upstream::cancel(settings, target.process_id, &target.upstream_key).await

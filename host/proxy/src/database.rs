@@ -166,6 +166,27 @@ impl DatabaseState {
         Ok(rows.into_iter().next().and_then(|row| row.into_iter().next().flatten()))
     }
 
+    /// The planner's estimate of the rows that one plain statement reads or writes. The
+    /// statement must name no function, since planning evaluates them; nothing of it runs.
+    pub async fn row_estimate(
+        &self,
+        text: &str,
+        search_path: &[String],
+    ) -> io::Result<Option<u64>> {
+        let quoted: Vec<String> = search_path
+            .iter()
+            .map(|schema| format!("\"{}\"", schema.replace('"', "\"\"")))
+            .collect();
+        // In one message, so in one transaction, which keeps the path from staying.
+        let text = format!("set local search_path to {};\nexplain {text}\n", quoted.join(", "));
+        let mut asking = self.asking.lock().await;
+        let rows = self.ask(&mut asking, async |asking| asking.ask(&text).await).await?;
+        let lines = rows.iter().filter_map(|row| row.first()?.as_deref());
+        // What writes estimates no rows of its own: those of what it reads count.
+        let mut estimates = lines.filter_map(estimated_rows);
+        Ok(estimates.find(|rows| *rows > 0).or(Some(0)).filter(|_| !rows.is_empty()))
+    }
+
     /// Asks on the kept connection, or on a new one where it has gone.
     async fn ask<T>(
         &self,
@@ -191,4 +212,10 @@ impl DatabaseState {
     fn next_version(&self) -> u64 {
         self.version.fetch_add(1, Ordering::Relaxed) + 1
     }
+}
+
+/// The `rows=` of a line of EXPLAIN.
+fn estimated_rows(line: &str) -> Option<u64> {
+    let digits = line.split_once(" rows=")?.1;
+    digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }

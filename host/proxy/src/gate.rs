@@ -111,6 +111,8 @@ pub struct Gate<'a> {
     pub policies: &'a Rc<dyn PolicySet>,
     pub planner: Planner<'a>,
     pub unmatched: Unmatched,
+    /// Parameters that are the proxy's to set.
+    pub reserved: &'a [String],
     pub in_transaction: bool,
     pub parameters: &'a dyn Parameters,
     pub now: u32,
@@ -150,7 +152,8 @@ impl Gate<'_> {
     fn host_denial(&self, statement: &Statement) -> Option<VerdictAnswer> {
         let denial = too_complex(statement)
             .or_else(|| self.writes_what_is_hidden(statement))
-            .or_else(|| self.carries_out_what_is_hidden(statement))?;
+            .or_else(|| self.carries_out_what_is_hidden(statement))
+            .or_else(|| self.sets_what_is_the_proxys(statement))?;
         let verdict = Verdict { decision: Decision::Deny(denial), ..Verdict::allow() };
         Some(VerdictAnswer { policy: HOST.into(), mode: Mode::Enforce, answer: Ok(verdict) })
     }
@@ -203,6 +206,23 @@ impl Gate<'_> {
     }
 }
 
+impl Gate<'_> {
+    /// The role and the subject that the proxy has given the server are not the client's to
+    /// change. A name that is computed could be one of them.
+    fn sets_what_is_the_proxys(&self, statement: &Statement) -> Option<Denial> {
+        if self.reserved.is_empty() {
+            return None;
+        }
+        let mut set = statement.parameters_set.iter();
+        let name = set.find(|name| *name == "?" || self.reserved.contains(name))?;
+        let what = if name == "?" { "a parameter whose name is computed" } else { name };
+        Some(Denial {
+            reason: format!("{what} may not be set: the proxy sets it for you"),
+            hint: Some("Log in as somebody else to be somebody else.".into()),
+        })
+    }
+}
+
 const CARRIERS: [&str; 7] = [
     "set_config",
     "pg_notify",
@@ -233,44 +253,45 @@ fn too_complex(statement: &Statement) -> Option<Denial> {
     None
 }
 
-/// The record of one statement's intent.
+/// The record of one statement's intent, as a simple query that needed nobody's release.
 pub fn intent(
     asker: &Asker,
     (id, session): (EventId, u64),
-    message: &'static str,
     statement: &Statement,
     answers: &[VerdictAnswer],
-    decision: DecisionMade,
-    (parameters, revision): (u32, u64),
+    decision: &DecisionMade,
+    revision: u64,
 ) -> Intent {
     Intent {
         id,
         session,
         principal: asker.principal.clone(),
         database: asker.database.clone(),
-        message,
+        message: "query",
         text: statement.shape.clone(),
         fingerprint: statement.fingerprint.clone(),
         command: statement.command.clone(),
         actions: statement.actions.clone(),
-        relations: statement
-            .relations
-            .iter()
-            .map(|relation| RelationTouched {
-                name: relation.name.clone(),
-                access: relation.access,
-                columns: relation.columns.clone(),
-                labels: relation.labels.clone(),
-            })
-            .collect(),
+        relations: relations_touched(statement),
         functions: statement.functions.clone(),
         opaque: statement.opaque.iter().map(Opaque::to_string).collect(),
-        parameters,
-        decision,
+        parameters: 0,
+        decision: decision.clone(),
         answers: answers.iter().map(answer).collect(),
-        released_by,
+        released_by: None,
         revision,
     }
+}
+
+/// The relations of a statement, as records name them.
+pub fn relations_touched(statement: &Statement) -> Vec<RelationTouched> {
+    let touched = |relation: &portcullis_policy::RelationUse| RelationTouched {
+        name: relation.name.clone(),
+        access: relation.access,
+        columns: relation.columns.clone(),
+        labels: relation.labels.clone(),
+    };
+    statement.relations.iter().map(touched).collect()
 }
 
 fn answer(given: &VerdictAnswer) -> PolicyAnswer {

@@ -4,6 +4,7 @@
 
 pub mod settings;
 mod buffers;
+mod metrics;
 mod transport;
 mod refusal;
 mod upstream;
@@ -11,19 +12,30 @@ mod asking;
 mod snapshot;
 mod labels;
 mod database;
+mod registry;
 mod cancel;
 mod facts;
+mod release;
 mod names;
 mod run;
 mod masks;
 mod gate;
+mod parameters;
+mod balancer;
 mod startup;
+mod browser;
+mod proving;
 mod shared;
 mod session;
 mod worker;
+mod upkeep;
 mod proxy;
 
-pub use proxy::{Proxy, ProxyError};
+pub use browser::BrowserLogin;
+pub use metrics::{Histogram, MetricsView};
+pub use proxy::{Control, Proxy, ProxyError};
+pub use registry::{SessionState, SessionView};
 pub use settings::{
-    Audit, DatabaseSettings, Limits, ListenSettings, Settings, SslMode, UpstreamSettings,
+    Audit, BrowserSettings, DatabaseSettings, Directory, Limits, ListenSettings, RoleMapping,
+    Settings, SslMode, UpstreamSettings,
 };

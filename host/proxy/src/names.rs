@@ -12,6 +12,7 @@ use std::rc::Rc;
 use portcullis_policy::event::EventId;
 
 use crate::facts::Facts;
+use crate::release::Release;
 
 /// A column of a result, as RowDescription told it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub struct Portal {
     pub described: Cell<bool>,
     pub confirmed: Cell<bool>,
     pub segment: u64,
+    /// What released it, until it has run.
+    pub release: RefCell<Option<Release>>,
     /// DECLAREd: it may outlive its transaction.
     pub cursor: bool,
 }

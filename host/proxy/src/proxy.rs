@@ -8,14 +8,19 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
+use portcullis_approvals::Approvals;
 use portcullis_ledger::Ledger;
 use portcullis_policy::set::PolicyHub;
 use tokio::sync::{mpsc, watch};
 
+use crate::browser::{BrowserLogin, Browsers};
 use crate::database::DatabaseState;
+use crate::metrics::{Metrics, MetricsView};
 use crate::refusal::Refusal;
-use crate::settings::Settings;
+use crate::registry::{Registry, SessionView};
+use crate::settings::{ListenSettings, Settings};
 use crate::shared::Phase;
+use crate::upkeep::upkeep;
 use crate::worker::{self, Arriving, Common, Place};
 
 /// Connections the kernel keeps while no worker has taken them.
@@ -43,12 +48,47 @@ impl std::error::Error for ProxyError {}
 
 /// A running proxy. Dropping it stops it.
 pub struct Proxy {
-    address: SocketAddr,
-    settings: Arc<ArcSwap<Settings>>,
-    databases: Arc<ArcSwap<Vec<Arc<DatabaseState>>>>,
+    addresses: Vec<SocketAddr>,
+    common: Common,
     phase: watch::Sender<Phase>,
     connections: Arc<AtomicUsize>,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// What others may see of a running proxy, and do to its sessions.
+#[derive(Clone)]
+pub struct Control {
+    registry: Arc<Registry>,
+    browsers: Arc<Browsers>,
+    metrics: Metrics,
+}
+
+impl Control {
+    /// Every open session, the oldest first.
+    pub fn sessions(&self) -> Vec<SessionView> {
+        self.registry.views()
+    }
+
+    /// Ends a session; `reason` is told to its client. False where there is none, or it is
+    /// ending already.
+    pub fn end(&self, id: u64, reason: &str) -> bool {
+        self.registry.line(id).is_some_and(|line| line.end(reason))
+    }
+
+    /// Ends every session that `which` says; how many that were.
+    pub fn end_where(&self, reason: &str, which: &dyn Fn(&SessionView) -> bool) -> usize {
+        self.registry.end_where(reason, which)
+    }
+
+    /// The login that waits at this page.
+    pub fn browser_login(&self, id: &str) -> Option<BrowserLogin> {
+        self.browsers.login(id)
+    }
+
+    pub fn metrics(&self) -> MetricsView {
+        let sessions = u64::try_from(self.registry.len()).unwrap_or(u64::MAX);
+        self.metrics.view(sessions)
+    }
 }
 
 struct Worker {
@@ -64,13 +104,17 @@ impl Proxy {
     pub fn start(
         settings: Settings,
         hub: Arc<dyn PolicyHub>,
-        ledger: Ledger,
+        (ledger, approvals): (Ledger, Approvals),
         workers: usize,
     ) -> Result<Proxy, ProxyError> {
-        let address = settings.listen.address;
-        let listener = listen(address).map_err(|error| ProxyError::Listen { address, error })?;
-        let address =
-            listener.local_addr().map_err(|error| ProxyError::Listen { address, error })?;
+        let mut listeners = Vec::with_capacity(settings.listeners.len());
+        let mut addresses = Vec::with_capacity(settings.listeners.len());
+        for ListenSettings { address, name, .. } in &settings.listeners {
+            let error = |error| ProxyError::Listen { address: *address, error };
+            let listener = listen(*address).map_err(error)?;
+            addresses.push(listener.local_addr().map_err(error)?);
+            listeners.push((Arc::from(name.as_str()), listener));
+        }
         let (phase, phases) = watch::channel(Phase::Running);
         let mut settings = settings;
         let databases = databases(&mut settings, &[]);
@@ -79,7 +123,11 @@ impl Proxy {
             databases: Arc::new(ArcSwap::from_pointee(databases)),
             hub,
             ledger,
+            approvals,
+            metrics: Metrics::new(workers.max(1)),
             cancel_keys: Arc::default(),
+            registry: Arc::default(),
+            browsers: Arc::default(),
             phases,
             session_numbers: Arc::new(AtomicU64::new(0)),
         };
@@ -101,21 +149,22 @@ impl Proxy {
         let (accepting, counted) = (common.clone(), connections.clone());
         let thread = std::thread::Builder::new()
             .name("accept".into())
-            .spawn(move || accept(listener, &accepting, &receivers, &counted));
+            .spawn(move || accept(listeners, &accepting, &receivers, &counted));
         threads.push(thread.map_err(ProxyError::Thread)?);
-        Ok(Proxy {
-            address,
-            settings: common.settings,
-            databases: common.databases,
-            phase,
-            connections,
-            threads,
-        })
+        Ok(Proxy { addresses, common, phase, connections, threads })
     }
 
-    /// Where it listens, with the port that was chosen.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Where it listens, with the ports that were chosen, in the order of the settings.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    pub fn control(&self) -> Control {
+        Control {
+            registry: self.common.registry.clone(),
+            browsers: self.common.browsers.clone(),
+            metrics: self.common.metrics.clone(),
+        }
     }
 
     /// Connections now open.
@@ -123,18 +172,18 @@ impl Proxy {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// Puts new settings in force for logins from now on. Sessions keep theirs; the address
-    /// stays what it was.
+    /// Puts new settings in force for logins from now on. Sessions keep theirs, but those
+    /// whose logins would not be accepted any more end; the addresses stay what they were.
     pub fn reload(&self, mut settings: Settings) {
-        let old = self.databases.load_full();
-        self.databases.store(Arc::new(databases(&mut settings, &old)));
-        self.settings.store(Arc::new(settings));
+        let old = self.common.databases.load_full();
+        self.common.databases.store(Arc::new(databases(&mut settings, &old)));
+        self.common.settings.store(Arc::new(settings));
     }
 
     /// No new connections; sessions end when their transaction does, or when the drain time
     /// is over. Returns when all have ended.
     pub fn shut_down(mut self) {
-        let drain = self.settings.load().limits.drain;
+        let drain = self.common.settings.load().limits.drain;
         self.phase.send_replace(Phase::Draining);
         let deadline = std::time::Instant::now() + drain;
         while self.connections() > 0 && std::time::Instant::now() < deadline {
@@ -185,9 +234,10 @@ fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 }
 
 /// Accepts on a thread of its own and gives each socket to the worker with the fewest: the
-/// kernel's own spreading is uneven.
+/// kernel's own spreading is uneven. The same thread looks after the logins of those who are
+/// in.
 fn accept(
-    listener: std::net::TcpListener,
+    listeners: Vec<(Arc<str>, std::net::TcpListener)>,
     common: &Common,
     workers: &[Worker],
     connections: &Arc<AtomicUsize>,
@@ -197,31 +247,52 @@ fn accept(
         Err(error) => return tracing::error!(%error, "cannot accept connections"),
     };
     let mut phases = common.phases.clone();
+    let listening = listeners.into_iter().map(|(name, listener)| async move {
+        accept_on(&name, listener, common, workers, connections).await;
+    });
     runtime.block_on(async {
-        let listener = match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => listener,
-            Err(error) => return tracing::error!(%error, "cannot accept connections"),
-        };
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                _ = phases.wait_for(|phase| *phase != Phase::Running) => return,
-            };
-            match accepted {
-                Ok((stream, address)) => arrive(stream, address, common, workers, connections),
-                Err(error) => {
-                    // Out of descriptors, most likely: others must end before this can go on.
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-                }
-            }
+        let listening = futures_util::future::join_all(listening);
+        tokio::select! {
+            _ = listening => {}
+            () = upkeep(common) => {}
+            _ = phases.wait_for(|phase| *phase != Phase::Running) => {}
+        }
+        // Nobody new comes in; the logins of those who are in go on being looked after.
+        tokio::select! {
+            () = upkeep(common) => {}
+            _ = phases.wait_for(|phase| *phase == Phase::Stopped) => {}
         }
     });
 }
 
+async fn accept_on(
+    name: &Arc<str>,
+    listener: std::net::TcpListener,
+    common: &Common,
+    workers: &[Worker],
+    connections: &Arc<AtomicUsize>,
+) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "cannot accept connections"),
+    };
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                arrive(stream, (address, name), common, workers, connections);
+            }
+            Err(error) => {
+                // Out of descriptors, most likely: others must end before this can go on.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
 fn arrive(
     stream: tokio::net::TcpStream,
-    address: SocketAddr,
+    (address, listener): (SocketAddr, &Arc<str>),
     common: &Common,
     workers: &[Worker],
     connections: &Arc<AtomicUsize>,
@@ -241,6 +312,7 @@ fn arrive(
     let place = Place::take(connections, &worker.sessions);
     if let Ok(stream) = stream.into_std() {
         // A worker that has gone gives the place up with the message.
-        let _ = worker.arrivals.send(Arriving { stream, address, place });
+        let _ =
+            worker.arrivals.send(Arriving { stream, address, listener: listener.clone(), place });
     }
 }

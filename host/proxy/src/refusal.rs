@@ -14,12 +14,26 @@ pub enum Refusal {
         policy: Option<PolicyName>,
         event: EventId,
     },
-    /// Held, and nobody can release it.
-    Held {
+    /// It needs approval, and nobody can be asked.
+    NobodyToAsk {
         reason: String,
-        policy: PolicyName,
+        why: String,
         event: EventId,
     },
+    /// People refused it.
+    ApprovalRefused {
+        approval: String,
+        reason: String,
+    },
+    ApprovalExpired {
+        approval: String,
+    },
+    ApprovalWithdrawn {
+        approval: String,
+        reason: String,
+    },
+    /// The client cancelled it.
+    Cancelled,
     /// A row limit was reached.
     RowLimit {
         rows: u32,
@@ -48,6 +62,18 @@ pub enum Refusal {
         user: String,
     },
     NotPermitted(String),
+    /// No rule says how this user may log in here.
+    NoMethod {
+        user: String,
+    },
+    /// Whoever vouches for tokens cannot be asked.
+    IssuerUnavailable,
+    /// As many logins as may wait for a browser do.
+    TooManyWaiting,
+    /// Nobody confirmed the login in time.
+    NotConfirmed,
+    /// Somebody ended the session, or what it rested on ended.
+    Ended(String),
     Shutdown,
     StartupTooSlow,
 }
@@ -68,14 +94,34 @@ impl Refusal {
                 detail: Some(detail(policy.as_ref(), *event)),
                 hint: denial.hint.clone(),
             },
-            Refusal::Held { reason, policy, event } => Report {
+            Refusal::NobodyToAsk { reason, why, event } => Report {
                 sqlstate: "42501",
-                message: format!("{reason} (approval is needed, and approval is not configured)"),
-                detail: Some(detail(Some(policy), *event)),
-                hint: Some(
-                    "Ask the operator to run this for you, or to configure approval.".into(),
-                ),
+                message: format!("{reason} (it needs approval, and {why})"),
+                detail: Some(detail(None, *event)),
+                hint: Some("Ask the operator to run this for you, or try again later.".into()),
             },
+            Refusal::ApprovalRefused { approval, reason } => Report {
+                sqlstate: "42501",
+                message: "the statement was not released".to_owned(),
+                detail: Some(format!("approval {approval}: {reason}")),
+                hint: Some("Ask who refused it; a changed statement is asked for anew.".into()),
+            },
+            Refusal::ApprovalExpired { approval } => Report {
+                sqlstate: "57014",
+                message: "nobody released the statement in time".to_owned(),
+                detail: Some(format!("approval {approval}: expired")),
+                hint: Some("Run it again when somebody who may release it is there.".into()),
+            },
+            Refusal::ApprovalWithdrawn { approval, reason } => Report {
+                sqlstate: "57014",
+                message: "the statement's approval was withdrawn".to_owned(),
+                detail: Some(format!("approval {approval}: {reason}")),
+                hint: None,
+            },
+            // As PostgreSQL says it.
+            Refusal::Cancelled => {
+                report("57014", "canceling statement due to user request".into(), None)
+            }
             Refusal::RowLimit { rows } => report(
                 "54000",
                 format!("the result exceeds the limit of {rows} rows that a policy sets"),
@@ -120,6 +166,29 @@ impl Refusal {
                 report("28P01", format!("authentication failed for user \"{user}\""), None)
             }
             Refusal::NotPermitted(what) => report("42501", what.clone(), None),
+            Refusal::NoMethod { user } => report(
+                "28000",
+                format!("user \"{user}\" may not log in to this database from here"),
+                Some("The operator's [[login]] rules say who may, from where and how."),
+            ),
+            Refusal::IssuerUnavailable => report(
+                "28000",
+                "the identity provider cannot be reached, so nobody new is let in".into(),
+                Some("Try again; the operator's log says more."),
+            ),
+            Refusal::TooManyWaiting => report(
+                "53300",
+                "too many logins wait for a browser".into(),
+                Some("Try again in a moment."),
+            ),
+            Refusal::NotConfirmed => report(
+                "28000",
+                "nobody confirmed the login in time".into(),
+                Some("Connect again and open the address that is shown."),
+            ),
+            Refusal::Ended(reason) => {
+                report("57P01", format!("the session was ended: {reason}"), Some("Connect again."))
+            }
             Refusal::Shutdown => {
                 report("57P01", "the proxy is shutting down".into(), Some("Connect again."))
             }

@@ -1,7 +1,7 @@
 //! What the session remembers of a message on its way: the proxy's part of a pipeline entry.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -12,6 +12,7 @@ use portcullis_policy::{PolicySet, Statement};
 use crate::facts::Facts;
 use crate::names::{Portal, Prepared, Undo};
 use crate::refusal::Refusal;
+use crate::release::Release;
 
 /// One statement that was permitted and is running.
 pub struct Running {
@@ -30,6 +31,8 @@ pub struct Running {
     pub ended: Rc<Cell<bool>>,
     /// What PREPARE or DECLARE defines, in facts.
     pub inner: Option<Rc<Facts>>,
+    /// What released it: the cursor it declares is released with it.
+    pub release: Option<Release>,
 }
 
 impl Running {
@@ -60,7 +63,8 @@ pub struct Tally {
     pub rows: u64,
     pub bytes: u64,
     pub cells_masked: u64,
-    pub labels_masked: BTreeSet<String>,
+    /// Cells masked, by label.
+    pub labels_masked: BTreeMap<String, u64>,
 }
 
 /// Why a message is on its way.

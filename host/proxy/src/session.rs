@@ -1,6 +1,7 @@
 //! One client's session: everything between its login and its goodbye.
 
 mod extended;
+mod holding;
 mod ledger;
 mod meaning;
 mod outcome;
@@ -8,13 +9,14 @@ mod request;
 mod response;
 mod result;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use portcullis_approvals::Decided;
 use portcullis_policy::event::{Event, Notable};
 use portcullis_policy::principal::Asker;
 use portcullis_wire::backend::TransactionStatus;
@@ -23,14 +25,16 @@ use portcullis_wire::{Malformed, Pipeline, encode};
 use crate::buffers::{BUFFER_BYTES, Queue};
 use crate::cancel::CancelKey;
 use crate::database::DatabaseState;
-use crate::facts::Reading;
+use crate::facts::{Facts, Reading};
 use crate::gate::Outbox;
 use crate::names::Names;
 use crate::refusal::Refusal;
+use crate::registry::{Entry, Signal};
 use crate::run::Run;
 use crate::shared::{Phase, Shared};
 use crate::transport::Transport;
-use crate::upstream::Upstream;
+use crate::upstream::{self, Upstream};
+use holding::Hold;
 
 /// A side that does not read what waits for it is not read for either.
 const WAITING_BYTES_MAX: usize = 4 * BUFFER_BYTES;
@@ -57,6 +61,10 @@ enum Wake {
     Client(Box<[u8]>, usize),
     Upstream(Box<[u8]>, usize),
     Phase(Phase),
+    /// What waits for people is decided.
+    Decided(Decided),
+    /// Somebody else wants something of the session.
+    Signal(Signal),
     /// The server has taken so much that what the client sent can be gone on with.
     Room,
     Gone(End),
@@ -69,9 +77,13 @@ pub struct Session {
     id: u64,
     asker: Asker,
     database: Arc<DatabaseState>,
+    /// Parameters that the client may not set.
+    reserved: Vec<String>,
     shared: Rc<Shared>,
     client: Transport,
     upstream: Transport,
+    /// Its place among all sessions; left when it ends.
+    entry: Entry,
     /// Forgotten, and with it the session's right to be cancelled, when the session ends.
     _cancel_key: CancelKey,
     /// The server's own key, to stop a result that exceeds its limit.
@@ -117,17 +129,19 @@ pub struct Session {
     /// A statement of this transaction touched what is hidden: a deferred constraint can
     /// still quote it.
     withholding: bool,
-    statements: u64,
+    /// Where the approval of the message at the front of the inbox stands.
+    hold: Hold,
+    /// What this transaction has run, the latest.
+    transaction: VecDeque<Rc<Facts>>,
 }
 
 /// What a session is made of.
 pub struct Parts {
-    pub id: u64,
-    pub asker: Asker,
     pub database: Arc<DatabaseState>,
     pub client: Transport,
     pub upstream: Upstream,
     pub cancel_key: CancelKey,
+    pub entry: Entry,
     /// The client chose settings at startup that decide how texts are read.
     pub reading_unknown: bool,
 }
@@ -150,12 +164,14 @@ impl Session {
         };
         let phase_change = phase_after(&shared, Phase::Running);
         Session {
-            id: parts.id,
-            asker: parts.asker,
+            id: parts.entry.line().id,
+            asker: parts.entry.line().asker.clone(),
+            reserved: parts.database.settings.reserved(),
             database: parts.database,
             shared,
             client: parts.client,
             upstream: parts.upstream.transport,
+            entry: parts.entry,
             _cancel_key: parts.cancel_key,
             upstream_key: (parts.upstream.process_id, parts.upstream.secret_key),
             inbox: Vec::new(),
@@ -180,7 +196,8 @@ impl Session {
             unseen_code: false,
             open_segment: false,
             withholding: false,
-            statements: 0,
+            hold: Hold::None,
+            transaction: VecDeque::new(),
         }
     }
 
@@ -192,6 +209,11 @@ impl Session {
                 Wake::Client(buffer, count) => self.on_client(buffer, count).await,
                 Wake::Upstream(buffer, count) => self.on_upstream(buffer, count).await,
                 Wake::Phase(phase) => self.on_phase(phase),
+                Wake::Decided(decided) => {
+                    self.on_decided(decided);
+                    Ok(())
+                }
+                Wake::Signal(signal) => self.on_signal(signal),
                 Wake::Room => Ok(()),
                 Wake::Gone(end) => Err(end),
             };
@@ -215,6 +237,14 @@ impl Session {
     /// Cancel safe: bytes read are in the buffer that is returned, bytes written are off the
     /// queue.
     fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
+        if let Poll::Ready(signal) = self.entry.line().poll_signal(cx) {
+            return Poll::Ready(Wake::Signal(signal));
+        }
+        if let Hold::Waiting { waiting, .. } = &mut self.hold
+            && let Poll::Ready(decided) = waiting.poll_decided(cx)
+        {
+            return Poll::Ready(Wake::Decided(decided));
+        }
         let was_full = self.outbox.len() >= WAITING_BYTES_MAX;
         if let Poll::Ready(end) = self.poll_send(cx) {
             return Poll::Ready(Wake::Gone(end));
@@ -274,10 +304,11 @@ impl Session {
         self.outbox.len() < WAITING_BYTES_MAX && !behind
     }
 
-    /// What is running must complete before the next message can be understood; but a COPY
-    /// completes only with what the client sends.
+    /// What is running must complete before the next message can be understood, and what
+    /// waits for people must be decided; but a COPY completes only with what the client sends.
     fn is_stalled(&self) -> bool {
-        self.stalled && !self.pipeline.is_empty() && !self.pipeline.is_copy_in()
+        let waits = matches!(self.hold, Hold::Waiting { .. });
+        waits || (self.stalled && !self.pipeline.is_empty() && !self.pipeline.is_copy_in())
     }
 
     fn is_between_transactions(&self) -> bool {
@@ -293,8 +324,29 @@ impl Session {
         }
     }
 
+    fn on_signal(&mut self, signal: Signal) -> Result<(), End> {
+        match signal {
+            Signal::Cancel => {
+                self.on_cancel();
+                Ok(())
+            }
+            Signal::End(reason) => {
+                let session = self.id;
+                let notable = Notable::SessionEnded { session, reason: reason.clone() };
+                self.shared.record(&Event::Notable(notable));
+                Err(End::Refused(Refusal::Ended(reason)))
+            }
+        }
+    }
+
     /// Says goodbye to both sides and records what was left open.
     async fn finish(mut self, end: End) {
+        let still_running = !self.pipeline.is_idle();
+        self.withdraw(match &end {
+            End::Client => "the client disconnected",
+            End::Upstream => "the database ended the session",
+            End::Refused(_) => "the proxy ended the session",
+        });
         self.record_lost();
         if let End::Refused(refusal) = &end {
             tracing::info!(
@@ -310,6 +362,14 @@ impl Session {
                 let _ = self.client.write_all(self.reply.pending()).await;
                 self.client.shutdown().await;
             }
+            if still_running && matches!(end, End::Refused(_)) {
+                // A server that computes would not hear the goodbye.
+                let (process_id, key) = &self.upstream_key;
+                let settings = &self.database.settings.upstream;
+                if let Err(error) = upstream::cancel(settings, *process_id, key).await {
+                    tracing::warn!(%error, "what the session ran could not be cancelled");
+                }
+            }
             if !matches!(end, End::Upstream) {
                 // Only a server that waits for the next message understands a goodbye.
                 self.outbox.terminate();
@@ -318,7 +378,8 @@ impl Session {
             }
         };
         let _ = tokio::time::timeout(FAREWELL, farewell).await;
-        let logout = Notable::Logout { session: self.id, statements: self.statements };
+        let statements = self.entry.line().statements();
+        let logout = Notable::Logout { session: self.id, statements };
         self.shared.record(&Event::Notable(logout));
     }
 }

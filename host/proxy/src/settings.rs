@@ -3,28 +3,69 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use portcullis_identity::{UpstreamKeys, Users};
+use ipnet::IpNet;
+use portcullis_identity::{
+    Disabled, Issuers, Methods, Proven, Revocations, Standing, Throttle, UpstreamKeys, Users,
+};
 use portcullis_masking::Keys;
-use portcullis_policy::{Database, Unmatched};
+use portcullis_policy::{Database, Principal, Unmatched};
 
 /// Everything a running proxy can be given anew by a reload.
 pub struct Settings {
-    pub listen: ListenSettings,
+    /// At least one.
+    pub listeners: Vec<ListenSettings>,
     pub databases: Vec<DatabaseSettings>,
-    pub users: Arc<Users>,
+    pub directory: Directory,
+    /// Where people confirm that they are who logs in; without it nobody can that way.
+    pub browser: Option<BrowserSettings>,
     pub keys: Arc<Keys>,
     pub limits: Limits,
 }
 
+/// Who is who, and how they prove it. Users, methods and revocations are made anew at each
+/// reload; the rest lives as long as the process.
+#[derive(Clone)]
+pub struct Directory {
+    pub users: Arc<Users>,
+    pub methods: Arc<Methods>,
+    pub issuers: Issuers,
+    pub revocations: Arc<Revocations>,
+    pub disabled: Disabled,
+    pub throttle: Arc<Throttle>,
+}
+
+impl Directory {
+    /// Does what a login rests on still hold? If not, the reason is for the client.
+    pub fn upholds(&self, proven: &Proven, now: SystemTime) -> Result<(), String> {
+        let (users, disabled, revocations) = (&self.users, &self.disabled, &self.revocations);
+        let standing = Standing { users, disabled, revocations };
+        standing.holds(proven, now).map_err(|lapsed| lapsed.to_string())
+    }
+}
+
+/// Logins that a person confirms in a browser.
+#[derive(Clone, Debug)]
+pub struct BrowserSettings {
+    /// The page's address up to its id, as clients reach it.
+    pub page: String,
+    pub wait: Duration,
+    /// How many may wait at once.
+    pub waiting_max: usize,
+}
+
 /// Where clients connect.
 pub struct ListenSettings {
+    /// What rules about logins call it.
+    pub name: String,
     pub address: SocketAddr,
     /// None: plaintext only.
     pub tls: Option<ServerTls>,
     /// Refuse clients that do not use TLS.
     pub tls_required: bool,
+    /// Balancers, which must say by the PROXY protocol whom they speak for; nobody else may.
+    pub balancers: Vec<IpNet>,
 }
 
 /// A certificate ready for use.
@@ -49,6 +90,10 @@ pub struct Limits {
     pub drain: Duration,
     /// Prepared statements and portals one session may hold.
     pub names_max: usize,
+    /// How long a statement may wait for people, whatever its policy says.
+    pub approval_wait: Duration,
+    /// The same inside a transaction, whose locks wait too.
+    pub approval_wait_in_transaction: Duration,
 }
 
 impl Default for Limits {
@@ -60,6 +105,8 @@ impl Default for Limits {
             startup: Duration::from_secs(10),
             drain: Duration::from_secs(30),
             names_max: 10_000,
+            approval_wait: Duration::from_secs(3_600),
+            approval_wait_in_transaction: Duration::from_secs(300),
         }
     }
 }
@@ -85,6 +132,58 @@ pub struct DatabaseSettings {
     pub trusted_functions: Vec<String>,
     /// `schema.table.column` and its label.
     pub column_labels: Vec<(String, String)>,
+    /// The database role that sessions run under.
+    pub role: RoleMapping,
+    /// The parameter in which the server is told the principal's subject, for its own log
+    /// and its row security.
+    pub tell_subject: Option<String>,
+}
+
+/// Which database role a principal's sessions run under. The proxy logs in with its own
+/// credential and takes the role in the startup packet; what would change it is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoleMapping {
+    /// The one the proxy logs in as.
+    Login,
+    Static(String),
+    /// The role of the first group, in this order, that the principal is in.
+    Groups {
+        roles: Vec<(String, String)>,
+        default: Option<String>,
+    },
+    /// The principal's own name.
+    Subject,
+}
+
+/// No role is for this principal, so the database is not either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoRole;
+
+impl RoleMapping {
+    /// The role to take after login; `None` for that of the login itself.
+    pub fn role_of(&self, principal: &Principal) -> Result<Option<String>, NoRole> {
+        match self {
+            RoleMapping::Login => Ok(None),
+            RoleMapping::Static(role) => Ok(Some(role.clone())),
+            RoleMapping::Subject => Ok(Some(principal.subject.clone())),
+            RoleMapping::Groups { roles, default } => {
+                let found = roles.iter().find(|(group, _)| principal.groups.contains(group));
+                found.map(|(_, role)| role).or(default.as_ref()).cloned().map(Some).ok_or(NoRole)
+            }
+        }
+    }
+}
+
+impl DatabaseSettings {
+    /// Parameters that are the proxy's to set; a client that does is refused.
+    pub fn reserved(&self) -> Vec<String> {
+        let mut reserved = Vec::new();
+        if self.role != RoleMapping::Login {
+            reserved.extend(["role".to_owned(), "session_authorization".to_owned()]);
+        }
+        reserved.extend(self.tell_subject.as_ref().map(|name| name.to_ascii_lowercase()));
+        reserved
+    }
 }
 
 impl DatabaseSettings {
@@ -105,6 +204,8 @@ impl DatabaseSettings {
             && self.unmatched == other.unmatched
             && self.trusted_functions == other.trusted_functions
             && self.column_labels == other.column_labels
+            && self.role == other.role
+            && self.tell_subject == other.tell_subject
     }
 }
 

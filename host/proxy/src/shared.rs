@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::Arc;
 
+use portcullis_approvals::Approvals;
 use portcullis_ledger::{Ledger, Position, Stream};
 use portcullis_masking::Keys;
 use portcullis_policy::PolicySource;
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::buffers::Buffers;
 use crate::facts::FactsCache;
+use crate::metrics::WorkerMetrics;
 use crate::settings::{Limits, Settings};
 
 /// Where the proxy stands.
@@ -30,6 +32,8 @@ pub struct Shared {
     pub facts: FactsCache,
     pub policies: Box<dyn PolicySource>,
     pub ledger: Ledger,
+    pub approvals: Approvals,
+    pub metrics: Arc<WorkerMetrics>,
     stream: RefCell<Stream>,
     uncommitted: Cell<bool>,
     pub limits: Limits,
@@ -43,6 +47,7 @@ impl Shared {
         policies: Box<dyn PolicySource>,
         ledger: Ledger,
         stream: Stream,
+        (approvals, metrics): (Approvals, Arc<WorkerMetrics>),
         settings: &Settings,
         phases: watch::Receiver<Phase>,
     ) -> Shared {
@@ -51,6 +56,8 @@ impl Shared {
             facts: FactsCache::default(),
             policies,
             ledger,
+            approvals,
+            metrics,
             stream: RefCell::new(stream),
             uncommitted: Cell::new(false),
             limits: settings.limits.clone(),

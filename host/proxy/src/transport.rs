@@ -25,6 +25,17 @@ impl Transport {
         }
     }
 
+    /// The leaf of the certificate chain that the client proved to own, DER.
+    pub fn client_certificate(&self) -> Option<&[u8]> {
+        match self {
+            Transport::ServerTls(stream) => {
+                let (_, connection) = stream.get_ref();
+                connection.peer_certificates()?.first().map(|leaf| leaf.as_ref())
+            }
+            Transport::Tcp(_) | Transport::Unix(_) | Transport::ClientTls(_) => None,
+        }
+    }
+
     pub fn poll_read(
         &mut self,
         cx: &mut Context<'_>,

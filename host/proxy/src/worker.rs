@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
+use portcullis_approvals::Approvals;
+use portcullis_identity::{Method, Proven};
 use portcullis_ledger::Ledger;
 use portcullis_policy::Principal;
 use portcullis_policy::event::{Event, Notable};
@@ -14,15 +16,20 @@ use portcullis_policy::set::PolicyHub;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
+use crate::browser::Browsers;
 use crate::cancel::CancelKeys;
 use crate::database::DatabaseState;
 use crate::masks::asker;
+use crate::metrics::{Count, Metrics};
+use crate::parameters::{is_readable_encoding, unreadable_encoding};
+use crate::proving;
 use crate::refusal::Refusal;
+use crate::registry::{Entry, Line, Registry};
 use crate::session::{Parts, Session};
-use crate::settings::Settings;
+use crate::settings::{NoRole, Settings};
 use crate::shared::{Phase, Shared};
-use crate::startup::{self, Arrival, Client, StartupError};
-use crate::upstream::{self, UpstreamError};
+use crate::startup::{self, Arrival, Login, StartupError, Unproven};
+use crate::upstream::{self, Upstream, UpstreamError};
 
 /// What every worker is given.
 #[derive(Clone)]
@@ -31,7 +38,11 @@ pub struct Common {
     pub databases: Arc<ArcSwap<Vec<Arc<DatabaseState>>>>,
     pub hub: Arc<dyn PolicyHub>,
     pub ledger: Ledger,
+    pub approvals: Approvals,
+    pub metrics: Metrics,
     pub cancel_keys: Arc<CancelKeys>,
+    pub registry: Arc<Registry>,
+    pub browsers: Arc<Browsers>,
     pub phases: watch::Receiver<Phase>,
     pub session_numbers: Arc<AtomicU64>,
 }
@@ -40,6 +51,8 @@ pub struct Common {
 pub struct Arriving {
     pub stream: std::net::TcpStream,
     pub address: SocketAddr,
+    /// Which listener it came by.
+    pub listener: Arc<str>,
     pub place: Place,
 }
 
@@ -83,6 +96,7 @@ pub fn run(
         common.hub.worker(),
         common.ledger.clone(),
         stream,
+        (common.approvals.clone(), common.metrics.worker(index)),
         &settings,
         common.phases.clone(),
     );
@@ -105,8 +119,8 @@ async fn accept(
 }
 
 async fn serve(common: Common, shared: Rc<Shared>, arriving: Arriving) {
-    let Arriving { stream, address, place } = arriving;
-    if let Some(session) = log_in(&common, &shared, stream, address).await {
+    let Arriving { stream, address, listener, place } = arriving;
+    if let Some(session) = log_in(&common, &shared, stream, address, &listener).await {
         session.run().await;
     }
     drop(place);
@@ -118,14 +132,21 @@ async fn log_in(
     shared: &Rc<Shared>,
     stream: std::net::TcpStream,
     address: SocketAddr,
+    listener: &str,
 ) -> Option<Session> {
     let stream = tokio::net::TcpStream::from_std(stream).ok()?;
     let settings = common.settings.load_full();
-    let received = startup::receive(stream, address, &settings);
-    let arrival = match tokio::time::timeout(settings.limits.startup, received).await {
+    let listener = settings.listeners.iter().find(|known| known.name == listener)?;
+    let deadline = tokio::time::Instant::now() + settings.limits.startup;
+    let too_slow = || {
+        let reason = Refusal::StartupTooSlow.report().message;
+        tracing::info!(%address, reason, "connection dropped");
+    };
+    let received = startup::receive(stream, address, listener, &settings);
+    let arrival = match tokio::time::timeout_at(deadline, received).await {
         Ok(Ok(arrival)) => arrival,
-        Ok(Err(StartupError::Refused { transport, refusal, role })) => {
-            refuse(shared, *transport, &refusal, role, address).await;
+        Ok(Err(StartupError::Refused { transport, refusal, role, address })) => {
+            refuse(shared, *transport, &refusal, None, role, address).await;
             return None;
         }
         Ok(Err(StartupError::Io(error))) => {
@@ -133,29 +154,57 @@ async fn log_in(
             return None;
         }
         Err(_) => {
-            tracing::info!(%address, reason = Refusal::StartupTooSlow.report().message, "connection dropped");
+            too_slow();
             return None;
         }
     };
-    match arrival {
-        Arrival::Client(client) => open(common, shared, *client, address).await,
+    let mut login = match arrival {
+        Arrival::Login(login) => *login,
         Arrival::Cancel { process_id, secret_key } => {
             common.cancel_keys.cancel(process_id, &secret_key).await;
+            return None;
+        }
+    };
+    // A person needs longer than a program.
+    let by_person = matches!(login.method, Method::Browser { .. });
+    let patience = settings.browser.as_ref().filter(|_| by_person).map(|browser| browser.wait);
+    let deadline = deadline + patience.unwrap_or_default();
+    let proved = proving::prove(&mut login, &settings, &common.browsers);
+    match tokio::time::timeout_at(deadline, proved).await {
+        Ok(Ok(proven)) => open(common, shared, login, proven).await,
+        Ok(Err(Unproven::Io(error))) => {
+            tracing::debug!(address = %login.address, %error, "connection ended at login");
+            None
+        }
+        Ok(Err(Unproven::Refused(refusal))) => {
+            refuse(shared, login.transport, &refusal, None, login.user, login.address).await;
+            None
+        }
+        Ok(Err(Unproven::Failed { why })) => {
+            let refusal = Refusal::LoginFailed { user: login.user.clone() };
+            refuse(shared, login.transport, &refusal, Some(why), login.user, login.address).await;
+            None
+        }
+        Err(_) => {
+            too_slow();
             None
         }
     }
 }
 
+/// `why` is for the ledger alone, where it must not tell a client too much.
 async fn refuse(
     shared: &Shared,
     mut transport: crate::transport::Transport,
     refusal: &Refusal,
+    why: Option<String>,
     role: String,
     address: SocketAddr,
 ) {
     let report = refusal.report();
-    tracing::info!(%address, role, reason = report.message, "login refused");
-    let reason = report.message.clone();
+    let reason = why.map_or(report.message.clone(), |why| format!("{}: {why}", report.message));
+    tracing::info!(%address, role, reason, "login refused");
+    shared.metrics.add(Count::LoginsRefused, 1);
     shared.record(&Event::Notable(Notable::LoginRefused {
         role,
         client_address: address.to_string(),
@@ -175,96 +224,128 @@ async fn refuse(
 async fn open(
     common: &Common,
     shared: &Rc<Shared>,
-    client: Client,
-    address: SocketAddr,
+    login: Login,
+    proven: Proven,
 ) -> Option<Session> {
-    let Client { transport, principal, database: name, parameters, minor } = client;
-    let role = principal.role.clone();
-    let databases = common.databases.load_full();
-    let found = databases.iter().find(|database| database.settings.database.name == name).cloned();
-    let Some(database) = found else {
-        let refusal = Refusal::NotPermitted(format!("database \"{name}\" is not configured here"));
-        refuse(shared, transport, &refusal, role, address).await;
-        return None;
-    };
-    let session = connect(common, shared, principal, &database, &parameters, minor).await;
-    let (parts, greeting) = match session {
-        Ok(session) => session,
+    let connected = connect(common, shared, &login, proven).await;
+    let Login { mut transport, address, user, minor, greeted, .. } = login;
+    let connected = match connected {
+        Ok(connected) => connected,
         Err(refusal) => {
-            refuse(shared, transport, &refusal, role, address).await;
+            refuse(shared, transport, &refusal, None, user, address).await;
             return None;
         }
     };
-    let mut transport = transport;
+    let Connected { database, upstream, entry, reading_unknown } = connected;
+    let line = entry.line().clone();
+    let key = (upstream.process_id, upstream.secret_key.clone());
+    let key = common.cancel_keys.issue(minor, line, database.clone(), key.0, key.1);
+    let Ok(cancel_key) = key else {
+        let refusal = Refusal::Upstream("the system has no random numbers".into());
+        refuse(shared, transport, &refusal, None, user, address).await;
+        return None;
+    };
+    let greeting = greeting(&upstream.parameters, &cancel_key, greeted);
     if transport.write_all(&greeting).await.is_err() {
         return None;
     }
-    Some(Session::new(shared.clone(), parts(transport)))
+    let parts = Parts { database, client: transport, upstream, cancel_key, entry, reading_unknown };
+    Some(Session::new(shared.clone(), parts))
 }
 
-type MakeParts = Box<dyn FnOnce(crate::transport::Transport) -> Parts>;
+/// What a session stands on, beside its client.
+struct Connected {
+    database: Arc<DatabaseState>,
+    upstream: Upstream,
+    entry: Entry,
+    reading_unknown: bool,
+}
 
 async fn connect(
     common: &Common,
     shared: &Rc<Shared>,
-    principal: Principal,
-    database: &Arc<DatabaseState>,
-    parameters: &[(String, String)],
-    minor: u16,
-) -> Result<(MakeParts, Vec<u8>), Refusal> {
+    login: &Login,
+    proven: Proven,
+) -> Result<Connected, Refusal> {
+    let name = &login.database;
+    if !proven.may_use(name) {
+        return Err(Refusal::NotPermitted(format!(
+            "database \"{name}\" is not open to user \"{}\"",
+            login.user
+        )));
+    }
+    let databases = common.databases.load_full();
+    let found = databases.iter().find(|database| database.settings.database.name == *name);
+    let database = found.cloned().ok_or_else(|| {
+        Refusal::NotPermitted(format!("database \"{name}\" is not configured here"))
+    })?;
+    let address = login.address.to_string();
+    let principal = proven.principal(&address, login.application(), &login.user);
+    let parameters = upstream_parameters(&login.parameters, &principal, &database)?;
     if database.is_stale() {
         // Without a catalog nothing could be judged.
         database.refresh().await.map_err(|error| Refusal::Upstream(error.to_string()))?;
     }
-    let settings = &database.settings.upstream;
-    let upstream = upstream::connect(settings, parameters).await;
+    let upstream = upstream::connect(&database.settings.upstream, &parameters).await;
     let upstream = upstream.map_err(|error| match &error {
         UpstreamError::Io(_) | UpstreamError::Refused(_) => {
-            tracing::warn!(database = database.settings.database.name, %error, "upstream login failed");
+            tracing::warn!(database = name, %error, "upstream login failed");
             Refusal::Upstream(error.to_string())
         }
     })?;
     database.forget_temporary();
     let encoding = upstream.parameters.iter().find(|(name, _)| name == "client_encoding");
-    if let Some((_, encoding)) =
-        encoding.filter(|(_, encoding)| !startup::is_readable_encoding(encoding))
-    {
-        return Err(startup::unreadable_encoding(encoding));
+    if let Some((_, encoding)) = encoding.filter(|(_, encoding)| !is_readable_encoding(encoding)) {
+        return Err(unreadable_encoding(encoding));
     }
-    let key = common
-        .cancel_keys
-        .issue(minor, database.clone(), upstream.process_id, upstream.secret_key.clone())
-        .map_err(|error| Refusal::Upstream(error.to_string()))?;
     let id = common.session_numbers.fetch_add(1, Ordering::Relaxed) + 1;
     let asker = asker(principal, &database.settings.database);
-    let login = Notable::Login {
+    let event = Notable::Login {
         session: id,
         principal: asker.principal.clone(),
         database: asker.database.clone(),
     };
-    shared.append(&Event::Notable(login));
+    shared.append(&Event::Notable(event));
     shared.commit().map_err(|_| Refusal::Ledger)?;
-    let greeting = greeting(&upstream.parameters, &key);
-    let reading_unknown =
-        parameters.iter().any(|(name, _)| name.eq_ignore_ascii_case("search_path"));
-    let database = database.clone();
-    let parts = move |client| Parts {
-        id,
-        asker,
-        database,
-        client,
-        upstream,
-        cancel_key: key,
-        reading_unknown,
-    };
-    Ok((Box::new(parts), greeting))
+    shared.metrics.add(Count::Logins, 1);
+    let entry = common.registry.enter(Line::new(id, asker, proven));
+    // Both decide what a name means: the path, and whose schema "$user" is.
+    let decides = |name: &str| name.eq_ignore_ascii_case("search_path") || name == "role";
+    let reading_unknown = parameters.iter().any(|(name, _)| decides(name));
+    Ok(Connected { database, upstream, entry, reading_unknown })
+}
+
+/// The client's settings, and over them those that are the proxy's to choose.
+fn upstream_parameters(
+    chosen: &[(String, String)],
+    principal: &Principal,
+    database: &DatabaseState,
+) -> Result<Vec<(String, String)>, Refusal> {
+    let settings = &database.settings;
+    let role = settings.role.role_of(principal).map_err(|NoRole| {
+        let name = &settings.database.name;
+        Refusal::NotPermitted(format!("there is no role for you in database \"{name}\""))
+    })?;
+    let mut parameters = chosen.to_vec();
+    if let Some(name) = &settings.tell_subject {
+        parameters.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        parameters.push((name.clone(), principal.subject.clone()));
+    }
+    parameters.extend(role.map(|role| ("role".to_owned(), role)));
+    Ok(parameters)
 }
 
 /// What a server says between the proof of identity and the first statement.
-fn greeting(parameters: &[(String, String)], key: &crate::cancel::CancelKey) -> Vec<u8> {
+fn greeting(
+    parameters: &[(String, String)],
+    key: &crate::cancel::CancelKey,
+    greeted: bool,
+) -> Vec<u8> {
     use portcullis_wire::encode;
     let mut out = Vec::new();
-    encode::authentication_ok(&mut out);
+    if !greeted {
+        encode::authentication_ok(&mut out);
+    }
     for (name, value) in parameters {
         encode::parameter_status(&mut out, name, value);
     }

@@ -80,6 +80,11 @@ pub fn authentication_ok(out: &mut Vec<u8>) {
     put(out, &Authentication::Ok);
 }
 
+/// AuthenticationCleartextPassword.
+pub fn authentication_cleartext(out: &mut Vec<u8>) {
+    frame(out, b'R', &3u32.to_be_bytes());
+}
+
 pub fn authentication_sasl(out: &mut Vec<u8>, mechanisms: &[&str]) {
     let mechanisms = mechanisms.iter().map(|&mechanism| mechanism.to_owned()).collect();
     put(out, &Authentication::SASL(mechanisms));

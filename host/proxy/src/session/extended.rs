@@ -4,13 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use portcullis_policy::statement::SessionEffect;
-use portcullis_policy::{NoParameters, Outputs, Parameters, PolicySet, Statement};
+use portcullis_policy::{NoParameters, Outputs, Parameters, PolicySet, Ruling, Statement};
 use portcullis_wire::frontend::{Bind, Target};
 use portcullis_wire::{Expect, Frame, Frontend};
 
+use super::holding::{Asked, Settled};
 use super::request::Handled;
 use super::{End, Session};
-use crate::gate::Harmless;
+use crate::gate::{Harmless, Judged};
 use crate::names::{Bound, Portal, Prepared, ResultField};
 use crate::refusal::Refusal;
 use crate::run::{Role, Run};
@@ -35,22 +36,29 @@ impl Session {
         let resolved = self.resolve_first(&facts, &policies).await;
         let statements = first(&facts, resolved.as_ref());
         let judged = self.judge(frame, &statements, &policies, &NoParameters);
-        // Only a refusal is worth a record here: what is prepared has not been asked yet.
-        let events = if matches!(judged.ruling, portcullis_policy::Ruling::Permitted(_)) {
-            Vec::new()
-        } else {
-            let revision = policies.revision();
-            let recorded = self
-                .record_intents("parse", &statements, &judged.answers, &judged.ruling, revision, 0)
-                .await;
-            match recorded {
-                Ok(events) => events,
-                Err(refusal) => return self.refuse(Expect::Parse, refusal),
+        let permitted = match judged.ruling {
+            // Only a refusal is worth a record here: what is prepared has not been asked yet.
+            Ruling::Permitted(permitted) => permitted,
+            // It is held when it is bound: until then nothing of it runs.
+            Ruling::Held(held) => held.prepare(),
+            Ruling::Denied(denied) => {
+                let judged = Judged { ruling: Ruling::Denied(denied), answers: judged.answers };
+                let asked = Asked {
+                    message: "parse",
+                    statements: &statements,
+                    policies: &policies,
+                    parameters: 0,
+                    content: &[],
+                    text: None,
+                    carried: None,
+                    recorded: None,
+                };
+                match self.settle(judged, asked).await {
+                    Settled::Permitted { permitted, .. } => permitted,
+                    Settled::Refused(refusal) => return self.refuse(Expect::Parse, refusal),
+                    Settled::Waiting => return Ok(Handled::Later),
+                }
             }
-        };
-        let permitted = match self.permit(judged.ruling, &events) {
-            Ok(permitted) => permitted,
-            Err(refusal) => return self.refuse(Expect::Parse, refusal),
         };
         let prepared = Rc::new(Prepared {
             text: text.into(),
@@ -92,18 +100,21 @@ impl Session {
         let parameters = BoundParameters { bind, types: &prepared.parameter_types };
         let judged = self.judge(frame, &statements, &policies, &parameters);
         let revision = policies.revision();
-        let count = parameters.count();
-        let recorded = self
-            .record_intents("bind", &statements, &judged.answers, &judged.ruling, revision, count)
-            .await;
-        let events = match recorded {
-            Ok(events) => events,
-            Err(refusal) => return self.refuse(Expect::Bind, refusal),
+        let parameters = parameters.count();
+        let asked = Asked {
+            message: "bind",
+            statements: &statements,
+            policies: &policies,
+            parameters,
+            content: &[b"bind", &prepared.text, &prepared.parameter_types, frame.body],
+            text: (parameters == 0).then_some(&*prepared.text),
+            carried: None,
+            recorded: None,
         };
-        self.notices(&judged.answers);
-        let permitted = match self.permit(judged.ruling, &events) {
-            Ok(permitted) => permitted,
-            Err(refusal) => return self.refuse(Expect::Bind, refusal),
+        let (permitted, events, release) = match self.settle(judged, asked).await {
+            Settled::Permitted { permitted, events, release } => (permitted, events, release),
+            Settled::Refused(refusal) => return self.refuse(Expect::Bind, refusal),
+            Settled::Waiting => return Ok(Handled::Later),
         };
         self.prepare_anew(&prepared, bind.statement);
         let mut run = Run::client();
@@ -130,6 +141,7 @@ impl Session {
             described: Cell::new(false),
             confirmed: Cell::new(false),
             segment: self.segment,
+            release: RefCell::new(release),
             cursor: false,
         });
         let replaced = self.names.portal(bind.portal).and_then(|portal| portal.bound.take());
@@ -218,9 +230,9 @@ impl Session {
             Ok(_) | Err(_) => self.judge(frame, &statements, &policies, &NoParameters),
         };
         let revision = policies.revision();
-        let permitted = matches!(judged.ruling, portcullis_policy::Ruling::Permitted(_));
+        let carried = portal.release.borrow().clone();
         let bound = match portal.bound.take() {
-            Some(bound) if bound.revision == revision && permitted => Some(bound),
+            Some(bound) if bound.revision == revision => Some(bound),
             Some(bound) => {
                 // The rules have changed since: what was bound under the old ones ends here.
                 self.record_unused(bound);
@@ -228,30 +240,31 @@ impl Session {
             }
             None => None,
         };
-        let (events, ended) = match bound {
+        let asked = Asked {
+            message: "execute",
+            statements: &statements,
+            policies: &policies,
+            parameters: 0,
+            content: &[b"execute", &portal.prepared.text, &portal.bind],
+            text: None,
+            carried,
             // Its Bind was recorded a moment ago, under the same rules: this is what it was for.
-            Some(bound) => (vec![bound.event], bound.ended),
-            None => {
-                let recorded = self
-                    .record_intents(
-                        "execute",
-                        &statements,
-                        &judged.answers,
-                        &judged.ruling,
-                        revision,
-                        0,
-                    )
-                    .await;
-                match recorded {
-                    Ok(events) => (events, Rc::new(Cell::new(false))),
-                    Err(refusal) => return self.refuse(Expect::Execute, refusal),
-                }
+            recorded: bound.as_ref().map(|bound| bound.event),
+        };
+        let (permitted, events, release) = match self.settle(judged, asked).await {
+            Settled::Permitted { permitted, events, release } => (permitted, events, release),
+            Settled::Refused(refusal) => {
+                bound.into_iter().for_each(|bound| self.record_unused(bound));
+                return self.refuse(Expect::Execute, refusal);
+            }
+            Settled::Waiting => {
+                bound.into_iter().for_each(|bound| self.record_unused(bound));
+                return Ok(Handled::Later);
             }
         };
-        let permitted = match self.permit(judged.ruling, &events) {
-            Ok(permitted) => permitted,
-            Err(refusal) => return self.refuse(Expect::Execute, refusal),
-        };
+        let ended = bound.map_or_else(|| Rc::new(Cell::new(false)), |bound| bound.ended);
+        portal.release.replace(release);
+        self.remember(&facts);
         let mut run = Run::client();
         if let Some(&event) = events.first() {
             let mut running =

@@ -4,11 +4,13 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Instant;
 
-use portcullis_policy::event::{DecisionMade, Ending, Event, EventId, Outcome};
-use portcullis_policy::{PolicySet, Ruling, Statement, VerdictAnswer};
+use portcullis_policy::event::{DecisionMade, Ending, Event, EventId, Intent, Outcome};
+use portcullis_policy::{PolicySet, VerdictAnswer};
 
 use super::Session;
+use super::holding::Asked;
 use crate::gate::intent;
+use crate::metrics::Count;
 use crate::names::Bound;
 use crate::refusal::Refusal;
 use crate::run::{Run, Running, Tally};
@@ -19,43 +21,46 @@ impl Session {
     /// asks for it. Nothing leaves when this fails.
     ///
     /// Not cancel safe: a session that goes away here may have recorded what never ran.
-    pub(super) async fn record_intents<T>(
+    pub(super) async fn record_intents(
         &mut self,
-        message: &'static str,
-        statements: &[&Statement],
+        asked: &Asked<'_>,
         answers: &[Vec<VerdictAnswer>],
-        ruling: &Ruling<T>,
-        revision: u64,
-        parameters: u32,
+        decision: &DecisionMade,
+        released_by: Option<String>,
     ) -> Result<Vec<EventId>, Refusal> {
-        let decision = decision(ruling);
-        let mut events = Vec::with_capacity(statements.len());
-        for (statement, answers) in statements.iter().zip(answers) {
+        let revision = asked.policies.revision();
+        let mut events = Vec::with_capacity(asked.statements.len());
+        for (statement, answers) in asked.statements.iter().zip(answers) {
             let event = self.shared.ledger.event_id();
-            let place = (event, self.id);
-            let record = intent(
-                &self.asker,
-                place,
-                message,
-                statement,
-                answers,
-                decision.clone(),
-                (parameters, revision),
-            );
+            let record = Intent {
+                message: asked.message,
+                parameters: asked.parameters,
+                released_by: released_by.clone(),
+                ..intent(&self.asker, (event, self.id), statement, answers, decision, revision)
+            };
             self.shared.append(&Event::Intent(Box::new(record)));
-            if decision != DecisionMade::Permitted {
-                self.shared.append(&Event::Outcome(self.ended(event, Ending::Refused, revision)));
+            if matches!(decision, DecisionMade::Denied { .. }) {
+                self.record_unrun_event(event, Ending::Refused, revision);
             }
+            self.shared.metrics.add(Count::Faults, faults(answers));
             events.push(event);
         }
-        self.statements += 1;
+        self.entry.line().asks();
+        self.shared.metrics.add(
+            match decision {
+                DecisionMade::Permitted => Count::Permitted,
+                DecisionMade::Denied { .. } => Count::Denied,
+                DecisionMade::Held { .. } => Count::Held,
+            },
+            1,
+        );
         let position = self.shared.commit().map_err(|_| Refusal::Ledger)?;
         let must_sync = match self.database.settings.audit {
             Audit::Strict => true,
             Audit::Relaxed => false,
-            Audit::StrictWrites => !statements.iter().all(|statement| statement.is_read_only()),
+            Audit::StrictWrites => !asked.statements.iter().all(|s| s.is_read_only()),
         };
-        if must_sync && matches!(ruling, Ruling::Permitted(_)) {
+        if must_sync && *decision == DecisionMade::Permitted {
             let synced = self.shared.synced(position);
             synced.await.map_err(|_| Refusal::Ledger)?;
         }
@@ -67,6 +72,15 @@ impl Session {
         if running.ended.replace(true) {
             return;
         }
+        let duration_us = u64::try_from(running.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let metrics = &self.shared.metrics;
+        metrics.took(duration_us);
+        metrics.add(Count::Rows, tally.rows);
+        metrics.add(Count::BytesOut, tally.bytes);
+        if tally.cells_masked > 0 {
+            metrics.add(Count::CellsMasked, tally.cells_masked);
+            metrics.masked(&tally.labels_masked);
+        }
         self.shared.append(&Event::Outcome(Outcome {
             id: running.event,
             session: self.id,
@@ -74,8 +88,8 @@ impl Session {
             rows: tally.rows,
             bytes: tally.bytes,
             cells_masked: tally.cells_masked,
-            labels_masked: tally.labels_masked.into_iter().collect(),
-            duration_us: u64::try_from(running.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            labels_masked: tally.labels_masked.into_keys().collect(),
+            duration_us,
             revision: running.policies.revision(),
         }));
     }
@@ -92,16 +106,12 @@ impl Session {
         if bound.ended.replace(true) {
             return;
         }
-        self.shared.append(&Event::Outcome(self.ended(
-            bound.event,
-            Ending::Skipped,
-            bound.revision,
-        )));
+        self.record_unrun_event(bound.event, Ending::Skipped, bound.revision);
     }
 
     /// The outcome of what never ran.
-    fn ended(&self, id: EventId, ending: Ending, revision: u64) -> Outcome {
-        Outcome {
+    pub(super) fn record_unrun_event(&self, id: EventId, ending: Ending, revision: u64) {
+        self.shared.append(&Event::Outcome(Outcome {
             id,
             session: self.id,
             ending,
@@ -111,7 +121,7 @@ impl Session {
             labels_masked: Vec::new(),
             duration_us: 0,
             revision,
-        }
+        }));
     }
 
     /// The connection is over: what becomes of what is still running is not known.
@@ -142,21 +152,11 @@ impl Session {
             started: Instant::now(),
             ended: Rc::new(Cell::new(false)),
             inner: None,
+            release: None,
         }
     }
 }
 
-fn decision<T>(ruling: &Ruling<T>) -> DecisionMade {
-    match ruling {
-        Ruling::Permitted(_) => DecisionMade::Permitted,
-        Ruling::Denied(denied) => DecisionMade::Denied {
-            policy: denied.policy.clone(),
-            reason: denied.denial.reason.clone(),
-        },
-        Ruling::Held(held) => {
-            let reasons: Vec<&str> =
-                held.approvals.iter().map(|(_, approval)| approval.reason.as_str()).collect();
-            DecisionMade::Held { reason: reasons.join("; ") }
-        }
-    }
+fn faults(answers: &[VerdictAnswer]) -> u64 {
+    answers.iter().filter(|answer| answer.answer.is_err()).count() as u64
 }

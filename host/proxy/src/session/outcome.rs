@@ -105,6 +105,7 @@ impl Session {
                         described: Cell::new(false),
                         confirmed: Cell::new(true),
                         segment: self.segment,
+                        release: RefCell::new(running.release.clone()),
                         cursor: true,
                     })
                 });

@@ -4,22 +4,21 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use portcullis_policy::event::EventId;
 use portcullis_policy::statement::SessionEffect;
-use portcullis_policy::{
-    Access, Action, NoParameters, Parameters, Permitted, PolicySet, Ruling, Statement,
-};
+use portcullis_policy::{Access, Action, NoParameters, Parameters, PolicySet, Statement};
 use portcullis_wire::backend::TransactionStatus;
 use portcullis_wire::frame::cut;
 use portcullis_wire::{Expect, Frame, Frontend, encode};
 
+use super::holding::{Asked, Settled};
 use super::{End, Session, WAITING_BYTES_MAX};
 use crate::facts::{Facts, Reading};
 use crate::gate::{Gate, Harmless};
 use crate::masks::Planner;
+use crate::parameters::{unreadable_encoding, unreadable_encoding_in};
 use crate::refusal::Refusal;
+use crate::release::Release;
 use crate::run::{Role, Run};
-use crate::startup::{unreadable_encoding, unreadable_encoding_in};
 
 /// What became of a client's message.
 pub(super) enum Handled {
@@ -116,6 +115,9 @@ impl Session {
         self.open_segment |= is_extended(&message);
         if let Some(refusal) = unsafe_name(&message) {
             return self.refuse(Expect::Parse, refusal);
+        }
+        if let Some(refusal) = self.refused_by_people() {
+            return self.refuse(expected(&message), refusal);
         }
         match message {
             Frontend::Query { text } => self.query(frame, text).await,
@@ -230,25 +232,22 @@ impl Session {
             .map(|(own, resolved)| resolved.as_ref().map_or(own, |resolved| &resolved.statement))
             .collect();
         let judged = self.judge(frame, &statements, &policies, &NoParameters);
-        let recorded = self
-            .record_intents(
-                "query",
-                &statements,
-                &judged.answers,
-                &judged.ruling,
-                policies.revision(),
-                0,
-            )
-            .await;
-        let events = match recorded {
-            Ok(events) => events,
-            Err(refusal) => return self.refuse(Expect::Query, refusal),
+        let asked = Asked {
+            message: "query",
+            statements: &statements,
+            policies: &policies,
+            parameters: 0,
+            content: &[b"query", text],
+            text: Some(text),
+            carried: self.released_with(&statements),
+            recorded: None,
         };
-        self.notices(&judged.answers);
-        let permitted = match self.permit(judged.ruling, &events) {
-            Ok(permitted) => permitted,
-            Err(refusal) => return self.refuse(Expect::Query, refusal),
+        let (permitted, events, release) = match self.settle(judged, asked).await {
+            Settled::Permitted { permitted, events, release } => (permitted, events, release),
+            Settled::Refused(refusal) => return self.refuse(Expect::Query, refusal),
+            Settled::Waiting => return Ok(Handled::Later),
         };
+        self.remember(&facts);
         let mut run = Run::client();
         for (index, (resolved, event)) in resolved.into_iter().zip(events).enumerate() {
             let mut running =
@@ -257,6 +256,7 @@ impl Session {
                 running.resolved = Some(Rc::new(resolved.statement));
                 running.inner = resolved.inner;
             }
+            running.release = release.clone();
             running.withhold = self.withholds(running.statement(), &facts, &policies);
             self.withholding |= running.withhold && !running.statement().is_read_only();
             self.note_effects(running.statement());
@@ -288,24 +288,22 @@ impl Session {
         };
         let statements: Vec<&Statement> = facts.statements.iter().collect();
         let judged = self.judge(frame, &statements, &policies, &NoParameters);
-        let recorded = self
-            .record_intents(
-                "function-call",
-                &statements,
-                &judged.answers,
-                &judged.ruling,
-                policies.revision(),
-                0,
-            )
-            .await;
-        let permitted = recorded.and_then(|events| {
-            let permitted = self.permit(judged.ruling, &events)?;
-            Ok((permitted, events))
-        });
-        let (permitted, events) = match permitted {
-            Ok(permitted) => permitted,
-            Err(refusal) => return self.refuse(Expect::FunctionCall, refusal),
+        let asked = Asked {
+            message: "function-call",
+            statements: &statements,
+            policies: &policies,
+            parameters: 0,
+            content: &[b"function-call", frame.body],
+            text: None,
+            carried: None,
+            recorded: None,
         };
+        let (permitted, events) = match self.settle(judged, asked).await {
+            Settled::Permitted { permitted, events, .. } => (permitted, events),
+            Settled::Refused(refusal) => return self.refuse(Expect::FunctionCall, refusal),
+            Settled::Waiting => return Ok(Handled::Later),
+        };
+        self.remember(&facts);
         let mut run = Run::client();
         for (index, event) in events.into_iter().enumerate() {
             let mut running = self.running(facts.clone(), index, event, &policies, None);
@@ -387,6 +385,7 @@ impl Session {
             policies,
             planner: self.planner(&view, &**policies),
             unmatched: self.database.settings.unmatched,
+            reserved: &self.reserved,
             in_transaction: self.status != TransactionStatus::Idle,
             parameters,
             now: now(),
@@ -402,25 +401,23 @@ impl Session {
         Planner { asker: &self.asker, view, policies, unmatched: self.database.settings.unmatched }
     }
 
-    /// The permit, or what the client is told.
-    pub(super) fn permit<T>(
-        &self,
-        ruling: Ruling<T>,
-        events: &[EventId],
-    ) -> Result<Permitted<T>, Refusal> {
-        let event = events.first().copied().unwrap_or_else(|| self.shared.ledger.event_id());
-        match ruling {
-            Ruling::Permitted(permitted) => Ok(permitted),
-            Ruling::Denied(denied) => {
-                Err(Refusal::Denied { denial: denied.denial, policy: denied.policy, event })
-            }
-            Ruling::Held(held) => match held.approvals.into_iter().next() {
-                Some((policy, approval)) => {
-                    Err(Refusal::Held { reason: approval.reason, policy, event })
-                }
-                None => Err(Refusal::Ledger),
-            },
+    /// A FETCH goes on with what its cursor was released for.
+    fn released_with(&self, statements: &[&Statement]) -> Option<Release> {
+        let [statement] = statements else { return None };
+        let SessionEffect::Fetch { name } = &statement.effect else { return None };
+        self.names.portal(name.as_bytes())?.release.borrow().clone()
+    }
+
+    /// Keeps what runs inside a transaction, for those who are asked to release what follows.
+    pub(super) fn remember(&mut self, facts: &Rc<Facts>) {
+        let ends = |statement: &Statement| statement.action() == Action::Transaction;
+        if self.status == TransactionStatus::Idle && !facts.statements.iter().any(ends) {
+            return;
         }
+        if self.transaction.len() == TRANSACTION_STATEMENTS_MAX {
+            self.transaction.pop_front();
+        }
+        self.transaction.push_back(facts.clone());
     }
 
     /// What guardrails want the client to know.
@@ -495,6 +492,26 @@ fn changes_reading(statement: &Statement) -> bool {
     statement.parameters_set.iter().any(|name| READING_PARAMETERS.contains(&name.as_str()))
 }
 
+/// What the server would answer to a message that can be held.
+fn expected(message: &Frontend<'_>) -> Expect {
+    match message {
+        Frontend::Query { .. } => Expect::Query,
+        Frontend::FunctionCall { .. } => Expect::FunctionCall,
+        Frontend::Bind(_) => Expect::Bind,
+        Frontend::Execute { .. }
+        | Frontend::Parse { .. }
+        | Frontend::Describe { .. }
+        | Frontend::Close { .. }
+        | Frontend::Sync
+        | Frontend::Flush
+        | Frontend::CopyData
+        | Frontend::CopyDone
+        | Frontend::CopyFail
+        | Frontend::Terminate
+        | Frontend::Password => Expect::Execute,
+    }
+}
+
 /// Messages that open an implicit transaction, which a Sync ends.
 fn is_extended(message: &Frontend<'_>) -> bool {
     match message {
@@ -544,8 +561,11 @@ fn unsafe_name(message: &Frontend<'_>) -> Option<Refusal> {
 /// `NAMEDATALEN` less its terminating zero.
 const NAME_BYTES_MAX: usize = 63;
 
+/// Of a transaction, this many messages are remembered, the latest.
+const TRANSACTION_STATEMENTS_MAX: usize = 32;
+
 /// Seconds since the Unix epoch.
-fn now() -> u32 {
+pub(super) fn now() -> u32 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
 }

@@ -7,9 +7,9 @@ use portcullis_wire::{Entry, Expect, Frame, Malformed, Step, encode};
 
 use super::{End, Session};
 use crate::buffers::BUFFER_BYTES;
+use crate::parameters::{is_readable_encoding, unreadable_encoding};
 use crate::refusal::Refusal;
 use crate::run::{Role, Run};
-use crate::startup::{is_readable_encoding, unreadable_encoding};
 
 /// What becomes of a message from the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,6 +191,12 @@ impl Session {
             }
             b'C' | b'I' => {
                 let over_limit = self.complete_run(frame, &mut run);
+                if frame.tag == b'C'
+                    && let Some(portal) = &run.portal
+                {
+                    // What was released has run, and once was meant.
+                    portal.release.take();
+                }
                 if over_limit {
                     return Ok(Flow::Keep);
                 }
@@ -247,12 +253,14 @@ impl Session {
     fn ready(&mut self, frame: Frame<'_>, entry: Entry<Run>) -> Result<Flow, End> {
         self.status = TransactionStatus::read(frame.body)?;
         self.open_segment = !self.pipeline.is_empty();
+        self.entry.line().is_ready(self.status != TransactionStatus::Idle);
         if self.status == TransactionStatus::Idle {
             if std::mem::take(&mut self.unseen_code) {
                 // Only now can others see what the transaction made.
                 self.database.mark_stale();
             }
             self.withholding = !self.pipeline.is_empty() && self.withholding;
+            self.transaction.clear();
             let unused = self.names.end_transaction();
             unused.into_iter().for_each(|bound| self.record_unused(bound));
         }

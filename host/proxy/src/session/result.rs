@@ -81,7 +81,7 @@ impl Session {
     }
 
     /// Asks the server to stop; its error becomes the row limit's.
-    fn stop_upstream(&self) {
+    pub(super) fn stop_upstream(&self) {
         let database = self.database.clone();
         let (process_id, key) = self.upstream_key.clone();
         tokio::task::spawn_local(async move {
@@ -276,7 +276,9 @@ impl Session {
             }
         };
         run.tally.cells_masked += flushed.cells_masked;
-        run.tally.labels_masked.extend(flushed.labels_masked.iter().map(ToString::to_string));
+        for (label, cells) in &flushed.labels_masked {
+            *run.tally.labels_masked.entry(label.clone()).or_default() += cells;
+        }
         self.record_faults(flushed);
     }
 

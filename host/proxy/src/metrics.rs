@@ -1,0 +1,179 @@
+//! What is counted. Each worker writes counters of its own, so that nothing on the path of a
+//! statement is shared; who asks adds them up.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Upper bounds of the duration buckets, in microseconds; one more takes the rest.
+pub const DURATION_BOUNDS_US: [u64; 14] = [
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 500_000, 1_000_000,
+    10_000_000, 60_000_000,
+];
+
+/// How often something of one kind happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    Logins,
+    LoginsRefused,
+    Permitted,
+    Denied,
+    Held,
+    Faults,
+    Rows,
+    BytesOut,
+    CellsMasked,
+}
+
+const COUNTS: usize = Count::CellsMasked as usize + 1;
+
+/// One worker's counters. Only that worker writes.
+#[derive(Default)]
+pub struct WorkerMetrics {
+    counts: [AtomicU64; COUNTS],
+    durations: [AtomicU64; DURATION_BOUNDS_US.len() + 1],
+    duration_sum_us: AtomicU64,
+    /// Locked once per result in which something was masked.
+    labels: Mutex<BTreeMap<String, u64>>,
+}
+
+impl WorkerMetrics {
+    pub fn add(&self, count: Count, number: u64) {
+        // One writer: a load and a store do, without the price of a shared increment.
+        if let Some(counter) = self.counts.get(count as usize) {
+            counter.store(counter.load(Ordering::Relaxed) + number, Ordering::Relaxed);
+        }
+    }
+
+    /// A statement took so long, from leaving to ending.
+    pub fn took(&self, microseconds: u64) {
+        let bucket = DURATION_BOUNDS_US.partition_point(|bound| *bound < microseconds);
+        if let Some(counter) = self.durations.get(bucket) {
+            counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        }
+        let sum = self.duration_sum_us.load(Ordering::Relaxed).saturating_add(microseconds);
+        self.duration_sum_us.store(sum, Ordering::Relaxed);
+    }
+
+    pub fn masked(&self, labels: &BTreeMap<String, u64>) {
+        let mut known = self.labels.lock().unwrap_or_else(PoisonError::into_inner);
+        for (label, cells) in labels {
+            match known.get_mut(label) {
+                Some(count) => *count += cells,
+                None => {
+                    known.insert(label.clone(), *cells);
+                }
+            }
+        }
+    }
+}
+
+/// All workers' counters.
+#[derive(Clone)]
+pub struct Metrics {
+    workers: Arc<Vec<Arc<WorkerMetrics>>>,
+}
+
+/// The sums, at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetricsView {
+    pub sessions: u64,
+    pub logins: u64,
+    pub logins_refused: u64,
+    pub permitted: u64,
+    pub denied: u64,
+    pub held: u64,
+    pub faults: u64,
+    pub rows: u64,
+    pub bytes_out: u64,
+    pub cells_masked: u64,
+    /// By label; a cell of a column with two labels counts under both.
+    pub cells_masked_by_label: Vec<(String, u64)>,
+    pub statement_duration_us: Histogram,
+}
+
+/// How many were at most so much; the last count is of those above every bound.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Histogram {
+    pub bounds: Vec<u64>,
+    pub counts: Vec<u64>,
+    pub sum: u64,
+}
+
+impl Metrics {
+    pub fn new(workers: usize) -> Metrics {
+        let workers = (0..workers).map(|_| Arc::default()).collect();
+        Metrics { workers: Arc::new(workers) }
+    }
+
+    pub fn worker(&self, index: usize) -> Arc<WorkerMetrics> {
+        self.workers.get(index).cloned().unwrap_or_default()
+    }
+
+    /// Adds up, beside `sessions` that are open.
+    pub fn view(&self, sessions: u64) -> MetricsView {
+        let sum = |count: Count| -> u64 {
+            let counters =
+                self.workers.iter().filter_map(|worker| worker.counts.get(count as usize));
+            counters.map(|counter| counter.load(Ordering::Relaxed)).sum()
+        };
+        let mut labels: BTreeMap<String, u64> = BTreeMap::new();
+        let mut durations = vec![0; DURATION_BOUNDS_US.len() + 1];
+        let mut duration_sum: u64 = 0;
+        for worker in self.workers.iter() {
+            let known = worker.labels.lock().unwrap_or_else(PoisonError::into_inner);
+            for (label, cells) in known.iter() {
+                *labels.entry(label.clone()).or_default() += cells;
+            }
+            for (total, counter) in durations.iter_mut().zip(&worker.durations) {
+                *total += counter.load(Ordering::Relaxed);
+            }
+            duration_sum =
+                duration_sum.saturating_add(worker.duration_sum_us.load(Ordering::Relaxed));
+        }
+        MetricsView {
+            sessions,
+            logins: sum(Count::Logins),
+            logins_refused: sum(Count::LoginsRefused),
+            permitted: sum(Count::Permitted),
+            denied: sum(Count::Denied),
+            held: sum(Count::Held),
+            faults: sum(Count::Faults),
+            rows: sum(Count::Rows),
+            bytes_out: sum(Count::BytesOut),
+            cells_masked: sum(Count::CellsMasked),
+            cells_masked_by_label: labels.into_iter().collect(),
+            statement_duration_us: Histogram {
+                bounds: DURATION_BOUNDS_US.to_vec(),
+                counts: durations,
+                sum: duration_sum,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_are_added_up() {
+        let metrics = Metrics::new(2);
+        metrics.worker(0).add(Count::Permitted, 2);
+        metrics.worker(1).add(Count::Permitted, 3);
+        metrics.worker(1).add(Count::CellsMasked, 7);
+        metrics.worker(0).took(50);
+        metrics.worker(1).took(51);
+        metrics.worker(1).took(u64::MAX);
+        let labels = BTreeMap::from([("pii.email".to_owned(), 4)]);
+        metrics.worker(0).masked(&labels);
+        metrics.worker(1).masked(&labels);
+        let view = metrics.view(9);
+        assert_eq!((view.sessions, view.permitted, view.cells_masked), (9, 5, 7));
+        assert_eq!(view.cells_masked_by_label, [("pii.email".to_owned(), 8)]);
+        let durations = view.statement_duration_us;
+        assert_eq!(durations.counts.iter().sum::<u64>(), 3);
+        assert_eq!((durations.counts[0], durations.counts[1], durations.counts[14]), (1, 1, 1));
+        assert_eq!(durations.sum, u64::MAX);
+    }
+}

@@ -1,0 +1,79 @@
+//! Looking after logins: a session ends soon after what its login rests on has.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant, SystemTime};
+
+use portcullis_identity::{Basis, TokenBasis, TokenError};
+
+use crate::worker::Common;
+
+/// How often every session's login is held against what is known.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Runs until dropped. Issuers are asked beside, so that a slow one delays nobody else's end.
+pub async fn upkeep(common: &Common) {
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut asked = HashMap::new();
+    loop {
+        ticks.tick().await;
+        end_lapsed(common);
+        ask_issuers(common, &mut asked);
+    }
+}
+
+fn end_lapsed(common: &Common) {
+    let settings = common.settings.load();
+    let now = SystemTime::now();
+    for line in common.registry.lines() {
+        if let Err(reason) = settings.directory.upholds(&line.proven, now)
+            && line.end(&reason)
+        {
+            tracing::info!(session = line.id, reason, "login lapsed");
+        }
+    }
+}
+
+/// Asks each issuer that wants to be asked again about the tokens in use, one question per
+/// token and not more often than it says.
+fn ask_issuers(common: &Common, asked: &mut HashMap<[u8; 32], Instant>) {
+    let settings = common.settings.load();
+    let mut in_use = HashSet::new();
+    for line in common.registry.lines() {
+        let Basis::Token(basis) = &line.proven.basis else { continue };
+        let issuers = &settings.directory.issuers;
+        let every = issuers.config(&basis.issuer).and_then(|config| config.recheck);
+        let Some(every) = every else { continue };
+        let is_new = in_use.insert(basis.token_digest);
+        let due = asked.get(&basis.token_digest).is_none_or(|last| last.elapsed() >= every);
+        if is_new && due {
+            asked.insert(basis.token_digest, Instant::now());
+            let (common, issuers) = (common.clone(), issuers.clone());
+            let (basis, groups) = (basis.clone(), line.proven.groups.clone());
+            tokio::spawn(async move {
+                let answer = issuers.recheck(&basis, &groups).await;
+                end_by_issuer(&common, &basis, answer);
+            });
+        }
+    }
+    asked.retain(|token, _| in_use.contains(token));
+}
+
+fn end_by_issuer(common: &Common, basis: &TokenBasis, answer: Result<(), TokenError>) {
+    let reason = match answer {
+        Ok(()) => return,
+        Err(TokenError::Ended(ended)) => ended.as_str(),
+        Err(error) => {
+            // Out of reach, or not understood: the token is good until it expires.
+            tracing::warn!(issuer = basis.issuer, %error, "a token could not be looked at again");
+            return;
+        }
+    };
+    for line in common.registry.lines() {
+        if matches!(&line.proven.basis, Basis::Token(of) if of.token_digest == basis.token_digest)
+            && line.end(reason)
+        {
+            tracing::info!(session = line.id, reason, "login ended by its issuer");
+        }
+    }
+}
