@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use axum::http::{HeaderMap, StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use portcullis_identity::{Proven, Revocations, Standing};
+use portcullis_identity::Proven;
 use portcullis_policy::Principal;
 use portcullis_policy::event::{Actor, Notable};
 
@@ -95,7 +95,7 @@ pub(crate) async fn by_password(
         let Ok(_turn) = shared.password_checks.acquire().await else {
             return Err(Problem::unavailable("shutting down"));
         };
-        let users = shared.settings.load().users.clone();
+        let users = shared.settings.load().directory.users.clone();
         let (user, password) = (name.to_owned(), password.to_owned());
         let check = move || users.by_password(&user, &password, SystemTime::now());
         shared.blocking(check).await?
@@ -110,10 +110,7 @@ async fn by_token(
     address: SocketAddr,
 ) -> Result<Caller, Problem> {
     let settings = shared.settings.load_full();
-    let Some(issuers) = &settings.issuers else {
-        let none = Err("no issuer is configured".to_owned());
-        return settle(shared, none, TOKEN, address).await;
-    };
+    let issuers = &settings.directory.issuers;
     let mut proven = Err("no issuer's tokens are taken here".to_owned());
     // Each compares the token's issuer with its own before anything else.
     for issuer in &settings.token_issuers {
@@ -149,12 +146,7 @@ pub(crate) fn caller(
     address: SocketAddr,
 ) -> Result<Caller, String> {
     let settings = shared.settings.load();
-    let standing = Standing {
-        users: &settings.users,
-        disabled: &shared.parts.disabled,
-        revocations: &Revocations::default(),
-    };
-    standing.holds(&proven, SystemTime::now()).map_err(|lapsed| lapsed.to_string())?;
+    settings.directory.upholds(&proven, SystemTime::now())?;
     let roles = settings.roles.of(&proven.groups);
     Ok(Caller { proven, roles, address })
 }
@@ -175,12 +167,13 @@ async fn failed(shared: &Shared, name: &str, address: SocketAddr, reason: &str) 
 
 /// Counts a failure, and waits as long as it costs.
 pub(crate) async fn hold_back_failed(shared: &Shared, name: &str, address: SocketAddr) {
-    shared.parts.throttle.failed(address.ip(), name, Instant::now());
+    shared.settings.load().directory.throttle.failed(address.ip(), name, Instant::now());
     slow_down(shared, name, address).await;
 }
 
 async fn slow_down(shared: &Shared, name: &str, address: SocketAddr) {
-    let delay = shared.parts.throttle.delay(address.ip(), name, Instant::now());
+    let throttle = shared.settings.load().directory.throttle.clone();
+    let delay = throttle.delay(address.ip(), name, Instant::now());
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use portcullis_approvals::{Approvals, Links};
 use portcullis_engine::SetSummary;
-use portcullis_identity::{Credentials, Disabled, Throttle};
+use portcullis_identity::Credentials;
 use portcullis_policy::event::Notable;
-use crate::pending::Control;
+use portcullis_proxy::Control;
 use tokio::sync::watch;
 
 /// What lives as long as the process does.
@@ -19,10 +19,8 @@ pub struct Parts {
     pub approvals: Approvals,
     /// Shared with whoever announces what waits.
     pub links: Links,
+    /// The ones that the directory's users have, too.
     pub credentials: Credentials,
-    pub disabled: Disabled,
-    /// Shared with the proxy, so that guesses count wherever they are made.
-    pub throttle: Throttle,
     pub reload: Reload,
     pub record: Record,
     pub lags: Arc<dyn Fn() -> Lags + Send + Sync>,

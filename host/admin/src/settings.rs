@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::Uri;
-use crate::pending::Issuers;
-use portcullis_identity::Users;
+use portcullis_proxy::settings::Directory;
 
 use crate::role::Roles;
 
@@ -21,9 +20,8 @@ pub struct AdminSettings {
     /// What browsers call it, where that is not its address.
     pub public_url: Option<PublicUrl>,
     pub roles: Roles,
-    /// Who may log in by name and password.
-    pub users: Arc<Users>,
-    pub issuers: Option<Issuers>,
+    /// Who is who, as the proxy knows them.
+    pub directory: Directory,
     /// Whose tokens are taken, by name; tried in this order.
     pub token_issuers: Vec<String>,
     /// Where browsers are sent to log in.
@@ -73,14 +71,13 @@ impl Default for AdminLimits {
 
 impl AdminSettings {
     /// Loopback only, for nobody in particular: the roles are to be filled in.
-    pub fn new(address: SocketAddr, users: Arc<Users>) -> AdminSettings {
+    pub fn new(address: SocketAddr, directory: Directory) -> AdminSettings {
         AdminSettings {
             address,
             tls: None,
             public_url: None,
             roles: Roles::default(),
-            users,
-            issuers: None,
+            directory,
             token_issuers: Vec::new(),
             browser_issuer: None,
             credential_lifetime_max: Duration::from_secs(12 * 60 * 60),
@@ -100,8 +97,10 @@ impl AdminSettings {
         if plain && self.tls.is_some() {
             return refuse("the admin API speaks TLS, so its public URL begins with https://");
         }
-        if self.browser_issuer.is_some() && self.issuers.is_none() {
-            return refuse("browsers are to log in at an issuer, and none is configured");
+        for issuer in self.token_issuers.iter().chain(&self.browser_issuer) {
+            if self.directory.issuers.config(issuer).is_none() {
+                return refuse(&format!("the admin API names an issuer that is not: {issuer}"));
+            }
         }
         Ok(())
     }

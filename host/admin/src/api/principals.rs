@@ -35,7 +35,7 @@ pub(super) async fn who_am_i(caller: Caller) -> Response {
 
 /// `GET /v1/principals/disabled`
 pub(super) async fn disabled(State(shared): State<Arc<Shared>>) -> Response {
-    let all = shared.parts.disabled.list();
+    let all = shared.settings.load().directory.disabled.list();
     let principals = all.iter().map(|entry| {
         json!({
             "subject": entry.subject,
@@ -69,12 +69,12 @@ pub(super) async fn disable(
         return Err(Problem::conflict("nobody disables themselves: ask another administrator"));
     }
     record(&shared, &caller, Operation::DisablePrincipal, subject.clone()).await?;
-    let disabled = shared.parts.disabled.clone();
+    let disabled = shared.settings.load().directory.disabled.clone();
     let by = caller.proven.subject.clone();
     let entry = DisabledSubject { subject: subject.clone(), by, reason, at: SystemTime::now() };
     let kept = shared.blocking(move || disabled.disable(entry)).await?;
     // At once; the proxy's own look at who may stay would take seconds.
-    let gone = |session: &crate::pending::SessionView| {
+    let gone = |session: &portcullis_proxy::SessionView| {
         session.subject == subject || session.on_behalf_of.as_ref() == Some(&subject)
     };
     let ended = shared.parts.control.end_where("an administrator disabled this principal", &gone);
@@ -93,11 +93,11 @@ pub(super) async fn enable(
     caller: Caller,
     Segment(subject): Segment,
 ) -> Answer {
-    if !shared.parts.disabled.contains(&subject) {
+    if !shared.settings.load().directory.disabled.contains(&subject) {
         return Err(Problem::unknown("disabled principal of that name"));
     }
     record(&shared, &caller, Operation::EnablePrincipal, subject.clone()).await?;
-    let disabled = shared.parts.disabled.clone();
+    let disabled = shared.settings.load().directory.disabled.clone();
     let enabling = subject.clone();
     match shared.blocking(move || disabled.enable(&enabling)).await? {
         Ok(_) => Ok(json(json!({ "subject": subject, "disabled": false }))),

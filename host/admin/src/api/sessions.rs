@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use crate::pending::{SessionState, SessionView};
+use portcullis_proxy::{SessionState, SessionView};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -76,16 +76,7 @@ fn session(session: &SessionView) -> Value {
         "since": time(session.since),
         "expires_at": session.expires_at.map(time),
         "statements": session.statements,
-        "state": state(&session.state),
+        "state": session.state.as_str(),
         "approval": approval,
     })
-}
-
-fn state(state: &SessionState) -> &'static str {
-    match state {
-        SessionState::Idle => "idle",
-        SessionState::Running => "running",
-        SessionState::InTransaction => "in-transaction",
-        SessionState::Waiting { .. } => "waiting",
-    }
 }

@@ -1,6 +1,5 @@
 //! Logging a browser in: by name and password, or at an issuer (authorization code and PKCE).
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,6 +9,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
+use portcullis_identity::{CodeLogin, CodeRequest, Proven, Secret};
 use serde::Deserialize;
 
 use super::{
@@ -118,7 +118,7 @@ pub(super) async fn at_issuer(
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Response {
     let settings = shared.settings.load_full();
-    let (Some(issuer), Some(issuers)) = (&settings.browser_issuer, &settings.issuers) else {
+    let Some(issuer) = &settings.browser_issuer else {
         return problem_page(Problem::new(StatusCode::NOT_FOUND, "no issuer is configured"));
     };
     let Some(cookie) = Jar::Login.read(&shared, &headers) else {
@@ -129,15 +129,13 @@ pub(super) async fn at_issuer(
     let Some(begun) = begun else {
         return problem_page(Problem::unavailable("this system has no randomness"));
     };
-    let redirect = redirect_uri(&shared);
-    let url = issuers.authorization_url(
-        issuer,
-        &redirect,
-        &begun.state,
-        &begun.nonce,
-        &begun.pkce_challenge,
-    );
-    match url.await {
+    let request = CodeRequest {
+        redirect_uri: redirect_uri(&shared),
+        state: begun.state,
+        nonce: begun.nonce,
+        pkce_challenge: begun.pkce_challenge,
+    };
+    match settings.directory.issuers.authorization_url(issuer, request).await {
         Ok(url) => Redirect::to(&url).into_response(),
         Err(error) => {
             tracing::warn!(%error, issuer, "a browser cannot be sent to its issuer");
@@ -169,42 +167,32 @@ pub(super) async fn back_from_issuer(
         let detail = "this login is over, or it began in another browser: begin again";
         return problem_page(Problem::forbidden(detail));
     };
-    let settings = shared.settings.load_full();
-    let Some(issuers) = &settings.issuers else {
-        return problem_page(Problem::unavailable("no issuer is configured"));
-    };
-    let Some(code) = back.code else {
+    let issuers = shared.settings.load().directory.issuers.clone();
+    let mixed_up = back.iss.as_deref().is_some_and(|said| {
+        issuers.config(&flow.issuer).is_none_or(|issuer| issuer.url != said)
+    });
+    let Some(code) = back.code.filter(|_| !mixed_up) else {
         return problem_page(Problem::forbidden("the issuer did not let you in"));
     };
-    let redirect = redirect_uri(&shared);
-    let answer = crate::pending::CodeAnswer {
-        code,
-        issuer: back.iss,
-        redirect_uri: redirect,
-        pkce_verifier: flow.pkce_verifier,
+    let login = CodeLogin {
+        code: Secret::new(code),
+        redirect_uri: redirect_uri(&shared),
+        pkce_verifier: Secret::new(flow.pkce_verifier),
         nonce: flow.nonce,
     };
-    let proven = issuers.exchange_code(&flow.issuer, answer).await;
+    let proven = issuers.exchange_code(&flow.issuer, login).await;
     let proven = proven.map_err(|error| error.to_string());
-    match settle(&shared, proven, address).await {
-        Ok(proven) => log_in(&shared, &headers, proven, &flow.next),
+    match caller::settle(&shared, proven, BROWSER, address).await {
+        Ok(caller) => log_in(&shared, &headers, caller.proven, &flow.next),
         Err(problem) => problem_page(Problem { status: StatusCode::FORBIDDEN, ..problem }),
     }
-}
-
-async fn settle(
-    shared: &Shared,
-    proven: Result<portcullis_identity::Proven, String>,
-    address: SocketAddr,
-) -> Result<portcullis_identity::Proven, Problem> {
-    caller::settle(shared, proven, BROWSER, address).await.map(|caller| caller.proven)
 }
 
 /// A new cookie for each login: one that somebody planted before is worth nothing.
 fn log_in(
     shared: &Shared,
     headers: &HeaderMap,
-    proven: portcullis_identity::Proven,
+    proven: Proven,
     next: &str,
 ) -> Response {
     if let Some(old) = Jar::Session.read(shared, headers) {
