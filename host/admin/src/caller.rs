@@ -1,5 +1,6 @@
 //! Who asks: a login with every request, checked the way the proxy checks its own.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -18,7 +19,7 @@ use crate::shared::Shared;
 /// Names and passwords longer than this are nobody's.
 const NAME_BYTES_MAX: usize = 256;
 const PASSWORD_BYTES_MAX: usize = 1_024;
-/// What failed logins by token count for, as they name nobody before they are verified.
+/// What the ledger calls who is named only by a token, and failed to be.
 const TOKEN: &str = "(token)";
 
 /// Somebody who logged in, with the roles that the settings in force give.
@@ -167,14 +168,25 @@ async fn failed(shared: &Shared, name: &str, address: SocketAddr, reason: &str) 
 
 /// Counts a failure, and waits as long as it costs.
 pub(crate) async fn hold_back_failed(shared: &Shared, name: &str, address: SocketAddr) {
-    shared.settings.load().directory.throttle.failed(address.ip(), name, Instant::now());
+    let throttle = shared.settings.load().directory.throttle.clone();
+    throttle.failed(address.ip(), &counted(name, address), Instant::now());
     slow_down(shared, name, address).await;
 }
 
 async fn slow_down(shared: &Shared, name: &str, address: SocketAddr) {
     let throttle = shared.settings.load().directory.throttle.clone();
-    let delay = throttle.delay(address.ip(), name, Instant::now());
+    let delay = throttle.delay(address.ip(), &counted(name, address), Instant::now());
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
+    }
+}
+
+/// For whom a failure counts beside the address. Who names nobody counts for the address
+/// alone: else everybody would wait for what one did.
+fn counted(name: &str, address: SocketAddr) -> Cow<'_, str> {
+    if name.is_empty() || name.starts_with('(') {
+        Cow::Owned(address.ip().to_string())
+    } else {
+        Cow::Borrowed(name)
     }
 }

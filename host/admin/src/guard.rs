@@ -59,8 +59,9 @@ fn with_headers(mut answer: Response, secure: bool) -> Response {
     set(header::CACHE_CONTROL, "no-store");
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::X_FRAME_OPTIONS, "DENY");
-    // Addresses of pages hold one-time tokens.
-    set(header::REFERRER_POLICY, "no-referrer");
+    // Addresses of pages hold one-time tokens. Not "no-referrer": that would take the origin
+    // from our own forms.
+    set(header::REFERRER_POLICY, "same-origin");
     if secure {
         set(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
     }

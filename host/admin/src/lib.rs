@@ -42,3 +42,6 @@ pub use admin::Admin;
 pub use parts::{Lags, Parts, Record, Reload, SinkLag};
 pub use role::{Role, Roles};
 pub use settings::{AdminLimits, AdminSettings, PublicUrl};
+
+#[cfg(test)]
+mod tests;
