@@ -53,7 +53,7 @@ pub(super) async fn issue(
     let body = json!({
         "id": issued.id,
         "user": issued.user,
-        "password": issued.password,
+        "password": issued.password.expose(),
         "database": database,
         "expires_at": time(issued.expires_at),
     });
