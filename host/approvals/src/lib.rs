@@ -7,6 +7,7 @@
 
 pub mod id;
 pub mod link;
+pub mod signature;
 pub mod view;
 pub mod keeping;
 mod places;

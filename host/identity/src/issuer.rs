@@ -166,8 +166,9 @@ impl Issuer {
         self: &Rc<Self>,
         look_up: impl Fn(&Rc<Snapshot>) -> Result<R, Refusal>,
     ) -> Result<R, TokenError> {
-        let consult = || self.published.borrow().consult(Instant::now(), &look_up);
-        match consult() {
+        // The answer is a value of its own: while it is acted on, nothing stays borrowed.
+        let step = self.published.borrow().consult(Instant::now(), &look_up);
+        match step {
             Step::Use(found) => return Ok(found),
             Step::Refuse(refusal) => return Err(refusal.into()),
             Step::Unavailable => return Err(self.unavailable()),
@@ -175,10 +176,9 @@ impl Issuer {
             Step::Refresh(found) if self.asking.try_lock().is_err() => return Ok(found),
             Step::Refresh(_) | Step::Fetch => self.ask().await,
         }
-        match consult() {
-            Step::Use(found) | Step::Refresh(found) => Ok(found),
-            Step::Refuse(refusal) => Err(refusal.into()),
-            Step::Fetch | Step::Unavailable => Err(self.unavailable()),
+        match self.published.borrow().after_asking(Instant::now(), &look_up) {
+            Some(found) => Ok(found?),
+            None => Err(self.unavailable()),
         }
     }
 

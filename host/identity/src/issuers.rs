@@ -137,6 +137,11 @@ impl Issuers {
         self.ask(issuer, async move |issuer| issuer.exchange_code(&login).await).await
     }
 
+    /// How many logins and checks are under way.
+    pub fn under_way(&self) -> usize {
+        UNDER_WAY_MAX.saturating_sub(self.under_way.available_permits())
+    }
+
     async fn ask<T: Send + 'static>(
         &self,
         issuer: &str,
@@ -149,12 +154,13 @@ impl Issuers {
         let (mut reply, answer) = oneshot::channel();
         let work: Work = Box::new(move |issuer| {
             Box::pin(async move {
-                let _slot = slot;
                 let done = tokio::select! {
                     // Nobody waits any more.
                     () = reply.closed() => None,
                     done = work(issuer) => Some(done),
                 };
+                // Free before the answer is seen, so that one who waits for it may come again.
+                drop(slot);
                 if let Some(done) = done {
                     let _ = reply.send(done);
                 }

@@ -242,6 +242,22 @@ impl<T> Published<T> {
         }
     }
 
+    /// What a login gets for whose sake the issuer was just asked; `None` where that failed,
+    /// and what was known before does not suffice.
+    pub(crate) fn after_asking<R>(
+        &self,
+        now: Instant,
+        look_up: impl FnOnce(&Rc<T>) -> Result<R, Refusal>,
+    ) -> Option<Result<R, Refusal>> {
+        let (known, at) = self.known.as_ref()?;
+        let found = look_up(known);
+        if self.failed_at.is_none() {
+            return Some(found);
+        }
+        let usable = now.saturating_duration_since(*at) < self.times.stale_max;
+        found.ok().filter(|_| usable).map(Ok)
+    }
+
     /// An attempt is under way because of [`Step::Fetch`].
     pub(crate) fn asking(&mut self, now: Instant) {
         let fresh = |at: Instant| now.saturating_duration_since(at) < self.times.fresh;

@@ -166,7 +166,14 @@ fn refusal(kind: &ErrorKind) -> Refusal {
         | ErrorKind::InvalidEddsaKey
         | ErrorKind::InvalidRsaKey(_) => Refusal::Algorithm,
         ErrorKind::InvalidSignature => Refusal::Signature,
+        ErrorKind::InvalidToken
+        | ErrorKind::RsaFailedSigning
+        | ErrorKind::Signing(_)
+        | ErrorKind::Base64(_)
+        | ErrorKind::Json(_)
+        | ErrorKind::Utf8(_)
+        | ErrorKind::Provider(_)
         // The library may name more in a later version; every one is a refusal.
-        _ => Refusal::Malformed,
+        | _ => Refusal::Malformed,
     }
 }

@@ -1,6 +1,11 @@
 //! Who is asking, and the proxy's own logins.
 //!
-//! Pure: bytes in, bytes out. Sockets, files and time-outs belong to the caller.
+//! Pure but for [`Issuers`], which asks identity providers from a thread of its own: bytes
+//! in, bytes out. Sockets, files and time-outs belong to the caller.
+//!
+//! Whatever the way in, the result is a [`Proven`]; [`Methods`] says which way is asked for,
+//! [`Standing`] whether what was proved still holds, [`Throttle`] how long who fails must
+//! wait.
 //!
 //! * [`ScramServer`] lets a client prove that it is one of the configured [`Users`], by
 //!   SCRAM-SHA-256 as PostgreSQL speaks it (RFC 5802, RFC 7677), bound to the TLS channel
@@ -18,6 +23,13 @@
 //! | Relaying the exchange over another TLS session | The bound certificate differs, so the message differs, so the proof fails |
 //! | Naming another user inside the SCRAM message | That name is ignored: only the one of the startup packet counts |
 //! | Replaying a recorded proof | The server's half of the nonce is new each time |
+//! | Trying passwords | Failures slow down the address (an IPv6 /64 is one) and the user name, up to [`DELAY_MAX`], so that nobody is locked out by somebody else |
+//! | Guessing which short-lived passwords or password-less users there are | A name that begins like theirs, or is theirs, is asked the same question whether or not it exists |
+//! | Getting a short-lived password with another, without end | Only a login of another kind can issue one |
+//! | A certificate with `ana\0.evil`, two common names, or a wildcard | What could be read in two ways is refused whole, before it is compared |
+//! | A certificate with the names of two users | Refused: the startup user would choose between them |
+//! | Spelling a distinguished name so that a comma hides another component | Names are compared in one canonical spelling, components apart |
+//! | Staying after the password, group, certificate or user is gone | [`Standing::holds`] proves the login anew and compares |
 //! | An upstream asking for a billion iterations, or for one | Outside of [`ITERATIONS_ACCEPTED`] the login fails before any is done |
 //! | An upstream that does not know the password | Its signature is checked before the login counts |
 

@@ -64,24 +64,24 @@ impl Pattern {
 
 /// Reads `10.0.0.0/8`, or one address.
 pub fn network(text: &str) -> Option<IpNet> {
-    let network = match text.parse() {
-        Ok(network) => network,
-        Err(_) => IpNet::from(text.parse::<IpAddr>().ok()?),
-    };
-    // Addresses are compared out of IPv6's clothes, so networks are too.
-    match network {
-        IpNet::V4(_) => Some(network),
-        IpNet::V6(six) => match (six.addr().to_ipv4_mapped(), six.prefix_len().checked_sub(96)) {
-            (Some(four), Some(length)) => Some(Ipv4Net::new(four, length).ok()?.into()),
-            (Some(_), None) | (None, _) => Some(network),
-        },
+    match text.parse() {
+        Ok(network) => Some(plain(network)),
+        Err(_) => Some(plain(IpNet::from(text.parse::<IpAddr>().ok()?))),
     }
 }
 
-/// Is the address in one of the networks? An IPv4 address is the same in IPv6's clothes.
+/// Is the address in one of the networks? What is IPv4 in IPv6's clothes is IPv4.
 pub fn is_in(networks: &[IpNet], address: IpAddr) -> bool {
     let address = address.to_canonical();
-    networks.iter().any(|network| network.contains(&address))
+    networks.iter().any(|network| plain(*network).contains(&address))
+}
+
+fn plain(network: IpNet) -> IpNet {
+    let IpNet::V6(six) = network else { return network };
+    let four = six.addr().to_ipv4_mapped();
+    let length = six.prefix_len().checked_sub(96);
+    let four = four.zip(length).and_then(|(four, length)| Ipv4Net::new(four, length).ok());
+    four.map_or(network, IpNet::V4)
 }
 
 /// The rules, in their order.

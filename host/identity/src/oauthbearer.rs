@@ -44,9 +44,9 @@ impl BearerFirst {
         let text = std::str::from_utf8(message).map_err(|_| AuthError::Malformed)?;
         let pairs = ["n,,\u{1}", "y,,\u{1}"].iter().find_map(|header| text.strip_prefix(header));
         // One separator ends the last pair, another the message.
-        let pairs = pairs.and_then(|rest| rest.strip_suffix(SEPARATOR));
+        let pairs = pairs.and_then(|rest| rest.strip_suffix("\u{1}\u{1}"));
         let mut auth = None;
-        for pair in pairs.ok_or(AuthError::Malformed)?.split_terminator(SEPARATOR) {
+        for pair in pairs.ok_or(AuthError::Malformed)?.split(SEPARATOR) {
             let (key, value) = pair.split_once('=').ok_or(AuthError::Malformed)?;
             if !is_key(key) || !value.bytes().all(is_value) {
                 return Err(AuthError::Malformed);

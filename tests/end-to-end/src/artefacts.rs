@@ -54,6 +54,11 @@ pub fn drivers() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("drivers")
 }
 
+/// The script of the OpenID provider.
+pub fn provider() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("provider")
+}
+
 fn directory(variable: &str, default: &str) -> PathBuf {
     std::env::var_os(variable).map_or_else(|| repository().join(default), PathBuf::from)
 }

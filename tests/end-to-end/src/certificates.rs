@@ -22,6 +22,7 @@ pub struct Certificates {
     pub authority_pem: String,
     pub certificate_pem: String,
     pub key_pem: String,
+    issuer: Issuer<'static, KeyPair>,
 }
 
 /// Where the same lie as files.
@@ -46,7 +47,12 @@ impl Certificates {
         let mut server = CertificateParams::new(names).expect("good names");
         server.distinguished_name.push(DnType::CommonName, "localhost");
         let certificate_pem = server.signed_by(&key, &issuer).expect("a certificate").pem();
-        Certificates { authority_pem, certificate_pem, key_pem: key.serialize_pem() }
+        Certificates { authority_pem, certificate_pem, key_pem: key.serialize_pem(), issuer }
+    }
+
+    /// What signs in the authority's name.
+    pub(crate) fn issuer(&self) -> &Issuer<'static, KeyPair> {
+        &self.issuer
     }
 
     pub fn write(&self, directory: &Path) -> CertificateFiles {
@@ -64,28 +70,32 @@ impl Certificates {
 
     /// What a client needs that trusts this authority alone.
     pub fn client_config(&self) -> Arc<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        let der = CertificateDer::from_pem_slice(self.authority_pem.as_bytes()).expect("our PEM");
-        roots.add(der).expect("our authority");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("ring knows them")
-            .with_root_certificates(roots)
+            .with_root_certificates(self.roots())
             .with_no_client_auth();
         Arc::new(config)
     }
 
+    pub(crate) fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        let der = CertificateDer::from_pem_slice(self.authority_pem.as_bytes()).expect("our PEM");
+        roots.add(der).expect("our authority");
+        roots
+    }
+
     /// TLS for tokio-postgres.
     pub fn connector(&self) -> Rustls {
-        Rustls { connector: TlsConnector::from(self.client_config()) }
+        Rustls::new(self.client_config())
     }
 
     /// TLS for tokio-postgres that speaks it at once, which wants ALPN.
     pub fn direct_connector(&self) -> Rustls {
         let mut config = ClientConfig::clone(&self.client_config());
         config.alpn_protocols = vec![b"postgresql".to_vec()];
-        Rustls { connector: TlsConnector::from(Arc::new(config)) }
+        Rustls::new(Arc::new(config))
     }
 }
 
@@ -99,6 +109,12 @@ impl Default for Certificates {
 #[derive(Clone)]
 pub struct Rustls {
     connector: TlsConnector,
+}
+
+impl Rustls {
+    pub(crate) fn new(config: Arc<ClientConfig>) -> Rustls {
+        Rustls { connector: TlsConnector::from(config) }
+    }
 }
 
 impl MakeTlsConnect<Socket> for Rustls {

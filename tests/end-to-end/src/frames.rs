@@ -167,6 +167,26 @@ impl Batch {
         self
     }
 
+    /// Parse, Bind and Execute of one statement without parameters, without a description.
+    pub fn run(self, text: &str) -> Batch {
+        self.parse("", text).bind("", "", &[], false).execute("", 0)
+    }
+
+    /// Calls a function past SQL, with arguments and result in text.
+    pub fn function_call(self, oid: u32, arguments: &[&[u8]]) -> Batch {
+        let count = u16::try_from(arguments.len()).expect("a few");
+        let mut body = oid.to_be_bytes().to_vec();
+        body.extend_from_slice(&[0, 0]);
+        body.extend_from_slice(&count.to_be_bytes());
+        for argument in arguments {
+            let length = u32::try_from(argument.len()).expect("short");
+            body.extend_from_slice(&length.to_be_bytes());
+            body.extend_from_slice(argument);
+        }
+        body.extend_from_slice(&[0, 0]);
+        self.raw(b'F', &body)
+    }
+
     /// Parse, Bind, Describe, Execute and Sync of one statement without parameters.
     pub fn extended(self, text: &str, binary: bool) -> Batch {
         self.parse("", text).bind("", "", &[], binary).describe(b'P', "").execute("", 0).sync()
@@ -298,6 +318,20 @@ impl Session {
                     self.send(failing.bytes()).await;
                 }
                 _ => {}
+            }
+        }
+        messages
+    }
+
+    /// Everything up to a message with one of these tags or the end: for answers that come
+    /// ahead of ReadyForQuery.
+    pub async fn until(&mut self, tags: &[u8]) -> Vec<Message> {
+        let mut messages = Vec::new();
+        while let Some(message) = self.message().await {
+            let stop = tags.contains(&message.tag);
+            messages.push(message);
+            if stop {
+                break;
             }
         }
         messages

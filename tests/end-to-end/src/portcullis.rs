@@ -1,7 +1,6 @@
 //! The real program, in a directory of its own, with a configuration written for one test.
 
 use std::ffi::OsStr;
-use std::fmt::Write;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,10 +12,11 @@ use tempfile::TempDir;
 use tokio_postgres::{Client, Config};
 
 use crate::artefacts;
-use crate::certificates::{CertificateFiles, Certificates};
+use crate::certificates::Certificates;
 use crate::cluster::{self, APP, APP_PASSWORD, Database};
 use crate::frames::Session;
 use crate::ledger::Ledger;
+use crate::process;
 use crate::waiting::{SOON, wait_until};
 
 /// The name that clients know the test's database by.
@@ -45,171 +45,10 @@ pub const BOT: User = User { name: "bot", kind: "agent", groups: &["agents"] };
 /// Develops the application; named as the upstream role is, so that answers can be equal.
 pub const DEVELOPER: User = User { name: APP, kind: "human", groups: &["developers"] };
 
-/// What to start.
-pub struct Setup {
-    database: Database,
-    users: Vec<User>,
-    upstream_role: &'static str,
-    sslmode: &'static str,
-    tls: bool,
-    unmatched: &'static str,
-    audit: &'static str,
-    database_lines: String,
-    top_lines: String,
-    policies: Vec<(String, String)>,
-    plugins: Vec<PathBuf>,
-    file_kilobytes_max: Option<u32>,
-}
-
-impl Setup {
-    /// Everybody known, nothing in force, what nothing matches refused.
-    pub fn new(database: &Database) -> Setup {
-        Setup {
-            database: database.clone(),
-            users: vec![ANA, BOT, DEVELOPER],
-            upstream_role: APP,
-            sslmode: "disable",
-            tls: false,
-            unmatched: "deny",
-            audit: "relaxed",
-            database_lines: String::new(),
-            top_lines: String::new(),
-            policies: Vec::new(),
-            plugins: Vec::new(),
-            file_kilobytes_max: None,
-        }
-    }
-
-    /// A policy file, and the plugin it names from the shipped ones.
-    pub fn policy(self, file: &str, plugin: &str, rest: &str) -> Setup {
-        let source = artefacts::plugin(plugin);
-        self.policy_of(file, &source, rest)
-    }
-
-    /// A policy file, and the plugin it names from anywhere.
-    pub fn policy_of(mut self, file: &str, plugin: &Path, rest: &str) -> Setup {
-        let name = plugin.file_name().and_then(|name| name.to_str()).expect("a plugin has a name");
-        self.policies.push((file.to_owned(), format!("plugin = \"{name}\"\n{rest}\n")));
-        self.plugins.push(plugin.to_owned());
-        self
-    }
-
-    pub fn unmatched(mut self, unmatched: &'static str) -> Setup {
-        self.unmatched = unmatched;
-        self
-    }
-
-    pub fn audit(mut self, audit: &'static str) -> Setup {
-        self.audit = audit;
-        self
-    }
-
-    /// TLS to clients.
-    pub fn tls(mut self) -> Setup {
-        self.tls = true;
-        self
-    }
-
-    /// How the proxy itself logs in, and with which `sslmode`.
-    pub fn upstream(mut self, role: &'static str, sslmode: &'static str) -> Setup {
-        self.upstream_role = role;
-        self.sslmode = sslmode;
-        self
-    }
-
-    /// No file the proxy writes may grow longer than this: a full disk, for one process.
-    pub fn file_kilobytes_max(mut self, kilobytes: u32) -> Setup {
-        self.file_kilobytes_max = Some(kilobytes);
-        self
-    }
-
-    /// A line more in `[[database]]`.
-    pub fn database_line(mut self, line: &str) -> Setup {
-        writeln!(self.database_lines, "{line}").expect("a String takes all");
-        self
-    }
-
-    /// A line more at the top of the file.
-    pub fn top_line(mut self, line: &str) -> Setup {
-        writeln!(self.top_lines, "{line}").expect("a String takes all");
-        self
-    }
-
-    pub async fn start(self) -> Portcullis {
-        let directory = tempfile::Builder::new().prefix("portcullis-e2e-proxy-").tempdir();
-        let directory = directory.expect("a temporary directory");
-        let files = self.database.cluster.certificates.write(directory.path());
-        let plugins = directory.path().join("plugins.d");
-        std::fs::create_dir(&plugins).expect("it is new");
-        for (file, text) in &self.policies {
-            std::fs::write(plugins.join(file), text).expect("it takes files");
-        }
-        for plugin in &self.plugins {
-            let name = plugin.file_name().expect("a plugin has a name");
-            std::fs::copy(plugin, plugins.join(name)).expect("it takes files");
-        }
-        std::fs::write(directory.path().join("upstream-password"), APP_PASSWORD)
-            .expect("it takes files");
-        let verifier = self.database.cluster.scram_verifier(PASSWORD).await;
-        let text = self.configuration(directory.path(), &files, &verifier);
-        let configuration = directory.path().join("portcullis.toml");
-        std::fs::write(&configuration, text).expect("it takes files");
-        let mut portcullis = Portcullis {
-            child: None,
-            client: SocketAddr::from(([127, 0, 0, 1], 0)),
-            admin: None,
-            directory,
-            database: self.database,
-            tls: self.tls,
-            file_kilobytes_max: self.file_kilobytes_max,
-        };
-        portcullis.launch().await;
-        portcullis
-    }
-
-    fn configuration(&self, directory: &Path, files: &CertificateFiles, verifier: &str) -> String {
-        let place = directory.display();
-        let mut text = format!(
-            "state_dir = \"{place}/state\"\nplugin_dir = \"{place}/plugins.d\"\n{}\
-             [listen]\naddress = \"127.0.0.1:0\"\n",
-            self.top_lines
-        );
-        if self.tls {
-            let (certificate, key) = (files.certificate.display(), files.key.display());
-            let line = format!("tls = {{ certificate = \"{certificate}\", key = \"{key}\" }}");
-            writeln!(text, "{line}").expect("a String takes all");
-        }
-        let root = match self.sslmode {
-            "verify-ca" | "verify-full" => format!("&sslrootcert={}", files.authority.display()),
-            _ => String::new(),
-        };
-        let upstream = format!(
-            "postgresql://{}@127.0.0.1:{}/{}?sslmode={}{root}",
-            self.upstream_role,
-            self.database.cluster.postgres.port(),
-            self.database.name,
-            self.sslmode
-        );
-        write!(
-            text,
-            "[admin]\naddress = \"127.0.0.1:0\"\n\
-             [[database]]\nname = \"{DATABASE}\"\nupstream = \"{upstream}\"\n\
-             password_file = \"{place}/upstream-password\"\n\
-             audit = \"{}\"\nunmatched = \"{}\"\n{}",
-            self.audit, self.unmatched, self.database_lines
-        )
-        .expect("a String takes all");
-        for User { name, kind, groups } in &self.users {
-            write!(
-                text,
-                "[[user]]\nname = \"{name}\"\nkind = \"{kind}\"\nscram = \"{verifier}\"\n\
-                 groups = {groups:?}\n"
-            )
-            .expect("a String takes all");
-        }
-        text
-    }
-}
+/// May do everything at the admin API, once [`Setup::roles`] says so.
+///
+/// [`Setup::roles`]: crate::setup::Setup::roles
+pub const ADMIN: User = User { name: "admin", kind: "human", groups: &["operators"] };
 
 /// A running proxy. Dropping it ends the process and removes its directory.
 pub struct Portcullis {
@@ -223,6 +62,27 @@ pub struct Portcullis {
 }
 
 impl Portcullis {
+    /// Starts the program on a directory with a configuration in it.
+    pub(crate) async fn start(
+        directory: TempDir,
+        database: Database,
+        tls: bool,
+        file_kilobytes_max: Option<u32>,
+    ) -> Portcullis {
+        let client = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut portcullis = Portcullis {
+            child: None,
+            client,
+            admin: None,
+            directory,
+            database,
+            tls,
+            file_kilobytes_max,
+        };
+        portcullis.launch().await;
+        portcullis
+    }
+
     async fn launch(&mut self) {
         let ready = self.directory.path().join("ready");
         let create = |path: &Path| File::create(path).expect("the directory takes files");
@@ -288,6 +148,11 @@ impl Portcullis {
 
     pub fn authority_file(&self) -> PathBuf {
         self.directory.path().join("authority.crt")
+    }
+
+    /// Where everything of this proxy lies; gone with it.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     pub fn ledger(&self) -> Ledger {
@@ -379,20 +244,12 @@ impl Drop for Portcullis {
     }
 }
 
-/// The program, tied to us where the system can: a killed test must leave nothing behind.
+/// The program, tied to us.
 fn command(program: &Path, file_kilobytes_max: Option<u32>) -> Command {
-    let mut words: Vec<&OsStr> = Vec::new();
-    if Path::new("/usr/bin/setpriv").exists() {
-        words.extend(["/usr/bin/setpriv", "--pdeathsig", "KILL"].map(OsStr::new));
-    }
+    let Some(limit) = file_kilobytes_max else { return process::tied(program) };
     // A write past the limit then fails as on a full disk, where the signal would end us.
-    let limited = file_kilobytes_max
-        .map(|limit| format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", limit * KILOBYTE_BLOCKS));
-    if let Some(script) = &limited {
-        words.extend(["/bin/sh", "-c", script, "sh"].map(OsStr::new));
-    }
-    words.push(program.as_os_str());
-    let mut command = Command::new(words[0]);
-    command.args(&words[1..]);
-    command
+    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", limit * KILOBYTE_BLOCKS);
+    let words = ["/bin/sh", "-c", script.as_str(), "sh"].map(OsStr::new);
+    let words: Vec<&OsStr> = words.into_iter().chain([program.as_os_str()]).collect();
+    process::command(&words)
 }

@@ -7,5 +7,6 @@ mod languages;
 mod ledger;
 mod masking;
 mod protocol;
+mod provider;
 mod reload;
 mod view_dependencies;

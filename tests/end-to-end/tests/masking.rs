@@ -2,7 +2,9 @@
 //! comes through unharmed.
 
 mod attacks;
+mod carriers;
 mod channels;
+mod meanings;
 mod sessions;
 
 use end_to_end::cluster::APP;

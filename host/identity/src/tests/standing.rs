@@ -18,6 +18,9 @@ use crate::{
 
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// Of the logins by password, short-lived password and certificate.
+type Outcomes = [Result<(), Lapsed>; 3];
+
 /// Users anew, as a reload makes them, after a change to the first.
 fn reloaded(change: impl FnOnce(&mut UserConfig)) -> Users {
     let named = |name: &str| super::users().named(name).unwrap().as_ref().clone();
@@ -62,7 +65,7 @@ fn a_reload_ends_the_logins_of_those_it_changes() {
         |user| user.verifier = Some(Verifier::derive("pen", &[1; 16], 4096));
     let other_salt: Change =
         |user| user.verifier = Some(Verifier::derive("pencil", &[1; 16], 4096));
-    let cases: [(&str, Change, [Result<(), Lapsed>; 3]); 12] = [
+    let cases: [(&str, Change, Outcomes); 12] = [
         ("nothing", |_| {}, [Ok(()); 3]),
         ("the password again", same_password, [Ok(()); 3]),
         ("password", other_password, [Err(PasswordChanged), Ok(()), Ok(())]),

@@ -1,0 +1,29 @@
+//! Programs that must not outlive the tests.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::Command;
+
+const SETPRIV: &str = "/usr/bin/setpriv";
+
+/// What to put before a program's name so that it ends with us, where the system can do that:
+/// a killed test must leave nothing behind.
+pub fn tie() -> Vec<&'static OsStr> {
+    let words = [SETPRIV, "--pdeathsig", "KILL"].map(OsStr::new);
+    if Path::new(SETPRIV).exists() { words.into() } else { Vec::new() }
+}
+
+/// A program, tied to us.
+pub fn tied(program: &Path) -> Command {
+    command(&[program.as_os_str()])
+}
+
+/// A program and its first arguments, tied to us.
+pub fn command(words: &[&OsStr]) -> Command {
+    let mut all = tie();
+    all.extend(words);
+    let (program, arguments) = all.split_first().expect("a program is named");
+    let mut command = Command::new(program);
+    command.args(arguments);
+    command
+}
