@@ -5,9 +5,8 @@ mod entrance;
 
 use std::process::ExitCode;
 
-use miette::{Result, miette};
+use miette::Result;
 use portcullis_engine::{CheckReport, EngineConfig, Kinds, PolicySummary};
-use portcullis_identity::MockSecret;
 use portcullis_policy::Unmatched;
 
 pub use coverage::{may_use, principal};
@@ -15,6 +14,7 @@ pub use coverage::{may_use, principal};
 use crate::cli::Check;
 use crate::config::{Audit, Config, DatabaseConfig, Endpoint, RoleMapping};
 use crate::running::engine_config;
+use crate::directory::{Lasting, directory};
 use crate::settings::settings;
 use crate::terminal::{counted, line, print, section};
 
@@ -30,8 +30,9 @@ pub fn run(arguments: &Check) -> Result<ExitCode> {
     for warning in coverage::gaps(&config, &report.policies) {
         eprintln!("warning: {file}: {warning}");
     }
-    let mock = MockSecret::generate().ok_or_else(|| miette!("this system has no randomness"))?;
-    let unread = settings(&config, &mock).err();
+    let lasting = Lasting::empty()?;
+    let unread =
+        directory(&config, &lasting).and_then(|directory| settings(&config, directory)).err();
     if let Some(report) = &unread {
         let help = report.help().map(|help| format!("\n  {help}")).unwrap_or_default();
         eprintln!("error: {file}: {report:#}{help}");

@@ -1,9 +1,13 @@
 //! The command line. What stands in these comments is what `--help` says.
 
+mod client;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use client::{Access, Approval, Client, Credential, Login, Principal, Session};
 
 /// A PostgreSQL proxy whose rules are WebAssembly components.
 ///
@@ -23,7 +27,8 @@ Examples:
   portcullis check --config portcullis.toml     what would be in force, and every error
   portcullis serve --config portcullis.toml     run it
   portcullis explain \"delete from users\"        what a statement is, and what would become of it
-  portcullis plugin inspect plugins.d/pii_mask.wasm";
+  portcullis plugin inspect plugins.d/pii_mask.wasm
+  portcullis approval list                      what waits until somebody releases it";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -58,6 +63,8 @@ pub enum Command {
         #[command(subcommand)]
         command: Plugin,
     },
+    #[command(flatten)]
+    Client(Client),
 }
 
 #[derive(Debug, Args)]

@@ -1,11 +1,11 @@
 //! Delivery of the ledger to audit sinks: a thread per sink, a cursor that survives restarts.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portcullis_engine::{Engine, SinkHandle};
 use portcullis_ledger::{Follower, Ledger};
@@ -21,22 +21,49 @@ const IDLE: Duration = Duration::from_millis(500);
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
+/// Since when records wait for each sink; none do where it has no time.
+#[derive(Clone, Default)]
+pub struct Waiting {
+    since: Arc<Mutex<BTreeMap<PolicyName, Option<Instant>>>>,
+}
+
+impl Waiting {
+    /// How long records have waited for each sink.
+    pub fn now(&self) -> Vec<(PolicyName, Duration)> {
+        let since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let age = |since: &Option<Instant>| since.map(|since| since.elapsed()).unwrap_or_default();
+        since.iter().map(|(sink, since)| (sink.clone(), age(since))).collect()
+    }
+
+    fn note(&self, sink: &PolicyName, waits: bool) {
+        let mut all = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = all.entry(sink.clone()).or_default();
+        *since = waits.then(|| since.unwrap_or_else(Instant::now));
+    }
+
+    fn forget(&self, sink: &PolicyName) {
+        self.since.lock().unwrap_or_else(PoisonError::into_inner).remove(sink);
+    }
+}
+
 /// All sinks' threads.
 pub struct Delivery {
     ledger: Ledger,
     cursors: PathBuf,
     stopping: Arc<AtomicBool>,
     active: Arc<Mutex<HashSet<PolicyName>>>,
+    waiting: Waiting,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Delivery {
-    pub fn new(ledger: Ledger, cursors: &Path) -> Delivery {
+    pub fn new(ledger: Ledger, cursors: &Path, waiting: Waiting) -> Delivery {
         Delivery {
             ledger,
             cursors: cursors.to_owned(),
             stopping: Arc::default(),
             active: Arc::default(),
+            waiting,
             threads: Vec::new(),
         }
     }
@@ -62,10 +89,12 @@ impl Delivery {
             };
             let (engine, stopping, active) =
                 (engine.clone(), self.stopping.clone(), self.active.clone());
+            let waiting = self.waiting.clone();
             let run = {
                 let name = name.clone();
                 move || {
-                    deliver(&engine, &name, follower, &stopping);
+                    deliver(&engine, &name, follower, (&stopping, &waiting));
+                    waiting.forget(&name);
                     active.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
                 }
             };
@@ -96,7 +125,12 @@ impl Delivery {
 }
 
 /// Delivers until the sink is gone, turned off, or everything stops.
-fn deliver(engine: &Engine, name: &PolicyName, mut follower: Follower, stopping: &AtomicBool) {
+fn deliver(
+    engine: &Engine,
+    name: &PolicyName,
+    mut follower: Follower,
+    (stopping, waiting): (&AtomicBool, &Waiting),
+) {
     let mut changes = engine.subscribe();
     let mut sink: Option<(SinkHandle, HttpEgress)> = None;
     let mut backoff = BACKOFF_MIN;
@@ -110,7 +144,9 @@ fn deliver(engine: &Engine, name: &PolicyName, mut follower: Follower, stopping:
                 Err(error) => tracing::error!(sink = &**name, %error, "no HTTP client"),
             }
         }
-        match sink.as_mut().map(|(sink, egress)| step(sink, egress, &mut follower)) {
+        let stepped = sink.as_mut().map(|(sink, egress)| step(sink, egress, &mut follower));
+        waiting.note(name, !matches!(stepped, Some(Ok(Step::Idle))));
+        match stepped {
             Some(Ok(Step::Delivered)) => backoff = BACKOFF_MIN,
             Some(Ok(Step::Idle)) => follower.wait(IDLE),
             Some(Ok(Step::Refused)) | None => pause(&mut backoff, stopping),

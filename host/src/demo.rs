@@ -10,6 +10,7 @@ mod stage;
 mod introduction;
 mod answer;
 mod records;
+mod release;
 mod tour;
 
 use std::io::Write;

@@ -3,12 +3,15 @@
 mod config;
 mod cli;
 mod terminal;
+mod directory;
 mod settings;
+mod announcing;
 mod egress;
 mod delivery;
 mod running;
 mod serve;
 mod check;
+mod client;
 mod explain;
 mod plugin;
 mod demo;
@@ -28,6 +31,7 @@ fn main() -> ExitCode {
         cli::Command::Demo(arguments) => demo::run(&arguments),
         cli::Command::Explain(arguments) => explain::run(&arguments),
         cli::Command::Plugin { command } => plugin::run(&command),
+        cli::Command::Client(command) => client::run(&command),
     };
     match done {
         Ok(code) => code,

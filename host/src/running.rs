@@ -1,87 +1,240 @@
-//! The whole proxy put together: ledger, policies, listener, sinks, admin.
+//! The whole proxy put together: ledger, policies, approvals, listeners, sinks, admin.
 
-use std::sync::Arc;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
+use portcullis_admin::{Admin, AdminSettings, Lags, Parts, PublicUrl, Roles, SinkLag};
+use portcullis_approvals::{Approvals, Links, Recorder};
 use portcullis_engine::{Engine, EngineConfig, SetSummary};
-use portcullis_identity::MockSecret;
 use portcullis_ledger::{Ledger, Options, Stream};
 use portcullis_policy::Mode;
-use portcullis_policy::event::{Event, Notable};
-use portcullis_proxy::Proxy;
+use portcullis_policy::event::{ApprovalStep, Event, Notable};
+use portcullis_proxy::{Control, Directory, Proxy};
+use portcullis_store::State;
 
-use crate::config::Config;
-use crate::delivery::Delivery;
-use crate::settings::settings;
+use crate::announcing::Announcing;
+use crate::config::{AdminConfig, Config};
+use crate::delivery::{Delivery, Waiting};
+use crate::directory::{Lasting, directory};
+use crate::settings::{server_tls, settings};
 
 /// A running Portcullis.
 pub struct Running {
     pub proxy: Proxy,
     pub engine: Arc<Engine>,
-    mock: MockSecret,
+    reloading: Arc<Reloading>,
+    approvals: Approvals,
     follower: Option<JoinHandle<()>>,
     stop: tokio::sync::watch::Sender<bool>,
 }
 
+/// What it takes to put a configuration in force again.
+struct Reloading {
+    source: PathBuf,
+    lasting: Lasting,
+    control: Control,
+    engine: Arc<Engine>,
+    admin: Mutex<Option<Admin>>,
+}
+
+/// Streams of the ledger beside those of the workers, counted from the number of these.
+const STREAM_OF_POLICIES: usize = 0;
+const STREAM_OF_APPROVALS: usize = 1;
+const STREAM_OF_ADMIN: usize = 2;
+
 impl Running {
-    /// Starts everything the configuration asks for.
+    /// Starts everything the configuration asks for; `source` is the file it came from, to be
+    /// read again at a reload.
     ///
     /// # Errors
     /// When a part cannot start: then none is left running.
-    pub fn start(config: &Config, mode: Option<Mode>) -> Result<Running> {
-        let options = Options {
-            segment_bytes_max: config.ledger.segment_bytes_max,
-            sync_interval: config.ledger.sync_interval,
-            ..Options::default()
-        };
-        let directory = config.state_dir.join("ledger");
-        let ledger = Ledger::open(&directory, options)
-            .into_diagnostic()
-            .wrap_err_with(|| format!("the ledger in {} cannot be opened", directory.display()))?;
+    pub fn start(config: &Config, source: &Path, mode: Option<Mode>) -> Result<Running> {
+        let ledger = ledger(config)?;
         let workers = config.workers.get();
-        let engine = Engine::open(engine_config(config, mode)).into_diagnostic()?;
-        let engine = Arc::new(engine);
-        let mock =
-            MockSecret::generate().ok_or_else(|| miette!("this system has no randomness"))?;
-        let mut stream = ledger.stream(workers).into_diagnostic()?;
+        let own_stream = |number| ledger.stream(workers + number).into_diagnostic();
+        let engine = Arc::new(Engine::open(engine_config(config, mode)).into_diagnostic()?);
+        let state = State::open(&config.state_dir).into_diagnostic()?;
+        let lasting = Lasting::open(&state)?;
+        let mut stream = own_stream(STREAM_OF_POLICIES)?;
         record(&mut stream, Notable::Started { version: env!("CARGO_PKG_VERSION") });
-        let proxy = Proxy::start(settings(config, &mock)?, engine.hub(), ledger.clone(), workers)
-            .into_diagnostic()?;
+        let links = Links::new().map_err(|error| miette!("no random numbers: {error}"))?;
+        let approvals = approvals(config, state, own_stream(STREAM_OF_APPROVALS)?, &links)?;
+        let known = directory(config, &lasting)?;
+        let settings = settings(config, known.clone())?;
+        let kept = (ledger.clone(), approvals.clone());
+        let proxy = Proxy::start(settings, engine.hub(), kept, workers).into_diagnostic()?;
+        let reloading = Arc::new(Reloading {
+            source: source.to_owned(),
+            lasting,
+            control: proxy.control(),
+            engine: engine.clone(),
+            admin: Mutex::new(None),
+        });
+        let waiting = Waiting::default();
+        if let Some(admin) = &config.admin {
+            let record = Mutex::new(own_stream(STREAM_OF_ADMIN)?);
+            let lags = lags(ledger.clone(), waiting.clone());
+            let parts = parts(&reloading, &approvals, links, record, lags);
+            let admin = Admin::start(admin_settings(admin, config, &known)?, parts);
+            let admin = admin.into_diagnostic().wrap_err("the admin API cannot start")?;
+            *reloading.admin() = Some(admin);
+        }
         let (stop, stopped) = tokio::sync::watch::channel(false);
-        let delivery = Delivery::new(ledger.clone(), &config.state_dir.join("sinks"));
+        let delivery = Delivery::new(ledger, &config.state_dir.join("sinks"), waiting);
         let following = engine.clone();
         let follower = std::thread::Builder::new()
             .name("policies".into())
             .spawn(move || follow(&following, stream, delivery, stopped))
             .into_diagnostic()?;
-        Ok(Running { proxy, engine, mock, follower: Some(follower), stop })
+        Ok(Running { proxy, engine, reloading, approvals, follower: Some(follower), stop })
     }
 
-    /// Puts a new configuration in force, as far as a running proxy can take it.
-    pub fn reload(&self, config: &Config) -> Result<()> {
-        self.proxy.reload(settings(config, &self.mock)?);
-        self.engine.reload();
-        Ok(())
+    /// Reads the configuration again and puts it in force, as far as a running proxy can take
+    /// it. One that is wrong changes nothing.
+    pub fn reload(&self) -> Result<()> {
+        self.reloading.reload()
     }
 
-    /// Serves the admin API.
-    pub fn serve_admin(&self, address: std::net::SocketAddr) -> Result<portcullis_admin::Admin> {
-        let parts = portcullis_admin::Parts { sets: self.engine.subscribe() };
-        portcullis_admin::Admin::start(address, parts)
-            .into_diagnostic()
-            .wrap_err("the admin API cannot start")
+    /// Where the admin API listens, if it does.
+    pub fn admin(&self) -> Option<std::net::SocketAddr> {
+        self.reloading.admin().as_ref().map(Admin::address)
     }
 
     /// Drains and stops: sessions first, so that the sinks still hear of their ends.
     pub fn shut_down(mut self) {
+        // Its last request may want the lock.
+        let admin = self.reloading.admin().take();
+        drop(admin);
         self.proxy.shut_down();
+        self.approvals.shut_down();
         self.stop.send_replace(true);
         if let Some(follower) = self.follower.take()
             && follower.join().is_err()
         {
             tracing::error!("the thread that follows policies ended by a panic");
         }
+    }
+}
+
+impl Reloading {
+    fn reload(&self) -> Result<()> {
+        let config = Config::load(&self.source)?;
+        let known = directory(&config, &self.lasting)?;
+        let settings = settings(&config, known.clone())?;
+        if let (Some(admin), Some(wanted)) = (&*self.admin(), &config.admin) {
+            admin.reload(admin_settings(wanted, &config, &known)?).into_diagnostic()?;
+        }
+        self.control.reload(settings);
+        self.engine.reload();
+        Ok(())
+    }
+
+    fn admin(&self) -> MutexGuard<'_, Option<Admin>> {
+        self.admin.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn ledger(config: &Config) -> Result<Ledger> {
+    let options = Options {
+        segment_bytes_max: config.ledger.segment_bytes_max,
+        sync_interval: config.ledger.sync_interval,
+        ..Options::default()
+    };
+    let directory = config.state_dir.join("ledger");
+    Ledger::open(&directory, options)
+        .into_diagnostic()
+        .wrap_err_with(|| format!("the ledger in {} cannot be opened", directory.display()))
+}
+
+fn approvals(config: &Config, state: State, stream: Stream, links: &Links) -> Result<Approvals> {
+    let public_url = config.admin.as_ref().and_then(|admin| admin.public_url.as_ref());
+    let announcing = Announcing::start(
+        &config.approvals.webhooks,
+        public_url.map(ToString::to_string),
+        links.clone(),
+    );
+    let limits = portcullis_approvals::Limits {
+        waiting_max: config.approvals.waiting_max,
+        wait_max: config.approvals.wait_max,
+        ..portcullis_approvals::Limits::default()
+    };
+    let announcing = Box::new(announcing.into_diagnostic()?);
+    Approvals::start(Box::new(state), Box::new(Records(stream)), announcing, limits)
+        .into_diagnostic()
+}
+
+/// What the admin API stands over. It holds the reload weakly, being a part of it.
+fn parts(
+    reloading: &Arc<Reloading>,
+    approvals: &Approvals,
+    links: Links,
+    stream: Mutex<Stream>,
+    lags: Arc<dyn Fn() -> Lags + Send + Sync>,
+) -> Parts {
+    let weak: Weak<Reloading> = Arc::downgrade(reloading);
+    let reload = move || match weak.upgrade() {
+        Some(reloading) => reloading.reload().map_err(|report| format!("{report:#}")),
+        None => Err("the proxy is stopping".to_owned()),
+    };
+    let record = move |notable: Notable| {
+        let mut stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
+        stream.append(&Event::Notable(notable));
+        stream.commit().map(|_| ())
+    };
+    Parts {
+        control: reloading.control.clone(),
+        sets: reloading.engine.subscribe(),
+        approvals: approvals.clone(),
+        links,
+        credentials: reloading.lasting.credentials.clone(),
+        reload: Arc::new(reload),
+        record: Arc::new(record),
+        lags,
+    }
+}
+
+/// How far behind the ledger's disk and its readers are.
+fn lags(ledger: Ledger, waiting: Waiting) -> Arc<dyn Fn() -> Lags + Send + Sync> {
+    Arc::new(move || Lags {
+        ledger: ledger.delay(),
+        sinks: waiting
+            .now()
+            .into_iter()
+            .map(|(policy, behind)| SinkLag { policy: policy.to_string(), behind })
+            .collect(),
+    })
+}
+
+fn admin_settings(config: &AdminConfig, all: &Config, known: &Directory) -> Result<AdminSettings> {
+    let tls = config.tls.as_ref().map(|files| server_tls(files, None)).transpose()?;
+    let public_url = config.public_url.as_ref().map(|url| PublicUrl::parse(url.as_str()));
+    let roles = Roles {
+        viewer: config.roles.viewer.clone(),
+        operator: config.roles.operator.clone(),
+        approver: config.roles.approver.clone(),
+        administrator: config.roles.administrator.clone(),
+    };
+    Ok(AdminSettings {
+        tls: tls.map(Arc::new),
+        public_url: public_url.transpose().map_err(|error| miette!("{error}"))?,
+        roles,
+        token_issuers: all.issuers.iter().map(|issuer| issuer.name.clone()).collect(),
+        browser_issuer: config.issuer.clone(),
+        credential_lifetime_max: all.credentials.lifetime_max,
+        ..AdminSettings::new(config.address, known.clone())
+    })
+}
+
+/// Steps of approvals, on their way into the ledger.
+struct Records(Stream);
+
+impl Recorder for Records {
+    fn record(&mut self, step: ApprovalStep) -> io::Result<()> {
+        self.0.append(&Event::Notable(Notable::Approval(step)));
+        self.0.commit().map(|_| ())
     }
 }
 

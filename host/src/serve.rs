@@ -24,45 +24,48 @@ pub fn run(arguments: &Serve) -> Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate()).into_diagnostic()?;
     let mut interrupt = signal(SignalKind::interrupt()).into_diagnostic()?;
     let mut hang_up = signal(SignalKind::hangup()).into_diagnostic()?;
-    let running = Running::start(&config, None)?;
-    let admin =
-        config.admin.as_ref().map(|admin| running.serve_admin(admin.address)).transpose()?;
-    tracing::info!(address = %running.proxy.address(), "clients can connect");
+    let running = Running::start(&config, &arguments.config, None)?;
+    for (listen, address) in config.listeners.iter().zip(running.proxy.addresses()) {
+        tracing::info!(listener = listen.name, %address, "clients can connect");
+    }
     if arguments.ready_json {
-        announce(&running, admin.as_ref().map(|admin| admin.address()))?;
+        announce(&running, &config)?;
     }
     runtime.block_on(async {
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hang_up.recv() => reload(&running, arguments),
+                _ = hang_up.recv() => reload(&running),
             }
         }
     });
     tracing::info!("draining");
-    drop(admin);
     running.shut_down();
     Ok(ExitCode::SUCCESS)
 }
 
 #[allow(clippy::print_stdout)] // the line that --ready-json asks for
-fn announce(running: &Running, admin: Option<std::net::SocketAddr>) -> Result<()> {
+fn announce(running: &Running, config: &Config) -> Result<()> {
+    let addresses = running.proxy.addresses();
+    let listeners: serde_json::Map<String, serde_json::Value> = config
+        .listeners
+        .iter()
+        .zip(addresses)
+        .map(|(listen, address)| (listen.name.clone(), address.to_string().into()))
+        .collect();
     let line = serde_json::json!({
-        "client": running.proxy.address().to_string(),
-        "admin": admin.map(|address| address.to_string()),
+        "client": addresses.first().map(ToString::to_string),
+        "listeners": listeners,
+        "admin": running.admin().map(|address| address.to_string()),
     });
     println!("{line}");
     std::io::stdout().flush().into_diagnostic()
 }
 
 /// A configuration that is wrong changes nothing.
-fn reload(running: &Running, arguments: &Serve) {
-    let reloaded = match Config::load(&arguments.config) {
-        Ok(config) => running.reload(&config),
-        Err(report) => Err(report.into()),
-    };
-    match reloaded {
+fn reload(running: &Running) {
+    match running.reload() {
         Ok(()) => tracing::info!("configuration read again"),
         Err(report) => tracing::error!(
             "the configuration is wrong and the old one stays in force:\n{report:#}"

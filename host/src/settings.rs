@@ -6,27 +6,36 @@ use std::path::Path;
 use std::sync::Arc;
 
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
-use portcullis_identity::{MockSecret, UpstreamKeys, UserConfig, Users};
+use portcullis_identity::UpstreamKeys;
 use portcullis_masking::Keys;
 use portcullis_policy::Database;
 use portcullis_proxy::settings::{Audit, Endpoint, ServerTls, SslMode, UpstreamSettings};
-use portcullis_proxy::{DatabaseSettings, Limits, ListenSettings, Settings};
+use portcullis_proxy::{
+    BrowserSettings, DatabaseSettings, Directory, Limits, ListenSettings, RoleMapping, Settings,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
-use crate::config::{self, Config, TlsFiles};
+use crate::config::{self, ClientAuthority, Config, Listen, TlsFiles};
+use crate::directory::revocation_lists;
 
-/// Everything the proxy needs. `mock` stays the same over reloads, so that an unknown user
-/// is asked the same question before and after.
-pub fn settings(config: &Config, mock: &MockSecret) -> Result<Settings> {
-    let listen = config.listeners.first().ok_or_else(|| miette!("there is nowhere to listen"))?;
-    let tls = listen.tls.as_ref().map(server_tls).transpose()?;
+/// Everything the proxy needs.
+pub fn settings(config: &Config, directory: Directory) -> Result<Settings> {
     let keys = config.keys.iter().map(|(name, secret)| (name.clone(), secret.reveal().to_vec()));
+    let public_url = config.admin.as_ref().and_then(|admin| admin.public_url.as_ref());
+    let browser = public_url.map(|url| BrowserSettings {
+        page: format!("{}/login/", url.as_str().trim_end_matches('/')),
+        wait: config.browser_login.wait_max,
+        waiting_max: config.browser_login.waiting_max,
+    });
     Ok(Settings {
-        listen: ListenSettings { address: listen.address, tls, tls_required: listen.tls_required },
+        listeners: config.listeners.iter().map(listener).collect::<Result<_>>()?,
         databases: config.databases.iter().map(database).collect::<Result<_>>()?,
-        users: Arc::new(Users::new(config.users.iter().filter_map(user), mock.clone())),
+        directory,
+        browser,
         keys: Arc::new(Keys::new(keys)),
         limits: Limits {
             connections_max: config.limits.connections_max,
@@ -35,35 +44,65 @@ pub fn settings(config: &Config, mock: &MockSecret) -> Result<Settings> {
             startup: config.limits.startup,
             drain: config.limits.drain,
             names_max: config.limits.names_max,
+            approval_wait: config.approvals.wait_max,
+            approval_wait_in_transaction: config.approvals.in_transaction_max,
         },
     })
 }
 
-fn user(config: &config::UserConfig) -> Option<UserConfig> {
-    Some(UserConfig {
+fn listener(config: &Listen) -> Result<ListenSettings> {
+    let authority = config.client_authority.as_ref();
+    let tls = config.tls.as_ref().map(|files| client_facing_tls(files, authority)).transpose()?;
+    Ok(ListenSettings {
         name: config.name.clone(),
-        verifier: config.verifier.clone()?,
-        groups: config.groups.clone(),
-        kind: config.kind,
-        databases: config.databases.clone(),
+        address: config.address,
+        tls,
+        tls_required: config.tls_required,
+        balancers: config.proxy_protocol_from.clone(),
     })
 }
 
-fn server_tls(files: &TlsFiles) -> Result<ServerTls> {
+fn client_facing_tls(files: &TlsFiles, authority: Option<&ClientAuthority>) -> Result<ServerTls> {
+    let mut config = server_tls(files, authority)?;
+    // What direct TLS negotiates.
+    config.alpn_protocols = vec![b"postgresql".to_vec()];
     let chain = certificates(&files.certificate)?;
     let certificate = chain.first().map(|leaf| leaf.to_vec()).unwrap_or_default();
+    Ok(ServerTls { config: Arc::new(config), certificate })
+}
+
+/// A server's side of TLS; with an authority, clients may show certificates of it.
+pub fn server_tls(files: &TlsFiles, authority: Option<&ClientAuthority>) -> Result<ServerConfig> {
     let key = PrivateKeyDer::from_pem_file(&files.key)
         .map_err(|error| miette!("{}: no private key: {error}", files.key.display()))?;
-    let mut config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
+    let builder = match authority {
+        None => ServerConfig::builder().with_no_client_auth(),
+        Some(authority) => {
+            ServerConfig::builder().with_client_cert_verifier(client_verifier(authority)?)
+        }
+    };
+    builder
+        .with_single_cert(certificates(&files.certificate)?, key)
         .into_diagnostic()
         .wrap_err_with(|| {
             format!("{} and {} do not fit", files.certificate.display(), files.key.display())
-        })?;
-    // What direct TLS negotiates.
-    config.alpn_protocols = vec![b"postgresql".to_vec()];
-    Ok(ServerTls { config: Arc::new(config), certificate })
+        })
+}
+
+/// Whoever shows a certificate must have a good one; whether one is needed is for the login
+/// rules to say.
+fn client_verifier(authority: &ClientAuthority) -> Result<Arc<dyn ClientCertVerifier>> {
+    let mut roots = RootCertStore::empty();
+    let path = &authority.certificates;
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|error| miette!("{}: {error}", path.display()))?;
+    }
+    let mut builder = WebPkiClientVerifier::builder(Arc::new(roots)).allow_unauthenticated();
+    if let Some(path) = &authority.revoked {
+        // A list too old to count is worse than a login too few.
+        builder = builder.with_crls(revocation_lists(path)?).enforce_revocation_expiration();
+    }
+    builder.build().map_err(|error| miette!("{}: {error}", path.display()))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
@@ -113,6 +152,18 @@ fn database(config: &config::DatabaseConfig) -> Result<DatabaseSettings> {
         unmatched: config.unmatched,
         trusted_functions: config.trusted_functions.clone(),
         column_labels: config.column_labels.clone(),
+        role: match &config.role {
+            None => RoleMapping::Login,
+            Some(config::RoleMapping::Fixed(role)) => RoleMapping::Static(role.clone()),
+            Some(config::RoleMapping::ByGroup { roles, default }) => {
+                RoleMapping::Groups { roles: roles.clone(), default: default.clone() }
+            }
+            Some(config::RoleMapping::Subject) => RoleMapping::Subject,
+        },
+        tell_subject: config.tell_subject.as_ref().map(|tell| match tell {
+            config::TellSubject::ApplicationName => "application_name".to_owned(),
+            config::TellSubject::Setting(name) => name.clone(),
+        }),
     })
 }
 

@@ -48,9 +48,37 @@ fn width(rows: &[Vec<String>], index: usize) -> usize {
     widths.filter_map(|row| row.get(index)).map(|cell| cell.chars().count()).max().unwrap_or(0)
 }
 
-/// Plugins and SQL texts may hold sequences that steer a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+/// Plugins and SQL texts may hold sequences that steer a terminal, or characters that make a
+/// text look like another.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            c if c.is_control() => ' ',
+            c if is_hidden(c) => char::REPLACEMENT_CHARACTER,
+            c => c,
+        })
+        .collect()
+}
+
+/// Characters that show nothing themselves but change how those around them show: their
+/// order, their joining, their lines.
+pub fn is_hidden(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 #[cfg(test)]
@@ -69,5 +97,15 @@ mod tests {
             "  relations   read   users  all\n              write  o\n              a [31m b\n";
         assert_eq!(section("relations", &rows), expected);
         assert_eq!(section("nothing", &[]), "");
+    }
+
+    #[test]
+    fn what_is_shown_is_what_is_there() {
+        let check = |text: &str, expected: &str| assert_eq!(printable(text), expected);
+        check("select 'Zoë 山田' -- ok", "select 'Zoë 山田' -- ok");
+        check("a\x1b]0;title\x07b\u{9b}2Jc", "a ]0;title b 2Jc");
+        // Right to left: what runs is not what it looks like.
+        check("admin\u{202e}\u{2066}-- x", "admin\u{fffd}\u{fffd}-- x");
+        check("us\u{200b}ers\u{2028}where", "us\u{fffd}ers\u{fffd}where");
     }
 }

@@ -254,9 +254,8 @@ pub(crate) fn complete(config: &IssuerConfig, claims: &mut Claims, more: Claims)
         .map(|path| outermost(path))
         .collect();
     for (name, value) in more {
-        if (mapped.contains(&name.as_str()) || name == "_claim_names")
-            && !claims.contains_key(&name)
-        {
+        let wanted = mapped.contains(&name.as_str()) || name == "_claim_names";
+        if wanted && claims.get(&name).is_none_or(Value::is_null) {
             claims.insert(name, value);
         }
     }

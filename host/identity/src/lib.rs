@@ -10,6 +10,9 @@
 //! * [`ScramServer`] lets a client prove that it is one of the configured [`Users`], by
 //!   SCRAM-SHA-256 as PostgreSQL speaks it (RFC 5802, RFC 7677), bound to the TLS channel
 //!   where there is one.
+//! * [`Issuers`] prove people, services and agents by tokens of OpenID providers: shown as a
+//!   password or by OAUTHBEARER ([`BearerFirst`]), or fetched when a person confirms a login
+//!   in a browser ([`DeviceLogin`], [`CodeLogin`]).
 //! * [`ScramClient`] and [`md5_response`] log the proxy in at the upstream. Its passwords
 //!   live in [`UpstreamKeys`]; clients never see them.
 //!
@@ -30,6 +33,15 @@
 //! | A certificate with the names of two users | Refused: the startup user would choose between them |
 //! | Spelling a distinguished name so that a comma hides another component | Names are compared in one canonical spelling, components apart |
 //! | Staying after the password, group, certificate or user is gone | [`Standing::holds`] proves the login anew and compares |
+//! | A token with `none`, or with a MAC made with the public key | Only asymmetric algorithms on the issuer's list are known, each fitting one sort of key |
+//! | A token that brings its key, or says where it is | Refused; addresses are never followed |
+//! | A claim twice, to be read in two ways | No member is read twice, at any depth, however it is spelled |
+//! | A token for another service, client or use (an identity, logout or bound token) | Audience, party, type and `cnf` are checked; audiences are never empty |
+//! | Somebody of one issuer named like somebody of another | Issuers with one subject prefix are refused at the start |
+//! | An agent with its human's token | With `act` or `may_act` the actor is the principal, and is an agent |
+//! | Making the proxy hammer an issuer with unknown keys | One question at a time, at a limited rate, that goes on when its client does not |
+//! | An issuer that is down, or lies about its address | What was known is believed for a limited time; then logins fail |
+//! | A user code that rewrites the terminal | Only printable ASCII is shown |
 //! | An upstream asking for a billion iterations, or for one | Outside of [`ITERATIONS_ACCEPTED`] the login fails before any is done |
 //! | An upstream that does not know the password | Its signature is checked before the login counts |
 

@@ -4,7 +4,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use portcullis_policy::event::EventId;
 
@@ -13,6 +14,7 @@ use crate::follower::Follower;
 use crate::horizon::Horizons;
 use crate::segment;
 use crate::stream::{Options, Stream};
+use crate::sync::Delay;
 
 /// The ledger, open for writing. Cloning gives another handle on the same ledger.
 #[derive(Clone)]
@@ -25,6 +27,7 @@ struct Inner {
     options: Options,
     ids: EventIds,
     horizons: Arc<Horizons>,
+    delays: Mutex<Vec<Delay>>,
     lock: Arc<File>,
 }
 
@@ -39,6 +42,7 @@ impl Ledger {
             options,
             ids: EventIds::new()?,
             horizons: Arc::new(Horizons::default()),
+            delays: Mutex::default(),
             lock: Arc::new(lock),
         };
         Ok(Ledger { inner: Arc::new(inner) })
@@ -50,12 +54,22 @@ impl Ledger {
         let Inner { directory, options, horizons, lock, .. } = &*self.inner;
         let name = worker.to_string();
         let bell = Arc::clone(horizons);
-        horizons.enter(&name, || {
+        let stream = horizons.enter(&name, || {
             let ring = Box::new(move || bell.ring());
             let stream = Stream::open(directory, &name, options, ring, Arc::clone(lock))?;
             let progress = stream.progress();
             Ok((stream, progress))
-        })
+        })?;
+        let mut delays = self.inner.delays.lock().unwrap_or_else(PoisonError::into_inner);
+        delays.retain(|delay| delay.now().is_some());
+        delays.push(stream.delay());
+        Ok(stream)
+    }
+
+    /// The age of the oldest record that is written and not yet on disk.
+    pub fn delay(&self) -> Duration {
+        let delays = self.inner.delays.lock().unwrap_or_else(PoisonError::into_inner);
+        delays.iter().filter_map(Delay::now).max().unwrap_or_default()
     }
 
     /// A new name for an event: unique over workers and restarts, sortable by time.

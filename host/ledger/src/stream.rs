@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::record::{self, Note, Place};
 use crate::segment;
-use crate::sync::{Mark, Progress, Syncer};
+use crate::sync::{Delay, Mark, Progress, Syncer};
 
 /// How a stream behaves; set for the whole ledger.
 #[derive(Clone, Debug)]
@@ -150,6 +150,10 @@ impl Stream {
         position: Position,
     ) -> impl Future<Output = io::Result<()>> + Send + use<> {
         self.syncer.wait(position.seq)
+    }
+
+    pub(crate) fn delay(&self) -> Delay {
+        self.syncer.delay()
     }
 
     pub(crate) fn progress(&self) -> watch::Receiver<Progress> {

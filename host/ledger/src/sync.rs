@@ -3,9 +3,9 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -68,6 +68,8 @@ struct State {
     /// Everything with unsynced contents: segments, and directories with new names in them.
     files: Vec<Arc<File>>,
     dirty: bool,
+    /// When the oldest record was written that the disk does not have, as far as is known.
+    unsynced_since: Option<Instant>,
     urgent: bool,
     closing: bool,
     /// A failure the stream has not been told of yet.
@@ -114,6 +116,7 @@ impl Syncer {
         }
         if !state.dirty {
             state.dirty = true;
+            state.unsynced_since.get_or_insert_with(Instant::now);
             self.shared.wake.notify_one();
         }
     }
@@ -147,9 +150,27 @@ impl Syncer {
         self.shared.lock().failure.take()
     }
 
+    /// How far behind the disk is, to be asked by others.
+    pub(crate) fn delay(&self) -> Delay {
+        Delay(Arc::downgrade(&self.shared))
+    }
+
     /// How far the disk is.
     pub(crate) fn watch(&self) -> watch::Receiver<Progress> {
         self.shared.progress.subscribe()
+    }
+}
+
+/// How far behind the disk is, in a stream that may be gone by then.
+pub(crate) struct Delay(Weak<Shared>);
+
+impl Delay {
+    /// The age of the oldest record that the disk does not have; `None` once the stream is
+    /// closed.
+    pub(crate) fn now(&self) -> Option<Duration> {
+        let shared = self.0.upgrade()?;
+        let since = shared.lock().unsynced_since;
+        Some(since.map(|since| since.elapsed()).unwrap_or_default())
     }
 }
 
@@ -173,6 +194,7 @@ impl Shared {
 fn run(shared: &Shared, interval: Duration) {
     loop {
         let Some((mark, files)) = next_round(shared, interval) else { return };
+        let began = Instant::now();
         let result = files.iter().try_for_each(|file| file.sync_data());
         if let Err(error) = &result {
             tracing::error!(%error, "the ledger could not be brought to the disk");
@@ -184,6 +206,10 @@ fn run(shared: &Shared, interval: Duration) {
             }
             progress.synced = mark;
         });
+        let mut state = shared.lock();
+        // What was written meanwhile is younger than this round.
+        state.unsynced_since = state.dirty.then_some(began);
+        drop(state);
         (shared.on_progress)();
     }
 }

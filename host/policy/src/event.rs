@@ -114,18 +114,47 @@ pub struct Outcome {
 /// Everything else worth a record.
 #[derive(Clone, Debug)]
 pub enum Notable {
-    Started { version: &'static str },
+    Started {
+        version: &'static str,
+    },
     Stopped,
-    Login { session: u64, principal: Arc<Principal>, database: Arc<Database> },
-    LoginRefused { role: String, client_address: String, reason: String },
-    Logout { session: u64, statements: u64 },
-    PolicySet { revision: u64, changes: Vec<String>, failures: Vec<String> },
-    Fault { policy: PolicyName, kind: &'static str, message: String },
+    Login {
+        session: u64,
+        principal: Arc<Principal>,
+        database: Arc<Database>,
+    },
+    LoginRefused {
+        role: String,
+        client_address: String,
+        reason: String,
+    },
+    Logout {
+        session: u64,
+        statements: u64,
+    },
+    PolicySet {
+        revision: u64,
+        changes: Vec<String>,
+        failures: Vec<String>,
+    },
+    Fault {
+        policy: PolicyName,
+        kind: &'static str,
+        message: String,
+    },
     Approval(ApprovalStep),
     /// The proxy ended a session before its client did.
-    SessionEnded { session: u64, reason: String },
+    SessionEnded {
+        session: u64,
+        reason: String,
+    },
     /// Somebody used the control surface to change something, or tried to.
-    Administered { by: Actor, action: &'static str, target: String, refused: Option<String> },
+    Administered {
+        by: Actor,
+        action: &'static str,
+        target: String,
+        refused: Option<String>,
+    },
 }
 
 /// Who did something through the control surface.

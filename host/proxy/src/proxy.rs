@@ -13,11 +13,11 @@ use portcullis_ledger::Ledger;
 use portcullis_policy::set::PolicyHub;
 use tokio::sync::{mpsc, watch};
 
-use crate::browser::{BrowserLogin, Browsers};
+use crate::browser::BrowserLogin;
 use crate::database::DatabaseState;
 use crate::metrics::{Metrics, MetricsView};
 use crate::refusal::Refusal;
-use crate::registry::{Registry, SessionView};
+use crate::registry::SessionView;
 use crate::settings::{ListenSettings, Settings};
 use crate::shared::Phase;
 use crate::upkeep::upkeep;
@@ -58,36 +58,42 @@ pub struct Proxy {
 /// What others may see of a running proxy, and do to its sessions.
 #[derive(Clone)]
 pub struct Control {
-    registry: Arc<Registry>,
-    browsers: Arc<Browsers>,
-    metrics: Metrics,
+    common: Common,
 }
 
 impl Control {
     /// Every open session, the oldest first.
     pub fn sessions(&self) -> Vec<SessionView> {
-        self.registry.views()
+        self.common.registry.views()
     }
 
     /// Ends a session; `reason` is told to its client. False where there is none, or it is
     /// ending already.
     pub fn end(&self, id: u64, reason: &str) -> bool {
-        self.registry.line(id).is_some_and(|line| line.end(reason))
+        self.common.registry.line(id).is_some_and(|line| line.end(reason))
     }
 
     /// Ends every session that `which` says; how many that were.
     pub fn end_where(&self, reason: &str, which: &dyn Fn(&SessionView) -> bool) -> usize {
-        self.registry.end_where(reason, which)
+        self.common.registry.end_where(reason, which)
     }
 
     /// The login that waits at this page.
     pub fn browser_login(&self, id: &str) -> Option<BrowserLogin> {
-        self.browsers.login(id)
+        self.common.browsers.login(id)
+    }
+
+    /// Puts new settings in force for logins from now on. Sessions keep theirs, but those
+    /// whose logins would not be accepted any more end; the addresses stay what they were.
+    pub fn reload(&self, mut settings: Settings) {
+        let old = self.common.databases.load_full();
+        self.common.databases.store(Arc::new(databases(&mut settings, &old)));
+        self.common.settings.store(Arc::new(settings));
     }
 
     pub fn metrics(&self) -> MetricsView {
-        let sessions = u64::try_from(self.registry.len()).unwrap_or(u64::MAX);
-        self.metrics.view(sessions)
+        let sessions = u64::try_from(self.common.registry.len()).unwrap_or(u64::MAX);
+        self.common.metrics.view(sessions)
     }
 }
 
@@ -160,24 +166,12 @@ impl Proxy {
     }
 
     pub fn control(&self) -> Control {
-        Control {
-            registry: self.common.registry.clone(),
-            browsers: self.common.browsers.clone(),
-            metrics: self.common.metrics.clone(),
-        }
+        Control { common: self.common.clone() }
     }
 
     /// Connections now open.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
-    }
-
-    /// Puts new settings in force for logins from now on. Sessions keep theirs, but those
-    /// whose logins would not be accepted any more end; the addresses stay what they were.
-    pub fn reload(&self, mut settings: Settings) {
-        let old = self.common.databases.load_full();
-        self.common.databases.store(Arc::new(databases(&mut settings, &old)));
-        self.common.settings.store(Arc::new(settings));
     }
 
     /// No new connections; sessions end when their transaction does, or when the drain time

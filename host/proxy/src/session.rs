@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use portcullis_approvals::Decided;
-use portcullis_policy::event::{Event, Notable};
+use portcullis_policy::event::{Ending, Event, Notable};
 use portcullis_policy::principal::Asker;
 use portcullis_wire::backend::TransactionStatus;
 use portcullis_wire::{Malformed, Pipeline, encode};
@@ -319,7 +319,11 @@ impl Session {
         self.phase = phase;
         self.phase_change = phase_after(&self.shared, phase);
         match phase {
-            Phase::Running | Phase::Draining => Ok(()),
+            Phase::Running => Ok(()),
+            Phase::Draining => {
+                self.give_up_waiting();
+                Ok(())
+            }
             Phase::Stopped => Err(End::Refused(Refusal::Shutdown)),
         }
     }
@@ -342,11 +346,12 @@ impl Session {
     /// Says goodbye to both sides and records what was left open.
     async fn finish(mut self, end: End) {
         let still_running = !self.pipeline.is_idle();
-        self.withdraw(match &end {
+        let why = match &end {
             End::Client => "the client disconnected",
             End::Upstream => "the database ended the session",
             End::Refused(_) => "the proxy ended the session",
-        });
+        };
+        self.withdraw(why, &Ending::Refused);
         self.record_lost();
         if let End::Refused(refusal) = &end {
             tracing::info!(

@@ -33,7 +33,7 @@ pub struct Directory {
     pub issuers: Issuers,
     pub revocations: Arc<Revocations>,
     pub disabled: Disabled,
-    pub throttle: Arc<Throttle>,
+    pub throttle: Throttle,
 }
 
 impl Directory {

@@ -3,8 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use ipnet::IpNet;
-use portcullis_identity::{Method, TokenError};
+use portcullis_identity::{Method, TokenError, is_in};
 use portcullis_wire::encode;
 use portcullis_wire::startup::{self, HEAD_BYTES, StartupPacket};
 use tokio::net::TcpStream;
@@ -118,8 +117,7 @@ pub async fn receive(
     settings: &Settings,
 ) -> Result<Arrival, StartupError> {
     stream.set_nodelay(true)?;
-    let through = |balancer: &IpNet| balancer.contains(&peer.ip());
-    let address = if listener.balancers.iter().any(through) {
+    let address = if is_in(&listener.balancers, peer.ip()) {
         balancer::true_address(&mut stream, peer).await?
     } else {
         peer

@@ -185,7 +185,7 @@ fn facts(view: &View) -> Vec<(&'static str, String)> {
     }
     if view.facts.in_transaction {
         let earlier = view.facts.earlier.len();
-        tell("Transaction", &format!("open, with {earlier} earlier statements"));
+        tell("Transaction", &format!("open, earlier statements: {earlier}"));
     }
     let needed = format!("{} of {}", view.approvals_needed(), view.approvers().join(", "));
     tell("Released by", &needed);

@@ -30,6 +30,8 @@ pub struct IssuerConfig {
     /// Clients whose tokens are taken; `None` for what OpenID Connect says of `azp`.
     pub authorized_parties: Option<Vec<String>>,
     pub subject_claim: String,
+    /// Put before each subject, so that nobody of one issuer is taken for somebody of another.
+    pub subject_prefix: String,
     /// The startup user must be what this claim says.
     pub user_claim: String,
     pub groups_claim: String,
@@ -118,6 +120,7 @@ fn issuer(
     let subject_claim = claim("subject_claim", "sub");
     let user_claim = claim("user_claim", "sub");
     let groups_claim = claim("groups_claim", "groups");
+    let subject_prefix = table.string("subject_prefix", problems);
     let on_behalf_of_claim = table.string("on_behalf_of_claim", problems);
     let claims = table.strings("claims", problems).unwrap_or_default();
     let kind = kind(&mut table, problems);
@@ -145,6 +148,7 @@ fn issuer(
         algorithms,
         authorized_parties: parties.map(values::plain),
         subject_claim,
+        subject_prefix: subject_prefix.map(|prefix| prefix.value).unwrap_or_default(),
         user_claim,
         groups_claim,
         kinds,

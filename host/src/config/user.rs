@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use portcullis_identity::Verifier;
+use portcullis_identity::{CREDENTIAL_PREFIX, Verifier};
 use portcullis_policy::PrincipalKind;
 
 use super::issuer;
@@ -81,7 +81,8 @@ impl Reader<'_> {
         let name = table.required("name", problems);
         let certificates = table.strings("certificates", problems);
         let has_certificates = certificates.as_ref().is_some_and(|names| !names.is_empty());
-        let verifier = self.verifier(&mut table, has_certificates, problems);
+        let plain = name.as_ref().map(|name| name.value.clone()).unwrap_or_default();
+        let verifier = self.verifier(&plain, &mut table, has_certificates, problems);
         let groups = table.strings("groups", problems).unwrap_or_default();
         let kind = issuer::kind(&mut table, problems);
         let acts_for = table.string("acts_for", problems);
@@ -89,6 +90,10 @@ impl Reader<'_> {
         table.finish(problems);
         values::check_known("database", allowed.iter().flatten(), self.databases, problems);
         let name = name?;
+        if name.value.starts_with(CREDENTIAL_PREFIX) {
+            let message = format!("names that begin with {CREDENTIAL_PREFIX} are those of short-lived passwords");
+            problems.add(&name.span, message);
+        }
         self.names.enter(&name, problems);
         known.push(name.value.clone());
         if let Some(human) = &acts_for {
@@ -110,6 +115,7 @@ impl Reader<'_> {
     /// None where it is wrong; Some(None) where there is none and need not be.
     fn verifier(
         &self,
+        name: &str,
         table: &mut Table<'_, '_>,
         has_certificates: bool,
         problems: &mut Problems,
@@ -120,7 +126,7 @@ impl Reader<'_> {
             (Some(scram), None) => (scram.value.parse(), scram.span),
             (None, Some(file)) => {
                 let password = secret::read_text(&self.context.base, &file, problems)?;
-                (Verifier::new(&password), file.span)
+                (Verifier::steady(name, &password), file.span)
             }
             (Some(_), Some(file)) => {
                 problems.add(&file.span, "`scram` is given already: keep one of them");

@@ -27,7 +27,7 @@ pub fn json(stage: &Stage) -> Value {
     json!({
         "clients": clients,
         "upstream": stage.postgres.superuser_url(DATABASE),
-        "admin": format!("http://{}", stage.admin.address()),
+        "admin": stage.admin_url().ok(),
         "config": stage.place.config().display().to_string(),
         "plugin_dir": stage.place.plugin_dir().display().to_string(),
         "ledger_dir": stage.place.ledger_dir().display().to_string(),
@@ -85,7 +85,11 @@ fn places(stage: &Stage) -> String {
          The same records as a webhook receives them:\n  \
            tail -f {received}\n\
          What is in force, and what could not be:\n  \
-           curl http://{admin}/v1/policies\n\
+           curl -u dora:{dora} {admin}/v1/policies\n\
+         Who is connected, and what waits to be released (let bot UPDATE something):\n  \
+           export PORTCULLIS_ADMIN={admin} PORTCULLIS_PASSWORD={dora}\n  \
+           portcullis session list --user dora\n  \
+           portcullis approval list --user dora\n\
          The database as its superuser sees it, past the proxy:\n  \
            psql {upstream}\n\
          Configuration and log:\n  \
@@ -95,7 +99,8 @@ fn places(stage: &Stage) -> String {
         plugins = place.plugin_dir().join("50-pii.toml").display(),
         ledger = place.ledger_dir().display(),
         received = place.received().display(),
-        admin = stage.admin.address(),
+        admin = stage.admin_url().unwrap_or_default(),
+        dora = stage.person("dora").map(|dora| dora.password.as_str()).unwrap_or_default(),
         upstream = stage.postgres.superuser_url(DATABASE),
         config = place.config().display(),
         log = place.log().display(),

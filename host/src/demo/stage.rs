@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
-use portcullis_admin::Admin;
 use tokio_postgres::{Client, NoTls};
 use tracing_subscriber::EnvFilter;
 
@@ -36,7 +35,6 @@ const WEBHOOK: &str = "90-webhook.toml";
 /// All that runs. The fields are dropped in the order they stand in: the proxy before those
 /// it talks to, the directory last.
 pub struct Stage {
-    pub admin: Admin,
     pub running: Running,
     receiver: Receiver,
     pub postgres: Postgres,
@@ -62,16 +60,14 @@ impl Stage {
         write_policies(&place, arguments, receiver.address())?;
         write_configuration(&place, arguments, &postgres, &people, &password)?;
         let config = Config::load(&place.config())?;
-        let running = Running::start(&config, None)?;
-        let admin = running.serve_admin(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+        let running = Running::start(&config, &place.config(), None)?;
         let policies = arguments.policies;
-        Ok(Stage { admin, running, receiver, postgres, people, policies, place })
+        Ok(Stage { running, receiver, postgres, people, policies, place })
     }
 
     /// Takes everything down, in good order.
     pub fn clear(self) {
-        let Stage { admin, running, receiver, postgres, people: _, policies: _, place } = self;
-        drop(admin);
+        let Stage { running, receiver, postgres, people: _, policies: _, place } = self;
         running.shut_down();
         drop(receiver);
         drop(postgres);
@@ -80,7 +76,8 @@ impl Stage {
 
     /// Where clients on this machine find the proxy.
     pub fn address(&self) -> SocketAddr {
-        let mut address = self.running.proxy.address();
+        // The demo has one listener.
+        let mut address = self.running.proxy.addresses()[0];
         if address.ip().is_unspecified() {
             address.set_ip(match address.ip() {
                 IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
@@ -88,6 +85,12 @@ impl Stage {
             });
         }
         address
+    }
+
+    /// Where the admin API is.
+    pub fn admin_url(&self) -> Result<String> {
+        let address = self.running.admin().ok_or_else(|| miette!("the demo has no admin API"))?;
+        Ok(format!("http://{address}"))
     }
 
     pub fn url(&self, person: &Person) -> String {
@@ -191,6 +194,9 @@ tls = {{ certificate = "server.crt", key = "server.key" }}
 
 [admin]
 address = "127.0.0.1:0"
+# What members of a group may do there. Those who release statements must be in a group that
+# the policy names, too.
+roles = {{ approver = ["dba"], administrator = ["dba"] }}
 
 [[database]]
 name = "{DATABASE}"

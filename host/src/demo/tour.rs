@@ -14,6 +14,7 @@ use tokio_postgres::{Client, Statement};
 use super::answer::Answer;
 use super::introduction;
 use super::records::{self, Told};
+use super::release::{Terminal, UPDATE};
 use super::stage::{DATABASE, Stage, connect};
 
 /// How long anything may take that is not at once: a policy coming into force, a delivery.
@@ -48,6 +49,7 @@ pub async fn run(stage: &Stage) -> Result<()> {
     tour.refuses().await?;
     let revision = tour.changes_its_rules().await?;
     tour.keeps_its_rules_when_one_breaks().await?;
+    tour.waits_for_people().await?;
     tour.tells(revision).await?;
     say("\nAll of this was checked as it ran. `portcullis demo` leaves it running for you.")
 }
@@ -195,9 +197,33 @@ impl Tour<'_> {
         say("   Repaired, and the complaint is gone.")
     }
 
+    async fn waits_for_people(&self) -> Result<()> {
+        step(8, "bot wants to change something. It waits until dora has looked at it.")?;
+        let bot = self.connect("bot").await?;
+        let dora = Terminal::of(self.stage, self.stage.person("dora")?);
+        say(&format!("   bot=> {UPDATE};   -- and the session waits"))?;
+        let released = async {
+            let approval = within("the statement to wait", || dora.waiting()).await?;
+            for command in ["show", "grant"] {
+                say(&format!("   dora$ portcullis approval {command} {approval}"))?;
+                let said = dora.run(&["approval", command, &approval]).await?;
+                said.trim_end().lines().try_for_each(|line| say(&format!("     {line}")))?;
+            }
+            Result::<()>::Ok(())
+        };
+        let (updated, released) = tokio::join!(bot.execute(UPDATE, &[]), released);
+        released?;
+        let rows = updated.into_diagnostic().wrap_err("bot was not released")?;
+        say(&format!("   bot=> UPDATE {rows}"))?;
+        expect(rows == 1, || format!("{rows} rows were updated"))?;
+        let now = Answer::of(&self.truth, "SELECT status FROM orders WHERE id = 7").await;
+        let now = now.into_diagnostic()?;
+        expect(now.column("status") == [Some("cancelled")], || "nothing was updated".into())
+    }
+
     async fn tells(&self, edited: u64) -> Result<()> {
         step(
-            8,
+            9,
             "All of that is in the audit ledger, written before each statement left and after it.",
         )?;
         let (first, ledger) = (self.revision, self.stage.place.ledger_dir());
@@ -216,6 +242,12 @@ impl Tour<'_> {
         for statement in &told {
             say(&statement.to_string())?;
         }
+        for decided in records.iter().filter(|record| records::text(record, "/kind") == "approval") {
+            let (step, by) = (records::text(decided, "/step"), records::text(decided, "/by/subject"));
+            let approval = records::text(decided, "/approval");
+            let reason = records::text(decided, "/reason");
+            say(format!("     approval {approval} {step:<8} {by:<5} {reason}").trim_end())?;
+        }
         let changed = |record: &&Value| {
             records::text(record, "/kind") == "policy-set"
                 && (records::number(record, "/revision") > first
@@ -227,7 +259,7 @@ impl Tour<'_> {
                 say(&format!("     {}", line.replace(&root, "")))?;
             }
         }
-        step(9, "And a webhook has received the same records, through a sandboxed plugin.")?;
+        step(10, "And a webhook has received the same records, through a sandboxed plugin.")?;
         let received = within("the webhook to receive the records", async || {
             let received = fs::read_to_string(self.stage.place.received()).unwrap_or_default();
             let received = records::parse(received);
@@ -299,6 +331,12 @@ fn wanted(records: &[Value], first: u64, edited: u64) -> Result<Vec<Told<'_>>> {
         find("bot's SELECT", &|told| reads(told, "bot") && told.cells_masked() >= 1)?,
         find("the refused DELETE", &|told| {
             told.is("DELETE", "customers") && told.decision() == "denied" && told.policy() == GUARD
+        })?,
+        find("bot's UPDATE that waited", &|told| {
+            told.is("UPDATE", "orders") && told.subject() == "bot" && told.decision() == "held"
+        })?,
+        find("bot's UPDATE that was released", &|told| {
+            told.is("UPDATE", "orders") && told.decision() == "permitted" && told.rows() == 1
         })?,
         find("ana's SELECT before the edit", &|told| {
             reads(told, "ana")

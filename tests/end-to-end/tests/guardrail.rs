@@ -1,6 +1,7 @@
 //! What a guardrail refuses stays refused, however it is put; and a refusal leaves session
 //! and transaction exactly as PostgreSQL's own error would.
 
+mod agents;
 mod attacks;
 
 use end_to_end::cluster::APP;

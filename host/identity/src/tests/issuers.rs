@@ -257,10 +257,10 @@ fn wrong_settings_are_refused() {
 }
 
 fn basis(proven: &Proven) -> TokenBasis {
-    match &proven.basis {
-        Basis::Token(basis) => basis.clone(),
-        other => panic!("{other:?}"),
-    }
+    let Basis::Token(basis) = &proven.basis else {
+        panic!("{:?}", proven.basis);
+    };
+    basis.clone()
 }
 
 #[tokio::test]
@@ -402,6 +402,7 @@ async fn a_device_login_waits_for_the_person() {
     assert_eq!(login.verification_uri, page);
     assert!(login.expires_in > Duration::from_secs(590));
     let ana = login.confirmed().await.unwrap();
+    assert_eq!(ana.groups, ["staff"], "what the identity token leaves out is asked for");
     assert_eq!((ana.subject.as_str(), ana.proof, ana.on_behalf_of), ("ana", "device", None));
     let soon = std::time::SystemTime::now() + Duration::from_secs(301);
     assert!(ana.expires_at.unwrap() < soon, "as long as the access token is good");

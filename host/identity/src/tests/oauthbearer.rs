@@ -78,3 +78,12 @@ fn a_failure_says_where_tokens_come_from() {
         assert_eq!(BearerFailure::of(&issuer).finish(answer), AuthError::Malformed);
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_message_makes_it_panic(message in proptest::collection::vec(0_u8..=255, 0..100)) {
+        let _ = BearerFirst::parse(&message);
+        let first = [b"n,,\x01auth=", message.as_slice(), b"\x01\x01"].concat();
+        let _ = BearerFirst::parse(&first);
+    }
+}

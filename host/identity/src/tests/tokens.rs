@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::provider::{Provider, now};
 use super::signer::{Signer, encode};
+use crate::jwt::Unverified;
 use crate::{Algorithm, IssuerConfig, Issuers, KindRule, Proven, Refusal, Secret, TokenError};
 
 struct World {
@@ -32,11 +33,10 @@ impl World {
     fn claims(&self, changes: &[(&str, Value)]) -> Value {
         let mut claims = self.provider.claims();
         for (name, value) in changes {
-            match value {
-                Value::Null => drop(claims.as_object_mut().unwrap().remove(*name)),
-                value => claims[*name] = value.clone(),
-            }
+            claims[*name] = value.clone();
         }
+        // What is null is left out.
+        claims.as_object_mut().unwrap().retain(|_, value| !value.is_null());
         claims
     }
 
@@ -401,6 +401,21 @@ async fn claims_make_a_principal() {
     }
     let no_name = verify(&[("db_users", json!([]))]).await.unwrap_err();
     assert_eq!(no_name, TokenError::Refused(Refusal::UserName));
+}
+
+proptest::proptest! {
+    #[test]
+    fn nothing_that_is_no_token_is_read(text in ".{0,200}", parts in "[A-Za-z0-9_.-]{0,200}") {
+        for text in [text, parts] {
+            proptest::prop_assert!(Unverified::read(&text, &Algorithm::ALL).is_err());
+        }
+    }
+
+    #[test]
+    fn no_header_and_no_claims_make_it_panic(header in ".{0,80}", claims in ".{0,80}") {
+        let token = format!("{}.{}.AA", encode(header), encode(claims));
+        proptest::prop_assert!(Unverified::read(&token, &Algorithm::ALL).is_err());
+    }
 }
 
 #[test]

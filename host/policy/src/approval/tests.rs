@@ -98,12 +98,7 @@ fn who_may_release() {
     check(ana(), strict(), person("dora", &["dba"]), "granted");
     check(ana(), strict(), person("eve", &["ops"]), &Ineligible::NotApprover.to_string());
     check(ana(), strict(), person("ana", &["dba"]), &Ineligible::OwnStatement.to_string());
-    check(
-        agent_of("dora"),
-        strict(),
-        person("dora", &["dba"]),
-        &Ineligible::ActedFor.to_string(),
-    );
+    check(agent_of("dora"), strict(), person("dora", &["dba"]), &Ineligible::ActedFor.to_string());
     check(agent_of("dora"), lenient(), person("dora", &["dba"]), "granted");
     check(agent_of("dora"), strict(), person("dan", &["dba"]), "granted");
     let robot = Principal { kind: PrincipalKind::Agent, ..person("robot", &["dba"]) };
@@ -114,8 +109,10 @@ fn who_may_release() {
 
 #[test]
 fn a_quorum_is_of_different_people_and_of_every_policy() {
-    let needs =
-        vec![need("10", &["dba"], 2, Terms::default()), need("20", &["legal"], 1, Terms::default())];
+    let needs = vec![
+        need("10", &["dba"], 2, Terms::default()),
+        need("20", &["legal"], 1, Terms::default()),
+    ];
     let mut case = case(person("ana", &[]), needs);
     let mut step = |approver: Principal, expected: &str| {
         assert_eq!(said(case.grant(&approver, None, 0, 1)), expected);
@@ -155,9 +152,10 @@ fn a_grant_releases_that_message_of_that_session_and_no_more_than_was_asked() {
     let mut case = case(person("ana", &[]), vec![need("10", &["dba"], 1, Terms::default())]);
     assert_eq!(case.grant(&person("dora", &["dba"]), None, 0, 1), Ok(Standing::Granted));
     let grant = case.granted().unwrap();
-    let check = |approvals: &[(&str, Approval)], session: u64, content: [u8; 32], expected: bool| {
-        assert_eq!(held(approvals).release(&grant, session, &content).is_ok(), expected);
-    };
+    let check =
+        |approvals: &[(&str, Approval)], session: u64, content: [u8; 32], expected: bool| {
+            assert_eq!(held(approvals).release(&grant, session, &content).is_ok(), expected);
+        };
     let same = || ("10", approval(&["dba"], 1));
     check(&[same()], 3, CONTENT, true);
     check(&[same()], 4, CONTENT, false);

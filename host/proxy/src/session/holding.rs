@@ -174,14 +174,18 @@ impl Session {
         let limits = &self.shared.limits;
         let asked = approvals.iter().map(|(_, approval)| approval.expires_in_seconds).min();
         let asked = Duration::from_secs(u64::from(asked.unwrap_or_default().max(1)));
-        let most = match self.status {
-            TransactionStatus::Idle => limits.approval_wait,
+        let most = if self.is_in_transaction() {
             // Locks are held meanwhile.
-            TransactionStatus::InTransaction | TransactionStatus::Failed => {
-                limits.approval_wait.min(limits.approval_wait_in_transaction)
-            }
+            limits.approval_wait.min(limits.approval_wait_in_transaction)
+        } else {
+            limits.approval_wait
         };
         asked.min(most)
+    }
+
+    /// A transaction is open, or what opens it is on its way.
+    fn is_in_transaction(&self) -> bool {
+        self.status != TransactionStatus::Idle || !self.transaction.is_empty()
     }
 
     async fn case_facts(&self, asked: &Asked<'_>, reason: String) -> CaseFacts {
@@ -198,7 +202,7 @@ impl Session {
             earlier: earlier
                 .flat_map(|facts| facts.statements.iter().map(|s| s.shape.clone()))
                 .collect(),
-            in_transaction: self.status != TransactionStatus::Idle,
+            in_transaction: self.is_in_transaction(),
             reason,
         }
     }
@@ -291,12 +295,27 @@ impl Session {
         }
     }
 
-    /// The session ends while something waits.
-    pub(super) fn withdraw(&mut self, reason: &str) {
+    /// What waits, if anything does, will not run: the session ends, or the pipeline has
+    /// failed before it.
+    pub(super) fn withdraw(&mut self, reason: &str, ending: &Ending) {
+        if !matches!(self.hold, Hold::Waiting { .. }) {
+            return;
+        }
         if let Hold::Waiting { waiting, events } = std::mem::take(&mut self.hold) {
             waiting.withdraw(reason);
-            self.record_held_end(&events, &Ending::Refused, 0);
+            self.record_held_end(&events, ending, 0);
+            self.entry.line().waits_for(None);
         }
+    }
+
+    /// The proxy is shutting down: nobody will decide in time.
+    pub(super) fn give_up_waiting(&mut self) {
+        let Hold::Waiting { waiting, .. } = &self.hold else { return };
+        let approval = waiting.id().to_owned();
+        let reason = "the proxy is shutting down";
+        self.withdraw(reason, &Ending::Refused);
+        let reason = reason.to_owned();
+        self.hold = Hold::Refused(Box::new(Refusal::ApprovalWithdrawn { approval, reason }));
     }
 
     /// What the client is told in place of the message in front, where people said no.

@@ -10,7 +10,7 @@ use portcullis_wire::backend::TransactionStatus;
 use portcullis_wire::frame::cut;
 use portcullis_wire::{Expect, Frame, Frontend, encode};
 
-use super::holding::{Asked, Settled};
+use super::holding::{Asked, Hold, Settled};
 use super::{End, Session, WAITING_BYTES_MAX};
 use crate::facts::{Facts, Reading};
 use crate::gate::{Gate, Harmless};
@@ -99,6 +99,7 @@ impl Session {
         }
         if self.pipeline.is_skipping() && !matches!(message, Frontend::Sync | Frontend::Terminate) {
             // The server would discard it unread, up to the Sync.
+            self.hold = Hold::None;
             return Ok(Handled::Done);
         }
         let needs_reading = matches!(
@@ -446,6 +447,7 @@ impl Session {
         if is_simple && between && self.status != TransactionStatus::InTransaction {
             encode::error(self.reply.tail(), &refusal.report());
             encode::ready_for_query(self.reply.tail(), self.status);
+            self.entry.line().is_ready(self.status != TransactionStatus::Idle);
             return Ok(Handled::Done);
         }
         let tag = format!("portcullis_denied_{}", self.shared.ledger.event_id());

@@ -51,6 +51,9 @@ impl Session {
         };
         self.shared.buffers.give_back(buffer);
         self.flush_masked();
+        if self.pipeline.is_skipping() {
+            self.withdraw("an earlier statement of its pipeline failed", &Ending::Skipped);
+        }
         self.shared.commit_quietly();
         handled.map(|_| ())
     }

@@ -1,0 +1,407 @@
+//! The commands against an API that answers from a script.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Mutex};
+
+use clap::Parser;
+use expect_test::{Expect, expect};
+use serde_json::{Value, json};
+
+use super::access::Surroundings;
+use super::done;
+use super::failure::{Failure, Kind};
+use crate::cli::{Cli, Command};
+
+/// When the tests take place: 2026-11-22 09:00 UTC.
+const NOW: i64 = 1_795_338_000;
+
+/// Answers requests, one after another, and keeps what was asked.
+struct Script {
+    address: SocketAddr,
+    answers: Arc<Mutex<VecDeque<(u16, String)>>>,
+    asked: Arc<Mutex<Vec<String>>>,
+    home: tempfile::TempDir,
+}
+
+impl Script {
+    fn new(answers: &[(u16, Value)]) -> Script {
+        // What main does; it is an error only the second time.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let script = Script {
+            address: listener.local_addr().unwrap(),
+            answers: Arc::default(),
+            asked: Arc::default(),
+            home: tempfile::tempdir().unwrap(),
+        };
+        script.then(answers);
+        let (answers, asked) = (script.answers.clone(), script.asked.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                serve(stream, &answers, &asked);
+            }
+        });
+        script
+    }
+
+    fn then(&self, answers: &[(u16, Value)]) {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let answers = answers.iter().map(|(status, value)| (*status, text(value)));
+        self.answers.lock().unwrap().extend(answers);
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    fn asked(&self) -> String {
+        std::mem::take(&mut *self.asked.lock().unwrap()).join("\n").replace(&self.url(), "API")
+    }
+
+    fn run(&self, arguments: &[&str]) -> Result<String, Failure> {
+        run(arguments, &|name| match name {
+            "PORTCULLIS_ADMIN" => Some(self.url()),
+            "XDG_STATE_HOME" => Some(self.home.path().display().to_string()),
+            _ => None,
+        })
+    }
+}
+
+fn run(
+    arguments: &[&str],
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<String, Failure> {
+    let around = Surroundings {
+        environment,
+        prompt: &|user| Ok(format!("{user}'s secret")),
+        pause: &|_| {},
+    };
+    let cli = Cli::try_parse_from(std::iter::once(&"portcullis").chain(arguments)).unwrap();
+    let Command::Client(command) = cli.command else { panic!("not a client's command") };
+    let said = std::cell::RefCell::new(String::new());
+    let say = |text: &str| {
+        said.borrow_mut().push_str(text);
+        Ok(())
+    };
+    let shown = done(&command, &around, &say, NOW)?;
+    Ok(said.into_inner() + &shown)
+}
+
+fn serve(
+    mut stream: TcpStream,
+    answers: &Mutex<VecDeque<(u16, String)>>,
+    asked: &Mutex<Vec<String>>,
+) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut request = String::new();
+    reader.read_line(&mut request).unwrap();
+    let mut line = request.trim_end_matches(" HTTP/1.1\r\n").to_owned();
+    let mut length = 0;
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header).unwrap();
+        let Some((name, value)) = header.trim_end().split_once(": ") else { break };
+        match name {
+            "authorization" => line.push_str(&format!(" [{value}]")),
+            "content-length" => length = value.parse().unwrap(),
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    if !body.is_empty() {
+        line.push_str(&format!(" {}", String::from_utf8(body).unwrap()));
+    }
+    asked.lock().unwrap().push(line);
+    let (status, body) = answers.lock().unwrap().pop_front().unwrap_or((500, "{}".to_owned()));
+    let length = body.len();
+    let head =
+        format!("HTTP/1.1 {status} So\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+    stream.write_all((head + &body).as_bytes()).unwrap();
+}
+
+/// What was asked of the API, and what is printed.
+fn check(arguments: &[&str], answer: Value, expected: Expect) {
+    check_status(arguments, 200, answer, expected);
+}
+
+fn check_status(arguments: &[&str], status: u16, answer: Value, expected: Expect) {
+    let script = Script::new(&[(status, answer)]);
+    let arguments: Vec<&str> = arguments.iter().copied().chain(["--user", "dora"]).collect();
+    let printed = match script.run(&arguments) {
+        Ok(shown) => shown,
+        Err(failure) => format!("{failure}\n{:?}\n", failure.kind),
+    };
+    expected.assert_eq(&format!("{}\n{printed}", script.asked()));
+}
+
+fn approval() -> Value {
+    json!({
+        "id": "K7Q2M9XA", "state": "pending", "subject": "bot", "kind": "agent",
+        "on_behalf_of": "ana", "database": "shop", "session": 17, "command": "UPDATE",
+        "reason": "an agent writes", "approvers": ["leads", "dba"], "approvals_needed": 2,
+        "granted": 1, "asked_at": "2026-11-22T08:59:00Z", "expires_at": "2026-11-22T09:04:10Z",
+        "ended_at": null, "ended_because": null, "groups": ["agents"], "proof": "scram",
+        "client_address": "10.0.0.5:41234", "application": "psql\u{1b}[2J", "role": "bot",
+        "text": "update orders\n  set status = $1 --\u{202e}\n  granted by  everybody",
+        "relations": [{ "name": "public.orders", "access": "write", "columns": ["status"],
+            "labels": ["pii.note"] }],
+        "rows_estimated": 3, "earlier": ["begin", "select\n1"], "in_transaction": true,
+        "policies": ["10-guard"], "lease_seconds_max": 1800,
+        "granted_by": [{ "by": "dora", "proof": "oidc", "comment": "fine\nby me",
+            "at": "2026-11-22T08:59:30Z" }],
+    })
+}
+
+#[test]
+fn approvals() {
+    let mut over = approval();
+    over["state"] = json!("granted");
+    over["ended_at"] = json!("2026-11-22T08:00:00Z");
+    let all = json!({ "approvals": [approval(), over.clone()] });
+    check(&["approval", "list"], all.clone(), expect![[""]]);
+    check(&["approval", "list", "--all"], all, expect![[""]]);
+    check(&["approval", "list"], json!({ "approvals": [] }), expect![[""]]);
+    check(&["approval", "show", "K7Q2M9XA"], approval(), expect![[""]]);
+    check(&["approval", "grant", "K7Q2M9XA"], over, expect![[""]]);
+    let comment = ["approval", "grant", "K7Q2M9XA", "--comment", "ok", "--lease-minutes", "30"];
+    check(&comment, approval(), expect![[""]]);
+    check(&["approval", "refuse", "K7Q2M9XA", "--comment", "no"], approval(), expect![[""]]);
+    let lease = json!({ "id": "L1", "subject": "bot", "database": "shop", "fingerprint": "9f",
+        "until": "2026-11-22T09:30:00Z", "granted_by": ["dora"], "policies": ["10-guard"] });
+    check(&["approval", "leases"], json!({ "leases": [lease] }), expect![[""]]);
+    check(&["approval", "revoke", "L1"], json!({ "id": "L1", "revoked": true }), expect![[""]]);
+}
+
+#[test]
+fn sessions_principals_and_passwords() {
+    let session = json!({ "id": 17, "subject": "bot", "kind": "agent", "groups": [],
+        "proof": "scram", "on_behalf_of": "ana", "database": "shop",
+        "client_address": "10.0.0.5:41234", "application": "psql", "since": "2026-11-22T08:00:00Z",
+        "expires_at": null, "statements": 4, "state": "waiting", "approval": "K7Q2M9XA" });
+    check(&["session", "list"], json!({ "sessions": [session] }), expect![[""]]);
+    check(&["session", "end", "17", "--reason", "lunch"], json!({ "ended": true }), expect![[""]]);
+    // A subject is one segment of the path, whatever is in it.
+    check(
+        &["principal", "disable", "corp|../a b?c", "--reason", "left"],
+        json!({ "disabled": true }),
+        expect![[""]],
+    );
+    check(&["principal", "enable", "ana"], json!({ "disabled": false }), expect![[""]]);
+    let entry =
+        json!({ "subject": "ana", "by": "dora", "reason": "left", "at": "2026-11-21T09:00:00Z" });
+    check(&["principal", "list"], json!({ "principals": [entry] }), expect![[""]]);
+    let issued = json!({ "id": "abc", "user": "pc_abc", "password": "K3YK3Y", "database": "shop",
+        "expires_at": "2026-11-22T10:00:00Z" });
+    check_status(&["credential", "issue", "--database", "shop"], 201, issued, expect![[""]]);
+    let entry = json!({ "id": "abc", "user": "pc_abc", "subject": "ana", "database": "shop",
+        "expires_at": "2026-11-22T09:30:00Z" });
+    check(&["credential", "list"], json!({ "credentials": [entry] }), expect![[""]]);
+    check(&["credential", "revoke", "abc"], json!({ "revoked": true }), expect![[""]]);
+}
+
+#[test]
+fn the_state_of_things() {
+    let who = json!({ "subject": "dora", "kind": "human", "groups": ["dba"], "proof": "scram",
+        "on_behalf_of": null, "expires_at": null, "roles": ["approver"] });
+    check(&["whoami"], who.clone(), expect![[""]]);
+    check(&["whoami", "--json"], who, expect![[""]]);
+    check(&["reload"], json!({ "reloaded": true }), expect![[""]]);
+    check(&["metrics"], json!("# HELP a b\na{b=\"\u{1b}c\"} 1\n"), expect![[""]]);
+    let policies = json!({
+        "revision": 7,
+        "policies": [{ "name": "10-guard", "plugin": "sql_guard.wasm", "kinds": ["guardrail"],
+            "mode": "enforce", "match": "everybody" }],
+        "failures": [{ "policy": "50-pii", "file": "plugins.d/50-pii.toml", "line": 3,
+            "reason": "unknown key\n`modee`", "last_good_in_force": true }],
+    });
+    let script = Script::new(&[(200, json!("ready\n")), (200, policies)]);
+    expect![[""]].assert_eq(&script.run(&["status", "--user", "dora"]).unwrap());
+}
+
+#[test]
+fn refusals_say_what_to_do() {
+    let refused = |status, detail: &str, expected| {
+        let problem = json!({ "title": "x", "status": status, "detail": detail });
+        check_status(&["approval", "grant", "K7Q2M9XA"], status, problem, expected);
+    };
+    refused(401, "this needs a login", expect![[""]]);
+    refused(403, "you are in none of the groups that may release it", expect![[""]]);
+    refused(404, "there is no approval of that name\u{1b}[2J", expect![[""]]);
+    refused(409, "it is over: nothing waits for a decision", expect![[""]]);
+    refused(503, "the ledger cannot be written", expect![[""]]);
+    check_status(&["whoami"], 502, json!("<html>"), expect![[""]]);
+    check_status(&["whoami"], 200, json!("<html>"), expect![[""]]);
+    check(&["approval", "show", ".."], json!({}), expect![[""]]);
+    // Nobody is followed elsewhere.
+    check_status(&["whoami"], 302, json!("{}"), expect![[""]]);
+}
+
+#[test]
+fn nothing_answers() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let free = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+    let failure = run(&["whoami", "--admin", &format!("http://{free}")], &|_| None).unwrap_err();
+    assert_eq!(failure.kind, Kind::Unreachable);
+    let said = failure.to_string().replace(&free.to_string(), "ADDRESS");
+    expect![[""]].assert_eq(&said);
+}
+
+#[test]
+fn logins_stay_off_plaintext_roads() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let home = tempfile::tempdir().unwrap();
+    let token = home.path().join("token");
+    fs::write(&token, "abc\n").unwrap();
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+    let token = token.display().to_string();
+    let check = |arguments: &[&str], expected: Expect| {
+        let arguments: Vec<&str> = ["whoami"].iter().chain(arguments).copied().collect();
+        let failure = run(&arguments, &|_| None).unwrap_err();
+        expected.assert_eq(&failure.to_string().replace(&token, "TOKEN"));
+    };
+    let far = ["--admin", "http://portcullis.example.com:6480"];
+    check(&[far[0], far[1], "--user", "dora"], expect![[""]]);
+    check(&[far[0], far[1], "--token-file", &token], expect![[""]]);
+    check(&["--admin", "http://127.0.0.1.example.com", "--user", "dora"], expect![[""]]);
+    check(&["--admin", "https://dora:x@portcullis.example.com"], expect![[""]]);
+    check(&["--admin", "https://portcullis.example.com/api"], expect![[""]]);
+    check(&["--admin", "portcullis.example.com"], expect![[""]]);
+    check(&["--token-file", &token, "--user", "dora"], expect![[""]]);
+    check(&["--password-file", &token], expect![[""]]);
+    check(&["--token-file", "/nonexistent"], expect![[""]]);
+    check(&["--user", "do:ra"], expect![[""]]);
+}
+
+/// A provider that is the API, too, so that one script answers for both.
+fn provider(script: &Script) -> Value {
+    let url = script.url();
+    json!({
+        "issuer": url,
+        "device_authorization_endpoint": format!("{url}/device"),
+        "token_endpoint": format!("{url}/token"),
+    })
+}
+
+#[test]
+fn a_login_is_kept_for_its_api_alone() {
+    let script = Script::new(&[]);
+    let options = json!({ "issuer": { "url": script.url(), "client_id": "portcullis",
+        "scopes": ["openid", "groups"] } });
+    let code = json!({ "device_code": "DEVICE", "user_code": "WDJB-MJHT\u{1b}[2J",
+        "verification_uri": "https://id.example.com/device", "expires_in": 600, "interval": 1 });
+    let who = json!({ "subject": "ana", "roles": [] });
+    let issued = json!({ "id": "abc", "user": "pc_abc", "password": "K3YK3Y",
+        "expires_at": "2026-11-22T10:00:00Z" });
+    script.then(&[
+        (200, options),
+        (200, provider(&script)),
+        (200, code),
+        (400, json!({ "error": "authorization_pending" })),
+        (400, json!({ "error": "slow_down" })),
+        (200, json!({ "id_token": "ID", "access_token": "ACCESS" })),
+        // For the provider's client alone; the access token is for the proxy.
+        (401, json!({ "detail": "no" })),
+        (200, who.clone()),
+        (201, issued),
+    ]);
+    let shown = script.run(&["login", "--database", "shop"]).unwrap();
+    let home = script.home.path().display().to_string();
+    let shown = shown.replace(&home, "STATE").replace(&script.address.port().to_string(), "PORT");
+    expect![[""]].assert_eq(&shown);
+    expect![[""]].assert_eq(&script.asked());
+    // It is used from then on, and only there.
+    script.then(&[(200, who.clone())]);
+    script.run(&["whoami"]).unwrap();
+    expect![[""]].assert_eq(&script.asked());
+    let other = Script::new(&[(200, who)]);
+    let elsewhere = |name: &str| match name {
+        "PORTCULLIS_ADMIN" => Some(other.url()),
+        "XDG_STATE_HOME" => Some(home.clone()),
+        _ => None,
+    };
+    run(&["whoami"], &elsewhere).unwrap();
+    expect![[""]].assert_eq(&other.asked());
+    // Only its owner can read it; a file that others could have written is not used.
+    let directory = script.home.path().join("portcullis");
+    let file = fs::read_dir(&directory).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+    script.then(&[(401, json!({ "detail": "this needs a login" }))]);
+    expect![[""]].assert_eq(&script.run(&["whoami"]).unwrap_err().to_string());
+    expect![[""]].assert_eq(&script.asked());
+    assert_eq!(script.run(&["logout"]).unwrap(), "the login is forgotten\n");
+    assert_eq!(script.run(&["logout"]).unwrap(), "no login was kept\n");
+}
+
+#[test]
+fn logins_that_fail() {
+    let flags = |script: &Script| {
+        ["login", "--client-id", "cli", "--issuer-url"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([script.url()])
+            .collect::<Vec<_>>()
+    };
+    let check = |answers: &dyn Fn(&Script) -> Vec<(u16, Value)>, expected: Expect| {
+        let script = Script::new(&[]);
+        script.then(&answers(&script));
+        let flags = flags(&script);
+        let arguments: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let failure = script.run(&arguments).unwrap_err().to_string();
+        expected.assert_eq(&failure.replace(&script.url(), "PROVIDER"));
+    };
+    let code = || {
+        json!({ "device_code": "D", "user_code": "U", "verification_uri": "https://id.example.com",
+            "expires_in": 600 })
+    };
+    let until =
+        |script: &Script, last: Value| vec![(200, provider(script)), (200, code()), (400, last)];
+    check(&|_| vec![(404, json!({}))], expect![[""]]);
+    check(&|_| vec![(200, json!({ "issuer": "https://evil.example.com" }))], expect![[""]]);
+    check(
+        &|script| {
+            let mut provider = provider(script);
+            provider["token_endpoint"] = json!("http://id.example.com/token");
+            vec![(200, provider)]
+        },
+        expect![[""]],
+    );
+    check(
+        &|script| {
+            vec![(200, provider(script)), (400, json!({ "error": "unauthorized_client\u{1b}" }))]
+        },
+        expect![[""]],
+    );
+    check(
+        &|script| {
+            let mut code = code();
+            code["verification_uri"] = json!("javascript:alert(1)");
+            vec![(200, provider(script)), (200, code)]
+        },
+        expect![[""]],
+    );
+    check(&|script| until(script, json!({ "error": "access_denied" })), expect![[""]]);
+    check(&|script| until(script, json!({ "error": "expired_token" })), expect![[""]]);
+    check(&|script| until(script, json!({ "error": "invalid_grant" })), expect![[""]]);
+    check(
+        &|script| {
+            vec![
+                (200, provider(script)),
+                (200, code()),
+                (200, json!({ "id_token": "ID" })),
+                (401, json!({ "detail": "this needs a login" })),
+            ]
+        },
+        expect![[""]],
+    );
+    // Without flags, an API that names no provider.
+    let script = Script::new(&[(200, json!({ "issuer": null })), (404, json!({}))]);
+    expect![[""]].assert_eq(&script.run(&["login"]).unwrap_err().to_string());
+    expect![[""]].assert_eq(&script.run(&["login"]).unwrap_err().to_string());
+}
