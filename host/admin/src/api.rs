@@ -32,7 +32,7 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     let mut router = Router::new();
     for operation in Operation::ALL {
         let state = (Arc::clone(shared), operation);
-        let guarded = handler(operation).layer(from_fn_with_state(state, guard::admit));
+        let guarded = handler(operation).route_layer(from_fn_with_state(state, guard::admit));
         router = router.route(operation.route().path, guarded);
     }
     router

@@ -56,29 +56,38 @@ pub(crate) fn anonymous(address: SocketAddr) -> Actor {
     Actor { subject: String::new(), proof: "none".to_owned(), address: address.to_string() }
 }
 
-/// Who sends these headers. A cookie is no login here: the API has none, so that no other
-/// site can make a browser use it.
-pub(crate) async fn by_headers(
+/// What a request shows for a login.
+pub(crate) enum Given<'h> {
+    Token(&'h str),
+    Password { name: String, password: String },
+}
+
+/// What these headers show, if it could be somebody's. A cookie is no login here: the API
+/// has none, so that no other site can make a browser use it.
+pub(crate) fn given(headers: &HeaderMap) -> Option<Given<'_>> {
+    let mut lines = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(one), None) = (lines.next(), lines.next()) else { return None };
+    let (scheme, rest) = one.to_str().ok()?.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(Given::Token(rest.trim()));
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = STANDARD.decode(rest.trim()).ok()?;
+    let (name, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some(Given::Password { name: name.to_owned(), password: password.to_owned() })
+}
+
+/// Who shows this.
+pub(crate) async fn by(
     shared: &Arc<Shared>,
-    headers: &HeaderMap,
+    given: Given<'_>,
     address: SocketAddr,
 ) -> Result<Caller, Problem> {
-    let mut given = headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(one), None) = (given.next(), given.next()) else {
-        return Err(Problem::login());
-    };
-    let one = one.to_str().map_err(|_| Problem::login())?;
-    let (scheme, rest) = one.split_once(' ').ok_or_else(Problem::login)?;
-    if scheme.eq_ignore_ascii_case("bearer") {
-        by_token(shared, rest.trim(), address).await
-    } else if scheme.eq_ignore_ascii_case("basic") {
-        let decoded = STANDARD.decode(rest.trim()).ok();
-        let text = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
-        let pair = text.as_deref().and_then(|text| text.split_once(':'));
-        let (name, password) = pair.ok_or_else(Problem::login)?;
-        by_password(shared, name, password, address).await
-    } else {
-        Err(Problem::login())
+    match given {
+        Given::Token(token) => by_token(shared, token, address).await,
+        Given::Password { name, password } => by_password(shared, &name, &password, address).await,
     }
 }
 
@@ -90,7 +99,8 @@ pub(crate) async fn by_password(
     address: SocketAddr,
 ) -> Result<Caller, Problem> {
     if name.len() > NAME_BYTES_MAX || password.len() > PASSWORD_BYTES_MAX {
-        return Err(Problem::login());
+        let too_long = Err("the name or password is too long".to_owned());
+        return settle(shared, too_long, "(too long)", address).await;
     }
     let found = {
         let Ok(_turn) = shared.password_checks.acquire().await else {

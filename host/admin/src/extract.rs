@@ -85,4 +85,3 @@ pub(crate) fn unread(rejection: BytesRejection) -> Problem {
     };
     Problem::new(status, detail)
 }
-

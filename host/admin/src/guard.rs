@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use portcullis_policy::event::{Actor, Notable};
@@ -106,11 +106,16 @@ async fn admitted(
     if is_from_another_site(headers) {
         return Err(Problem::forbidden("another site caused this request"));
     }
-    if operation.route().change.is_some() && !headers.contains_key(header::AUTHORIZATION) {
-        // It leaves a record, so who sends many must wait.
-        caller::hold_back_failed(shared, "", address).await;
+    match caller::given(headers) {
+        Some(given) => caller::by(shared, given, address).await,
+        None => {
+            if operation.route().change.is_some() {
+                // It leaves a record, so who sends many must wait.
+                caller::hold_back_failed(shared, "", address).await;
+            }
+            Err(Problem::login())
+        }
     }
-    caller::by_headers(shared, headers, address).await
 }
 
 /// By what browsers say of themselves; programs say nothing.
@@ -148,9 +153,4 @@ fn target(request: &Request) -> String {
     let mut path = request.uri().path().to_owned();
     path.truncate(path.floor_char_boundary(TARGET_BYTES_MAX));
     path
-}
-
-/// May this request change something? Then forms check more.
-pub(crate) fn is_safe(method: &Method) -> bool {
-    *method == Method::GET || *method == Method::HEAD
 }

@@ -18,6 +18,7 @@ use prometheus_client::registry::Registry;
 use crate::caller;
 use crate::guard::Peer;
 use crate::parts::Lags;
+use crate::problem::Problem;
 use crate::role::{Need, Role};
 use crate::shared::Shared;
 
@@ -34,7 +35,10 @@ pub(crate) async fn show(
     // from here: so it is the listener's address that counts.
     if !shared.address.ip().is_loopback() {
         let viewer = Need::Role(&[Role::Viewer]);
-        let caller = caller::by_headers(&shared, &headers, address).await;
+        let caller = match caller::given(&headers) {
+            Some(given) => caller::by(&shared, given, address).await,
+            None => Err(Problem::login()),
+        };
         if let Err(problem) = caller.and_then(|caller| caller.meets(viewer)) {
             return problem.into_response();
         }

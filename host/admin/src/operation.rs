@@ -65,8 +65,7 @@ impl Operation {
 
     pub fn route(self) -> Route {
         let read = |path, need| Route { method: Method::GET, path, need, change: None };
-        let change =
-            |method, path, need, word| Route { method, path, need, change: Some(word) };
+        let change = |method, path, need, word| Route { method, path, need, change: Some(word) };
         let (post, put, delete) = (Method::POST, Method::PUT, Method::DELETE);
         match self {
             Operation::WhoAmI => read("/v1/whoami", Need::Login),
@@ -102,12 +101,9 @@ impl Operation {
                 change(delete, "/v1/credentials/{id}", Need::Login, "revoke-credential")
             }
             Operation::ListDisabled => read("/v1/principals/disabled", ADMINISTRATOR),
-            Operation::DisablePrincipal => change(
-                put,
-                "/v1/principals/{subject}/disabled",
-                ADMINISTRATOR,
-                "disable-principal",
-            ),
+            Operation::DisablePrincipal => {
+                change(put, "/v1/principals/{subject}/disabled", ADMINISTRATOR, "disable-principal")
+            }
             Operation::EnablePrincipal => change(
                 delete,
                 "/v1/principals/{subject}/disabled",

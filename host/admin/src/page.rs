@@ -144,7 +144,11 @@ impl Jar {
 }
 
 /// Who is logged in in this browser, with the cookie; who does not hold any more is not.
-fn signed_in(shared: &Shared, headers: &HeaderMap, address: SocketAddr) -> Option<(Caller, String)> {
+fn signed_in(
+    shared: &Shared,
+    headers: &HeaderMap,
+    address: SocketAddr,
+) -> Option<(Caller, String)> {
     let cookie = Jar::Session.read(shared, headers)?;
     let proven = shared.browsers.who(&cookie, Instant::now())?;
     match caller::caller(shared, proven, address) {

@@ -17,8 +17,7 @@ pub enum Role {
 }
 
 impl Role {
-    pub const ALL: [Role; 4] =
-        [Role::Viewer, Role::Operator, Role::Approver, Role::Administrator];
+    pub const ALL: [Role; 4] = [Role::Viewer, Role::Operator, Role::Approver, Role::Administrator];
 
     /// The word used in configuration and answers.
     pub fn as_str(self) -> &'static str {
@@ -127,8 +126,7 @@ mod tests {
         let check = |members: &[&str], expected: &[&str]| {
             let held = roles.of(&groups(members));
             let may = |role: &Role| held.includes(*role);
-            let names: Vec<&str> =
-                Role::ALL.into_iter().filter(may).map(Role::as_str).collect();
+            let names: Vec<&str> = Role::ALL.into_iter().filter(may).map(Role::as_str).collect();
             assert_eq!(names, expected, "{members:?}");
         };
         check(&[], &[]);

@@ -36,7 +36,8 @@ impl Shared {
         parts: Parts,
     ) -> io::Result<Arc<Shared>> {
         let limits = settings.limits;
-        let key = Key::generate().ok_or_else(|| io::Error::other("this system has no randomness"))?;
+        let key =
+            Key::generate().ok_or_else(|| io::Error::other("this system has no randomness"))?;
         Ok(Arc::new(Shared {
             settings: ArcSwap::from_pointee(settings),
             address,

@@ -86,7 +86,8 @@ pub(super) async fn revoke(
         Ok(_) => Ok(json(json!({ "id": id, "revoked": true }))),
         Err(error) => {
             tracing::error!(%error, "the end of a credential could not be kept");
-            let detail = "it is revoked, but that could not be kept: it may be back after a restart";
+            let detail =
+                "it is revoked, but that could not be kept: it may be back after a restart";
             Err(Problem::unavailable(detail))
         }
     }

@@ -79,7 +79,9 @@ pub(super) async fn disable(
     };
     let ended = shared.parts.control.end_where("an administrator disabled this principal", &gone);
     match kept {
-        Ok(()) => Ok(json(json!({ "subject": subject, "disabled": true, "sessions_ended": ended }))),
+        Ok(()) => {
+            Ok(json(json!({ "subject": subject, "disabled": true, "sessions_ended": ended })))
+        }
         Err(error) => {
             tracing::error!(%error, "a disabled principal could not be kept");
             Err(Problem::unavailable(format!("it could not be kept: {error}")))

@@ -168,9 +168,10 @@ pub(super) async fn back_from_issuer(
         return problem_page(Problem::forbidden(detail));
     };
     let issuers = shared.settings.load().directory.issuers.clone();
-    let mixed_up = back.iss.as_deref().is_some_and(|said| {
-        issuers.config(&flow.issuer).is_none_or(|issuer| issuer.url != said)
-    });
+    let mixed_up = back
+        .iss
+        .as_deref()
+        .is_some_and(|said| issuers.config(&flow.issuer).is_none_or(|issuer| issuer.url != said));
     let Some(code) = back.code.filter(|_| !mixed_up) else {
         return problem_page(Problem::forbidden("the issuer did not let you in"));
     };
@@ -189,12 +190,7 @@ pub(super) async fn back_from_issuer(
 }
 
 /// A new cookie for each login: one that somebody planted before is worth nothing.
-fn log_in(
-    shared: &Shared,
-    headers: &HeaderMap,
-    proven: Proven,
-    next: &str,
-) -> Response {
+fn log_in(shared: &Shared, headers: &HeaderMap, proven: Proven, next: &str) -> Response {
     if let Some(old) = Jar::Session.read(shared, headers) {
         shared.browsers.log_out(&old);
     }

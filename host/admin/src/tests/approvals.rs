@@ -173,7 +173,10 @@ fn a_link_leads_to_a_login_and_is_good_for_one_decision() {
     assert!(decided(waiting).starts_with("Granted"));
     assert_eq!(stage.ask(decide()).status, 410, "a second time");
     assert_eq!(stage.ask(Ask::get(&link)).status, 410);
-    assert_eq!(stage.ask(Ask::get("/v1/leases").by("viewer")).json()["leases"][0]["subject"], "ana");
+    assert_eq!(
+        stage.ask(Ask::get("/v1/leases").by("viewer")).json()["leases"][0]["subject"],
+        "ana"
+    );
 }
 
 #[test]
@@ -236,7 +239,8 @@ fn forged_and_expired_links_lead_nowhere() {
         assert_eq!(stage.ask(Ask::get(path)).status, status, "{path}");
     };
     check(&good, 200);
-    let changed = format!("{}{}", &good[..good.len() - 1], if good.ends_with('A') { 'B' } else { 'A' });
+    let changed =
+        format!("{}{}", &good[..good.len() - 1], if good.ends_with('A') { 'B' } else { 'A' });
     check(&changed, 404);
     check("/approve/x", 404);
     check(&format!("/approve/{}", waiting.id()), 404);

@@ -53,7 +53,8 @@ fn large_bodies_are_refused() {
 fn large_heads_are_refused() {
     let stage = Stage::new();
     let check = |headers: String, status: u16| {
-        let head = format!("GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
+        let head =
+            format!("GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
         let answer = raw(head.as_bytes(), stage.admin.address());
         assert_eq!(answer.status, status, "{answer:?}");
     };
@@ -137,7 +138,8 @@ fn tls() -> (Arc<rustls::ServerConfig>, Arc<rustls::ClientConfig>) {
         .unwrap();
     let mut roots = rustls::RootCertStore::empty();
     roots.add(der).unwrap();
-    let client = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let client =
+        rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     (Arc::new(server), Arc::new(client))
 }
 
@@ -164,7 +166,10 @@ fn over_tls_any_name_is_served_and_plain_text_is_not() {
     assert_eq!(answer.status, 200);
     assert!(answer.header("strict-transport-security").contains("max-age"));
     let cookie = answer.header("set-cookie");
-    assert!(cookie.starts_with("__Host-portcullis-login=") && cookie.contains("Secure"), "{cookie}");
+    assert!(
+        cookie.starts_with("__Host-portcullis-login=") && cookie.contains("Secure"),
+        "{cookie}"
+    );
     assert_eq!(stage.ask(Ask::get("/livez")).status, 0, "plain text");
     assert_eq!(raw(b"", stage.admin.address()).status, 0, "a handshake that never comes");
     let answer = over_tls(&stage, &client, &format!("GET /livez HTTP/1.1\r\n{head}"));

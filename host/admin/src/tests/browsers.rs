@@ -46,8 +46,7 @@ fn log_in(stage: &Stage, change: impl FnOnce(Ask) -> Ask, mark: Option<&str>) ->
     let form = stage.ask(Ask::get("/sign-in"));
     let own = form.mark();
     let secret = password("ana");
-    let fields =
-        [("mark", mark.unwrap_or(&own)), ("name", "ana"), ("password", secret.as_str())];
+    let fields = [("mark", mark.unwrap_or(&own)), ("name", "ana"), ("password", secret.as_str())];
     let ask = Ask::post("/sign-in").cookies(&form.cookies()).form(&fields);
     stage.ask(change(ask))
 }

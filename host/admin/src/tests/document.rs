@@ -94,7 +94,8 @@ fn check(schema: &Value, value: &Value, document: &Value, at: &str) {
     }
     if let (Some(members), Some(known)) = (value.as_object(), schema["properties"].as_object()) {
         for (name, member) in members {
-            let described = known.get(name).unwrap_or_else(|| panic!("{at}.{name} is not described"));
+            let described =
+                known.get(name).unwrap_or_else(|| panic!("{at}.{name} is not described"));
             check(described, member, document, &format!("{at}.{name}"));
         }
         let required = schema["required"].as_array().into_iter().flatten();

@@ -42,7 +42,8 @@ impl Answer {
 
     /// The cookies it sets, as a browser sends them back.
     pub fn cookies(&self) -> Vec<String> {
-        let pairs = self.headers("set-cookie").into_iter().filter_map(|line| line.split(';').next());
+        let pairs =
+            self.headers("set-cookie").into_iter().filter_map(|line| line.split(';').next());
         pairs.filter(|pair| !pair.ends_with('=')).map(str::to_owned).collect()
     }
 

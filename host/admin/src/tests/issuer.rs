@@ -2,8 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use portcullis_identity::{IssuerConfig, Issuers};
 
@@ -75,7 +75,9 @@ fn answer(mut stream: TcpStream, own: &str, codes_seen: &AtomicUsize) {
         ("400 Bad Request", "{\"error\": \"invalid_grant\"}".to_owned())
     };
     let length = answer.len();
-    let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).unwrap();
     stream.write_all(answer.as_bytes()).unwrap();
 }

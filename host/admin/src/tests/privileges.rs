@@ -23,11 +23,7 @@ const TABLE: [(&str, &str, &[&str]); 18] = [
     ("GET", "/v1/approvals/{id}", APPROVERS),
     ("POST", "/v1/approvals/{id}/grant", APPROVERS),
     ("POST", "/v1/approvals/{id}/refuse", APPROVERS),
-    (
-        "GET",
-        "/v1/leases",
-        &["viewer", "operator", "approver", "second", "stranger", "root"],
-    ),
+    ("GET", "/v1/leases", &["viewer", "operator", "approver", "second", "stranger", "root"]),
     ("DELETE", "/v1/leases/{id}", &["operator", "approver", "second", "stranger", "root"]),
     ("GET", "/v1/policies", VIEWERS),
     ("POST", "/v1/reload", OPERATORS),
