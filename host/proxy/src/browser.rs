@@ -53,6 +53,10 @@ impl Browsers {
         self.locked().get(id).cloned()
     }
 
+    fn is_full(&self, waiting_max: usize) -> bool {
+        self.locked().len() >= waiting_max
+    }
+
     /// `None` where as many wait as may.
     fn enter(self: &Arc<Browsers>, login: BrowserLogin, waiting_max: usize) -> Option<Page> {
         let mut waiting = self.locked();
@@ -83,6 +87,10 @@ pub async fn confirm(
     let Some(browser) = &settings.browser else {
         return Err(Unproven::Refused(Refusal::NoMethod { user: login.user.clone() }));
     };
+    // Before the issuer is asked, so that whoever is turned away costs it nothing.
+    if browsers.is_full(browser.waiting_max) {
+        return Err(Unproven::Refused(Refusal::TooManyWaiting));
+    }
     let device = settings.directory.issuers.begin_device(issuer).await?;
     let wait = browser.wait.min(device.expires_in);
     let id = page_id()?;
