@@ -110,6 +110,11 @@ impl Approvals {
         self.leases.find(asker, fingerprint, seconds_now())
     }
 
+    /// How many wait. Asks no thread and no store.
+    pub fn waiting(&self) -> usize {
+        self.places.taken()
+    }
+
     /// What waits, the oldest first, then the latest hundred that ended. Texts are cut to a
     /// line, and earlier statements left out: all of them is for [`Approvals::show`], which
     /// makes a record. Nothing when approvals have stopped.

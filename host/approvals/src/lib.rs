@@ -10,12 +10,12 @@ pub mod link;
 pub mod signature;
 pub mod view;
 pub mod keeping;
+#[cfg(test)]
+mod room;
 mod places;
 mod leases;
 mod desk;
 pub mod approvals;
-#[cfg(test)]
-mod room;
 
 pub use approvals::{Approvals, Ask, Waiting};
 pub use desk::{DecideError, Decided, Limits};

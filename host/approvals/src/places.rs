@@ -52,6 +52,11 @@ impl Places {
         Arc::new(Places { waiting_max, waiting_per_principal_max, taken: Mutex::default() })
     }
 
+    /// How many are taken.
+    pub fn taken(&self) -> usize {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).all
+    }
+
     /// Takes a place for `subject`; it is free again when the place is dropped.
     pub fn take(self: &Arc<Places>, subject: &str) -> Result<Place, AskError> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -100,7 +105,9 @@ mod tests {
         assert_eq!(places.take("ana").unwrap_err(), AskError::TooManyOfOne { waiting_max: 2 });
         let _third = places.take("ben").unwrap();
         assert_eq!(places.take("eva").unwrap_err(), AskError::TooMany { waiting_max: 3 });
+        assert_eq!(places.taken(), 3);
         drop(first);
+        assert_eq!(places.taken(), 2);
         assert!(places.take("ana").is_ok());
         assert!(places.take("eva").is_ok());
     }

@@ -132,6 +132,8 @@ struct CredentialRecord {
 
 /// A case as text.
 pub fn write_case(view: &View) -> io::Result<String> {
+    // What could not be read again would stop the next start.
+    named(MESSAGES, view.facts.message, |message| message, "message")?;
     let view = view.clone();
     write(&CaseRecord {
         id: view.id,

@@ -183,6 +183,16 @@ fn a_full_disk_is_an_error_and_loses_nothing() {
 }
 
 #[test]
+fn what_could_not_be_read_again_is_not_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut state = State::open(directory.path()).unwrap();
+    let mut unknown = pending("AAAAAAAA");
+    unknown.facts.message = "copy";
+    assert!(state.keep(&unknown, None).is_err());
+    assert!(load(&mut state).pending.is_empty());
+}
+
+#[test]
 fn what_cannot_be_read_stops_the_start() {
     let directory = tempfile::tempdir().unwrap();
     let mut state = State::open(directory.path()).unwrap();
