@@ -253,6 +253,7 @@ fn issuers() {
                 ],
                 authorized_parties: None,
                 subject_claim: "sub",
+                subject_prefix: "",
                 user_claim: "sub",
                 groups_claim: "groups",
                 kinds: [],
