@@ -35,7 +35,6 @@ fn large_bodies_are_refused() {
     check(100, 200);
     check(1_000, 400);
     check(20_000, 413);
-    check(1_000_000, 413);
     let form = "a".repeat(20_000);
     let answer = stage.ask(Ask::post("/sign-in").form(&[("mark", form.as_str())]));
     assert_eq!(answer.status, 413);

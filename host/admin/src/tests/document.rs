@@ -30,7 +30,7 @@ fn the_description_has_every_route_and_no_other() {
             Need::Login => Vec::new(),
             Need::Role(any) => any.iter().map(|role| role.as_str()).collect(),
         };
-        format!("{} {} {roles:?}", route.method, route.path)
+        format!("{} {} {roles:?}", format!("{:?}", route.verb).to_uppercase(), route.path)
     });
     assert_eq!(described, BTreeSet::from(routes));
     assert_eq!(document["openapi"], "3.1.0");

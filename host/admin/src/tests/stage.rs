@@ -216,7 +216,7 @@ fn directory_of(credentials: &Credentials) -> Directory {
         issuers: Issuers::start(Vec::new()).unwrap(),
         revocations: Arc::new(Revocations::default()),
         disabled: Disabled::in_memory(),
-        throttle: Arc::new(Throttle::new()),
+        throttle: Throttle::new(),
     }
 }
 
