@@ -235,7 +235,7 @@ fn subjects_may_have_any_readable_name() {
     assert_eq!(disable("a%00b"), 400);
     assert_eq!(disable("a%ff"), 400);
     assert_eq!(disable(&"a".repeat(257)), 400);
-    assert_eq!(disable(""), 404);
+    assert_eq!(disable(""), 400);
 }
 
 #[test]
