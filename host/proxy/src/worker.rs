@@ -138,10 +138,6 @@ async fn log_in(
     let settings = common.settings.load_full();
     let listener = settings.listeners.iter().find(|known| known.name == listener)?;
     let deadline = tokio::time::Instant::now() + settings.limits.startup;
-    let too_slow = || {
-        let reason = Refusal::StartupTooSlow.report().message;
-        tracing::info!(%address, reason, "connection dropped");
-    };
     let received = startup::receive(stream, address, listener, &settings);
     let arrival = match tokio::time::timeout_at(deadline, received).await {
         Ok(Ok(arrival)) => arrival,
@@ -149,12 +145,18 @@ async fn log_in(
             refuse(shared, *transport, &refusal, None, role, address).await;
             return None;
         }
+        Ok(Err(StartupError::Certificate { why, address })) => {
+            let reason = format!("the client certificate is not good: {why}");
+            note_refused(shared, String::new(), address, reason);
+            return None;
+        }
         Ok(Err(StartupError::Io(error))) => {
             tracing::debug!(%address, %error, "connection ended before login");
             return None;
         }
         Err(_) => {
-            too_slow();
+            let reason = Refusal::StartupTooSlow.report().message;
+            tracing::info!(%address, reason, "connection dropped");
             return None;
         }
     };
@@ -185,8 +187,10 @@ async fn log_in(
             refuse(shared, login.transport, &refusal, Some(why), login.user, login.address).await;
             None
         }
+        // It waits for an answer, or we for an issuer: either way it is a login that failed.
         Err(_) => {
-            too_slow();
+            let refusal = Refusal::StartupTooSlow;
+            refuse(shared, login.transport, &refusal, None, login.user, login.address).await;
             None
         }
     }
@@ -203,13 +207,7 @@ async fn refuse(
 ) {
     let report = refusal.report();
     let reason = why.map_or(report.message.clone(), |why| format!("{}: {why}", report.message));
-    tracing::info!(%address, role, reason, "login refused");
-    shared.metrics.add(Count::LoginsRefused, 1);
-    shared.record(&Event::Notable(Notable::LoginRefused {
-        role,
-        client_address: address.to_string(),
-        reason,
-    }));
+    note_refused(shared, role, address, reason);
     let mut out = Vec::new();
     portcullis_wire::encode::fatal(&mut out, &report);
     let farewell = async {
@@ -218,6 +216,15 @@ async fn refuse(
         transport.shutdown().await;
     };
     let _ = tokio::time::timeout(std::time::Duration::from_secs(2), farewell).await;
+}
+
+/// For the operator: in the log, the metrics and the ledger.
+fn note_refused(shared: &Shared, role: String, address: SocketAddr, reason: String) {
+    tracing::info!(%address, role, reason, "login refused");
+    shared.metrics.add(Count::LoginsRefused, 1);
+    let client_address = address.to_string();
+    let refused = Notable::LoginRefused { role, client_address, reason };
+    shared.record(&Event::Notable(refused));
 }
 
 /// A proven client gets its session with the database.
