@@ -3,6 +3,7 @@
 mod scenario;
 mod connection;
 mod guardrail;
+mod identity;
 mod languages;
 mod ledger;
 mod masking;
