@@ -26,7 +26,7 @@ use crate::proving;
 use crate::refusal::Refusal;
 use crate::registry::{Entry, Line, Registry};
 use crate::session::{Parts, Session};
-use crate::settings::{NoRole, Settings};
+use crate::settings::{NoRole, RoleMapping, Settings};
 use crate::shared::{Phase, Shared};
 use crate::startup::{self, Arrival, Login, StartupError, Unproven};
 use crate::upstream::{self, Upstream, UpstreamError};
@@ -329,7 +329,13 @@ fn upstream_parameters(
     database: &DatabaseState,
 ) -> Result<Vec<(String, String)>, Refusal> {
     let settings = &database.settings;
-    let role = settings.role.role_of(principal).map_err(|NoRole| {
+    let role = settings.role.role_of(principal).and_then(|role| {
+        // Whoever is called as the proxy's own login is not it.
+        let own = settings.role == RoleMapping::Subject
+            && role.as_deref() == Some(settings.upstream.user.as_str());
+        if own { Err(NoRole) } else { Ok(role) }
+    });
+    let role = role.map_err(|NoRole| {
         let name = &settings.database.name;
         Refusal::NotPermitted(format!("there is no role for you in database \"{name}\""))
     })?;
