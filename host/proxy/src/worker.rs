@@ -289,9 +289,12 @@ async fn connect(
     let address = login.address.to_string();
     let principal = proven.principal(&address, login.application(), &login.user);
     let parameters = upstream_parameters(&login.parameters, &principal, &database)?;
-    if database.is_stale() {
-        // Without a catalog nothing could be judged.
-        database.refresh().await.map_err(|error| Refusal::Upstream(error.to_string()))?;
+    let refreshed = database.refresh().await;
+    if let Err(error) = &refreshed
+        && database.view().version == 0
+    {
+        // Without any catalog nothing could be judged.
+        return Err(Refusal::Upstream(error.to_string()));
     }
     let upstream = upstream::connect(&database.settings.upstream, &parameters).await;
     let upstream = upstream.map_err(|error| match &error {
@@ -318,7 +321,7 @@ async fn connect(
     let entry = common.registry.enter(Line::new(id, asker, proven));
     // Both decide what a name means: the path, and whose schema "$user" is.
     let decides = |name: &str| name.eq_ignore_ascii_case("search_path") || name == "role";
-    let reading_unknown = parameters.iter().any(|(name, _)| decides(name));
+    let reading_unknown = refreshed.is_err() || parameters.iter().any(|(name, _)| decides(name));
     Ok(Connected { database, upstream, entry, reading_unknown })
 }
 
