@@ -7,6 +7,7 @@ mod browser;
 mod certificates;
 mod changes;
 mod forgeries;
+mod issuers;
 mod passwords;
 mod roles;
 mod rules;

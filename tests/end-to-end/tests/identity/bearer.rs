@@ -1,6 +1,7 @@
 //! SASL OAUTHBEARER: byte by byte as libpq 18 speaks it, and by libpq 18 itself.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use end_to_end::driver::{Target, with_target};
 use end_to_end::portcullis::DATABASE;
@@ -162,6 +163,28 @@ async fn only_that_mechanism_is_offered_and_only_over_tls() {
         assert_eq!(answer.verdict(), told, "{last:?}");
     }
     assert_eq!(shown(&Arrival::of(&portcullis, "ana"), &first).await.verdict(), "in");
+}
+
+/// libpq asks first at each connection: that is no failure, so nobody is slowed by it.
+#[tokio::test]
+async fn asking_where_to_get_a_token_costs_nothing() {
+    let database = cluster().await.database().await;
+    let provider = provider().await;
+    let portcullis = by_bearer(&database, &provider).start().await;
+    let token = provider.issue(&Wanted::by("ana")).await.access;
+    let arrival = Arrival::of(&portcullis, "ana");
+    for _ in 0..12 {
+        let answer = shown(&arrival, b"n,,\x01auth=\x01\x01").await;
+        assert_eq!(answer.verdict(), "out: 28P01 authentication failed for user \"ana\"");
+    }
+    // Of several tries the shortest counts: the machine may be busy.
+    let mut shortest = Duration::MAX;
+    for _ in 0..3 {
+        let began = Instant::now();
+        assert_eq!(shown(&arrival, &initial(&token)).await.verdict(), "in");
+        shortest = shortest.min(began.elapsed());
+    }
+    assert!(shortest < Duration::from_secs(3), "{shortest:?}");
 }
 
 /// libpq 18 in psycopg's wheel: it asks where to get a token, is given one by a hook in place

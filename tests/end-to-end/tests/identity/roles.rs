@@ -2,7 +2,7 @@
 
 use end_to_end::cluster::{APP, READER, WRITER};
 use end_to_end::frames::{Batch, Session, error_of, first_column, sequence};
-use end_to_end::portcullis::{ADMIN, ANA, BOT, PASSWORD};
+use end_to_end::portcullis::{ADMIN, ANA, BOT, PASSWORD, User};
 use end_to_end::{Database, Portcullis, Setup, cluster};
 
 use super::arrival::{Arrival, Proof};
@@ -64,6 +64,43 @@ async fn a_role_may_be_called_as_the_person() {
     let answer = Arrival::of(&portcullis, BOT.name).arrive(Proof::Password(PASSWORD)).await;
     let told = answer.verdict();
     assert!(told.starts_with("out: 08006 the database cannot be reached"), "{told}");
+}
+
+/// PostgreSQL takes one of these names for its own login's role, and the others for roles
+/// that there are not; what is strange in a subject is told to the letter.
+#[tokio::test]
+async fn no_name_is_taken_for_the_proxy_s_own_role() {
+    const fn called(name: &'static str) -> User {
+        User { name, kind: "human", groups: &[] }
+    }
+    const LONG: User =
+        called("anaanaanaanaanaanaanaanaanaanaanaanaanaanaanaanaanaanaanaanaanaanaana");
+    let names = [called("none"), called("NONE"), called("default"), called("public"), LONG];
+    let database = database().await;
+    let setup = mapped(&database, "role = { subject = true }");
+    let setup = names.iter().fold(setup, |setup, user| setup.user(*user));
+    let portcullis = setup.start().await;
+    for user in names {
+        let answer = Arrival::of(&portcullis, user.name).arrive(Proof::Password(PASSWORD)).await;
+        let told = answer.verdict();
+        assert!(told.starts_with("out: "), "{}: {told}", user.name);
+    }
+    assert_eq!(who(&mut portcullis.session(ANA).await).await, format!("ana {APP} ana"));
+
+    let strange = [called("o'brien"), called("a b\\c,d=e"), called("'; SET ROLE app; --")];
+    let strange = strange.into_iter().chain([called("\u{e4}na \u{1f600}"), called("$$")]);
+    let setup = mapped(&database, &format!("role = \"{READER}\""));
+    let setup = strange.clone().fold(setup, |setup, user| setup.user(escaped(user)));
+    let portcullis = setup.start().await;
+    for user in strange {
+        let mut session = portcullis.session(user).await;
+        assert_eq!(who(&mut session).await, format!("{READER} {APP} {}", user.name));
+    }
+}
+
+/// As it is written in a configuration file.
+fn escaped(user: User) -> User {
+    User { name: String::leak(user.name.replace('\\', "\\\\")), ..user }
 }
 
 /// Every way that changes a role or a setting, each with one beside it that is everybody's.
