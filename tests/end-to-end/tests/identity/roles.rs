@@ -129,6 +129,32 @@ const CHANGES: &[(&str, &str)] = &[
     ("EXPLAIN ANALYZE SELECT set_config('role', 'app', false)", "EXPLAIN SELECT 1"),
     ("PREPARE s AS SELECT set_config('role', 'app', false)", "PREPARE s AS SELECT 5"),
     ("SELECT 1; SET ROLE app", "SELECT 1; SELECT 2"),
+    ("SET U&\"r\\006Fle\" TO app", "SET U&\"work\\005Fmem\" TO '8MB'"),
+    ("SET /* x */ SESSION -- y\n ROLE app", "SET /* x */ SESSION -- y\n work_mem = '8MB'"),
+    ("SET role TO DEFAULT", "SET work_mem TO DEFAULT"),
+    ("SET portcullis.subject FROM CURRENT", "SET work_mem FROM CURRENT"),
+    (
+        "SELECT set_config(E'r\\157le', 'app', false)",
+        "SELECT set_config(E'work\\137mem', '8MB', false)",
+    ),
+    ("SELECT set_config('ro'\n'le', 'app', false)", "SELECT 'ro'\n'le'"),
+    ("SELECT set_config($$role$$, 'app', false)", "SELECT set_config($$work_mem$$, '8MB', false)"),
+    ("SELECT set_config('role'::text, 'app', false)", "SELECT 'role'::text"),
+    (
+        "SELECT set_config(is_local => false, new_value => 'app', setting_name => 'role')",
+        "SELECT make_interval(days => 1)",
+    ),
+    ("SELECT pg_catalog.\"set_config\"('role', 'app', false)", "SELECT pg_catalog.\"now\"()"),
+    ("WITH x AS (SELECT set_config('role', 'app', false)) SELECT * FROM x", "SELECT 6"),
+    ("VALUES (set_config('role', 'app', false))", "VALUES (1)"),
+    ("SELECT 1 ORDER BY set_config('role', 'app', false)", "SELECT 1 ORDER BY now()"),
+    ("SELECT 1 LIMIT length(set_config('role', 'app', false))", "SELECT 1 LIMIT length('x')"),
+    (
+        "DECLARE c CURSOR FOR SELECT set_config('role', 'app', false)",
+        "DECLARE c CURSOR FOR SELECT 7",
+    ),
+    ("UPDATE pg_settings SET setting = 'app' WHERE name = 'role'", "SELECT name FROM pg_settings"),
+    ("UPDATE pg_catalog.pg_settings AS s SET setting = 'app' WHERE name = 'role'", "SELECT 8"),
 ];
 
 async fn check_change(portcullis: &Portcullis, statement: &str, refused: bool, extended: bool) {
@@ -145,7 +171,8 @@ async fn check_change(portcullis: &Portcullis, statement: &str, refused: bool, e
     if let Some(error) = error_of(&answer) {
         assert_eq!(error.field(b'C').as_deref(), Some("42501"), "{what}");
         let message = error.field(b'M').unwrap_or_default();
-        assert!(message.ends_with("may not be set: the proxy sets it for you"), "{message}");
+        let ours = message.ends_with("may not be set: the proxy sets it for you");
+        assert!(ours, "{what}: {message}");
         session.query("ROLLBACK").await;
     }
     assert_eq!(who(&mut session).await, before, "{what}");
@@ -164,6 +191,38 @@ async fn nobody_changes_the_role_or_the_name_that_they_were_given() {
             check_change(&portcullis, harmless, false, extended).await;
         }
     }
+}
+
+/// A name that comes as a parameter could be any.
+#[tokio::test]
+async fn bound_names_and_function_calls_change_them_neither() {
+    let database = database().await;
+    let portcullis = mapped(&database, &format!("role = \"{READER}\"")).start().await;
+    let superuser = database.superuser().await;
+    let oid = "SELECT 'pg_catalog.set_config'::regproc::oid";
+    let oid: u32 = superuser.query_one(oid, &[]).await.expect("a row").get(0);
+    let set = "SELECT set_config($1, $2, false)";
+    let bound = |values: &[&str]| {
+        Batch::new().parse("", set).bind("", "", values, false).execute("", 0).sync()
+    };
+    let called = |name: &[u8], value: &[u8]| Batch::new().function_call(oid, &[name, value, b"f"]);
+    for (name, batch) in [
+        ("bound", bound(&["role", APP])),
+        ("bound, harmless", bound(&["work_mem", "8MB"])),
+        ("called", called(b"role", APP.as_bytes())),
+        ("called, the subject", called(b"portcullis.subject", b"admin")),
+    ] {
+        let mut session = portcullis.session(ANA).await;
+        let before = who(&mut session).await;
+        let answer = session.exchange(batch).await;
+        let code = error_of(&answer).and_then(|error| error.field(b'C'));
+        assert_eq!(code.as_deref(), Some("42501"), "{name}: {}", sequence(&answer));
+        assert_eq!(who(&mut session).await, before, "{name}");
+    }
+    let mut session = portcullis.session(ANA).await;
+    let plain = Batch::new().parse("", "SELECT $1::text").bind("", "", &["role"], false);
+    let answer = session.exchange(plain.execute("", 0).sync()).await;
+    assert_eq!(first_column(&answer), ["role"]);
 }
 
 /// What drivers and poolers send between users puts everything back as it was at the start,
