@@ -412,7 +412,9 @@ impl Session {
     /// Keeps what runs inside a transaction, for those who are asked to release what follows.
     pub(super) fn remember(&mut self, facts: &Rc<Facts>) {
         let ends = |statement: &Statement| statement.action() == Action::Transaction;
-        if self.status == TransactionStatus::Idle && !facts.statements.iter().any(ends) {
+        // What a pipeline runs before its Sync is one transaction too.
+        let is_alone = self.status == TransactionStatus::Idle && !self.open_segment;
+        if is_alone && !facts.statements.iter().any(ends) {
             return;
         }
         if self.transaction.len() == TRANSACTION_STATEMENTS_MAX {
