@@ -24,7 +24,8 @@ async fn what_is_granted_runs_once_with_its_own_answer() {
         assert_eq!(total(portcullis.database()).await, UNTOUCHED + 20 * runs, "it has not run");
         grant(&portcullis, &told.id).await;
         let answer = session.until_ready().await;
-        let expected = if returning.is_empty() { "C:UPDATE 20 Z:I" } else { "T D*20 C:UPDATE 20 Z:I" };
+        let expected =
+            if returning.is_empty() { "C:UPDATE 20 Z:I" } else { "T D*20 C:UPDATE 20 Z:I" };
         assert_eq!(sequence(&answer), expected);
         assert_eq!(total(portcullis.database()).await, UNTOUCHED + 20 * (runs + 1));
         assert_eq!(approval(&portcullis, &told.id).await["state"], "granted");
@@ -40,7 +41,9 @@ async fn what_is_refused_or_expires_is_an_ordinary_error() {
         .start()
         .await;
     let mut session = portcullis.session(DEVELOPER).await;
-    for (comment, said) in [(None, "refused by lea"), (Some("not today"), "refused by lea: not today")] {
+    for (comment, said) in
+        [(None, "refused by lea"), (Some("not today"), "refused by lea: not today")]
+    {
         let told = ask(&mut session, Batch::new().query(RISKY)).await;
         let body = json!({ "comment": comment });
         let (status, view) = decide(&portcullis, LEA, &told.id, "refuse", body).await;
@@ -253,7 +256,8 @@ async fn more_than_may_wait_are_refused_at_once() {
     let (mut first, told) = sessions.swap_remove(0);
     grant(&portcullis, &told.id).await;
     assert_eq!(sequence(&first.until_ready().await), "C:UPDATE 20 Z:I");
-    let told = ask(&mut third, Batch::new().query("UPDATE scratch SET word = 'w' RETURNING 'x'")).await;
+    let told =
+        ask(&mut third, Batch::new().query("UPDATE scratch SET word = 'w' RETURNING 'x'")).await;
     grant(&portcullis, &told.id).await;
     assert_eq!(first_column(&third.until_ready().await).len(), 20);
 }
