@@ -2,9 +2,13 @@
 //! what a decision covers, and what is on record of it.
 
 mod clients;
+mod crowd;
 mod decisions;
 mod grants;
+mod leases;
 mod pipelines;
+mod policies;
+mod records;
 mod transactions;
 
 use end_to_end::frames::{Batch, Message, Session, error_of, sequence};

@@ -70,7 +70,10 @@ async fn two_held_in_a_pipeline_are_two() {
         assert_ne!(next.id, told.id);
         assert_eq!(pending(&portcullis).await.len(), 1, "one at a time");
         let view = approval(&portcullis, &next.id).await;
-        assert_eq!((&view["in_transaction"], &view["earlier"]), (&json!(true), &json!([RISKY_SHAPE])));
+        assert_eq!(
+            (&view["in_transaction"], &view["earlier"]),
+            (&json!(true), &json!([RISKY_SHAPE]))
+        );
         decide(&portcullis, LEA, &next.id, second, json!({})).await;
         let rest = [answered, session.until_ready().await].concat();
         let granted = second == "grant";
