@@ -1,6 +1,7 @@
 //! Everything end to end, in one program: it links once and starts one PostgreSQL.
 
 mod scenario;
+mod approvals;
 mod connection;
 mod guardrail;
 mod identity;
