@@ -220,10 +220,11 @@ impl Stage {
         .await;
         let reason = "the identity provider no longer accepts the login";
         self.provider.put(&Account::new("token_revoked").groups(&["analysts"])).await;
-        let token = self.provider.issue(&Wanted::by("token_revoked")).await.access;
-        let arrival = Arrival::new("token_revoked", &token);
+        let tokens = self.provider.issue(&Wanted::by("token_revoked")).await;
+        let arrival = Arrival::new("token_revoked", &tokens.access);
         self.check("token revoked at the provider", arrival, reason, async |_| {
-            self.provider.revoke(&token).await;
+            // With one of them goes all that was issued with it.
+            self.provider.revoke(&tokens.opaque).await;
             Instant::now()
         })
         .await;
