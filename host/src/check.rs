@@ -13,8 +13,8 @@ pub use coverage::{may_use, principal};
 
 use crate::cli::Check;
 use crate::config::{Audit, Config, DatabaseConfig, Endpoint, RoleMapping};
-use crate::running::engine_config;
 use crate::directory::{Lasting, directory};
+use crate::running::engine_config;
 use crate::settings::settings;
 use crate::terminal::{counted, line, print, section};
 

@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
 use portcullis_identity::{
-    Credentials, Disabled, IssuerConfig, Issuers, KindRule, LoginRule, Method, Methods,
-    MockSecret, Pattern, Revocations, Secret, Throttle, UserConfig, Users,
+    Credentials, Disabled, IssuerConfig, Issuers, KindRule, LoginRule, Method, Methods, MockSecret,
+    Pattern, Revocations, Secret, Throttle, UserConfig, Users,
 };
 use portcullis_policy::PrincipalKind;
 use portcullis_proxy::Directory;
@@ -150,9 +150,10 @@ fn issuer(config: &config::IssuerConfig) -> Result<IssuerConfig> {
         let text = String::from_utf8_lossy(secret.reveal()).into_owned();
         Secret::new(text.trim_end_matches(['\r', '\n']).to_owned())
     });
-    let roots = config.root_certificates.as_ref().map(|path| {
-        fs::read(path).into_diagnostic().wrap_err_with(|| path.display().to_string())
-    });
+    let roots = config
+        .root_certificates
+        .as_ref()
+        .map(|path| fs::read(path).into_diagnostic().wrap_err_with(|| path.display().to_string()));
     Ok(IssuerConfig {
         algorithms: algorithms.collect::<Result<_>>()?,
         authorized_parties: config.authorized_parties.clone().unwrap_or_default(),

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use portcullis_policy::approval::Standing;
 use portcullis_proxy::{Histogram, MetricsView};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
@@ -67,14 +66,12 @@ struct Numbers {
 impl Numbers {
     async fn of(shared: &Shared) -> Numbers {
         let summary = shared.parts.sets.borrow().clone();
-        let approvals = shared.parts.approvals.list().await;
-        let pending = approvals.iter().filter(|view| view.standing == Standing::Pending);
         Numbers {
             proxy: shared.parts.control.metrics(),
             revision: summary.revision,
             policies: summary.policies.len(),
             policies_failed: summary.failures.len(),
-            approvals_pending: pending.count(),
+            approvals_pending: shared.parts.approvals.waiting(),
             leases: shared.parts.approvals.leases().await.len(),
             lags: (shared.parts.lags)(),
         }
@@ -93,7 +90,7 @@ impl Collector for Numbers {
         let counted = decisions.map(|(decision, count)| (decision.to_owned(), count));
         text.counters("decisions", "Messages judged, by decision", "decision", &counted)?;
         text.counter("faults", "Policies that failed to answer", proxy.faults)?;
-        text.counter("rows", "Rows sent to clients", proxy.rows)?;
+        text.counter("rows", "Rows that statements returned or changed", proxy.rows)?;
         text.counter("bytes_out", "Bytes sent to clients", proxy.bytes_out)?;
         text.counter("cells_masked", "Cells that were masked", proxy.cells_masked)?;
         let masked = "The same by label; one with two labels counts under both";

@@ -110,6 +110,9 @@ pub struct Session {
     reading_unknown: bool,
     /// The client's encoding is UTF-8; else a single-byte one.
     is_utf8: bool,
+    /// Something ran that may have changed the client's encoding, and the server has not been
+    /// ready since: only then does it tell.
+    encoding_unknown: bool,
     /// What comes next depends on what is still running.
     stalled: bool,
     /// Counts the client's Syncs.
@@ -122,7 +125,8 @@ pub struct Session {
     hidden_under: (u64, u64),
     /// Relations that the catalog could not explain when it was read for them.
     unexplained: HashSet<u32>,
-    /// This transaction has made a trigger or the like that nobody outside it can see yet.
+    /// Something sent may have made a view, a trigger or the like, and the server has not been
+    /// ready outside a transaction since: nobody else can see it yet.
     unseen_code: bool,
     /// Messages of the extended protocol were sent, and no ReadyForQuery has come since.
     open_segment: bool,
@@ -187,6 +191,7 @@ impl Session {
             reading_number: 0,
             reading_unknown: parts.reading_unknown,
             is_utf8,
+            encoding_unknown: false,
             stalled: false,
             segment: 0,
             silent_until_ready: false,

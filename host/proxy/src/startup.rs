@@ -63,6 +63,9 @@ pub enum Arrival {
 pub enum StartupError {
     /// The peer went away or the socket failed; nobody is left to tell.
     Io(io::Error),
+    /// Its certificate is not good, which TLS itself has told the client; the ledger learns
+    /// why.
+    Certificate { why: String, address: SocketAddr },
     /// The client is told, and the ledger: from where and as which role it came.
     Refused { transport: Box<Transport>, refusal: Refusal, role: String, address: SocketAddr },
 }
@@ -126,7 +129,9 @@ pub async fn receive(
     stream.peek(&mut first).await?;
     let tls = listener.tls.as_ref();
     let mut transport = match (first, tls) {
-        ([TLS_HANDSHAKE], Some(tls)) => direct_tls(stream, tls).await?,
+        ([TLS_HANDSHAKE], Some(tls)) => {
+            direct_tls(stream, tls).await.map_err(|error| handshake_failed(error, address))?
+        }
         _ => Transport::Tcp(stream),
     };
     let mut asked_gss = false;
@@ -142,7 +147,10 @@ pub async fn receive(
             Err(error) => return Err(error.into()),
         };
         match packet {
-            StartupPacket::SslRequest => transport = negotiate_tls(transport, tls).await?,
+            StartupPacket::SslRequest => {
+                let negotiated = negotiate_tls(transport, tls).await;
+                transport = negotiated.map_err(|error| handshake_failed(error, address))?;
+            }
             StartupPacket::GssEncRequest if !asked_gss => {
                 asked_gss = true;
                 transport.write_all(b"N").await?;
@@ -169,6 +177,17 @@ fn refused(
 ) -> StartupError {
     let (transport, role) = (Box::new(transport), role.to_owned());
     StartupError::Refused { transport, refusal, role, address }
+}
+
+/// A bad certificate is a failed login; whatever else ends a handshake is a socket that closed.
+fn handshake_failed(error: io::Error, address: SocketAddr) -> StartupError {
+    let failure = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match failure {
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            StartupError::Certificate { why: why.to_string(), address }
+        }
+        Some(_) | None => StartupError::Io(error),
+    }
 }
 
 async fn direct_tls(stream: TcpStream, tls: &ServerTls) -> io::Result<Transport> {

@@ -26,7 +26,7 @@ use crate::proving;
 use crate::refusal::Refusal;
 use crate::registry::{Entry, Line, Registry};
 use crate::session::{Parts, Session};
-use crate::settings::{NoRole, Settings};
+use crate::settings::{NoRole, RoleMapping, Settings};
 use crate::shared::{Phase, Shared};
 use crate::startup::{self, Arrival, Login, StartupError, Unproven};
 use crate::upstream::{self, Upstream, UpstreamError};
@@ -138,10 +138,6 @@ async fn log_in(
     let settings = common.settings.load_full();
     let listener = settings.listeners.iter().find(|known| known.name == listener)?;
     let deadline = tokio::time::Instant::now() + settings.limits.startup;
-    let too_slow = || {
-        let reason = Refusal::StartupTooSlow.report().message;
-        tracing::info!(%address, reason, "connection dropped");
-    };
     let received = startup::receive(stream, address, listener, &settings);
     let arrival = match tokio::time::timeout_at(deadline, received).await {
         Ok(Ok(arrival)) => arrival,
@@ -149,12 +145,18 @@ async fn log_in(
             refuse(shared, *transport, &refusal, None, role, address).await;
             return None;
         }
+        Ok(Err(StartupError::Certificate { why, address })) => {
+            let reason = format!("the client certificate is not good: {why}");
+            note_refused(shared, String::new(), address, reason);
+            return None;
+        }
         Ok(Err(StartupError::Io(error))) => {
             tracing::debug!(%address, %error, "connection ended before login");
             return None;
         }
         Err(_) => {
-            too_slow();
+            let reason = Refusal::StartupTooSlow.report().message;
+            tracing::info!(%address, reason, "connection dropped");
             return None;
         }
     };
@@ -185,8 +187,10 @@ async fn log_in(
             refuse(shared, login.transport, &refusal, Some(why), login.user, login.address).await;
             None
         }
+        // It waits for an answer, or we for an issuer: either way it is a login that failed.
         Err(_) => {
-            too_slow();
+            let refusal = Refusal::StartupTooSlow;
+            refuse(shared, login.transport, &refusal, None, login.user, login.address).await;
             None
         }
     }
@@ -203,13 +207,7 @@ async fn refuse(
 ) {
     let report = refusal.report();
     let reason = why.map_or(report.message.clone(), |why| format!("{}: {why}", report.message));
-    tracing::info!(%address, role, reason, "login refused");
-    shared.metrics.add(Count::LoginsRefused, 1);
-    shared.record(&Event::Notable(Notable::LoginRefused {
-        role,
-        client_address: address.to_string(),
-        reason,
-    }));
+    note_refused(shared, role, address, reason);
     let mut out = Vec::new();
     portcullis_wire::encode::fatal(&mut out, &report);
     let farewell = async {
@@ -218,6 +216,15 @@ async fn refuse(
         transport.shutdown().await;
     };
     let _ = tokio::time::timeout(std::time::Duration::from_secs(2), farewell).await;
+}
+
+/// For the operator: in the log, the metrics and the ledger.
+fn note_refused(shared: &Shared, role: String, address: SocketAddr, reason: String) {
+    tracing::info!(%address, role, reason, "login refused");
+    shared.metrics.add(Count::LoginsRefused, 1);
+    let client_address = address.to_string();
+    let refused = Notable::LoginRefused { role, client_address, reason };
+    shared.record(&Event::Notable(refused));
 }
 
 /// A proven client gets its session with the database.
@@ -282,9 +289,12 @@ async fn connect(
     let address = login.address.to_string();
     let principal = proven.principal(&address, login.application(), &login.user);
     let parameters = upstream_parameters(&login.parameters, &principal, &database)?;
-    if database.is_stale() {
-        // Without a catalog nothing could be judged.
-        database.refresh().await.map_err(|error| Refusal::Upstream(error.to_string()))?;
+    let refreshed = database.refresh().await;
+    if let Err(error) = &refreshed
+        && database.view().version == 0
+    {
+        // Without any catalog nothing could be judged.
+        return Err(Refusal::Upstream(error.to_string()));
     }
     let upstream = upstream::connect(&database.settings.upstream, &parameters).await;
     let upstream = upstream.map_err(|error| match &error {
@@ -311,7 +321,7 @@ async fn connect(
     let entry = common.registry.enter(Line::new(id, asker, proven));
     // Both decide what a name means: the path, and whose schema "$user" is.
     let decides = |name: &str| name.eq_ignore_ascii_case("search_path") || name == "role";
-    let reading_unknown = parameters.iter().any(|(name, _)| decides(name));
+    let reading_unknown = refreshed.is_err() || parameters.iter().any(|(name, _)| decides(name));
     Ok(Connected { database, upstream, entry, reading_unknown })
 }
 
@@ -322,7 +332,13 @@ fn upstream_parameters(
     database: &DatabaseState,
 ) -> Result<Vec<(String, String)>, Refusal> {
     let settings = &database.settings;
-    let role = settings.role.role_of(principal).map_err(|NoRole| {
+    let role = settings.role.role_of(principal).and_then(|role| {
+        // Whoever is called as the proxy's own login is not it.
+        let own = settings.role == RoleMapping::Subject
+            && role.as_deref() == Some(settings.upstream.user.as_str());
+        if own { Err(NoRole) } else { Ok(role) }
+    });
+    let role = role.map_err(|NoRole| {
         let name = &settings.database.name;
         Refusal::NotPermitted(format!("there is no role for you in database \"{name}\""))
     })?;

@@ -8,6 +8,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 
 use super::{Config, Report};
 
+mod administration;
 mod identity;
 
 const SHOP: &str = "[[database]]\nname = \"shop\"\nupstream = \"postgresql://app@localhost\"\n";

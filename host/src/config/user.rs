@@ -91,7 +91,9 @@ impl Reader<'_> {
         values::check_known("database", allowed.iter().flatten(), self.databases, problems);
         let name = name?;
         if name.value.starts_with(CREDENTIAL_PREFIX) {
-            let message = format!("names that begin with {CREDENTIAL_PREFIX} are those of short-lived passwords");
+            let message = format!(
+                "names that begin with {CREDENTIAL_PREFIX} are those of short-lived passwords"
+            );
             problems.add(&name.span, message);
         }
         self.names.enter(&name, problems);

@@ -242,8 +242,10 @@ impl Tour<'_> {
         for statement in &told {
             say(&statement.to_string())?;
         }
-        for decided in records.iter().filter(|record| records::text(record, "/kind") == "approval") {
-            let (step, by) = (records::text(decided, "/step"), records::text(decided, "/by/subject"));
+        for decided in records.iter().filter(|record| records::text(record, "/kind") == "approval")
+        {
+            let (step, by) =
+                (records::text(decided, "/step"), records::text(decided, "/by/subject"));
             let approval = records::text(decided, "/approval");
             let reason = records::text(decided, "/reason");
             say(format!("     approval {approval} {step:<8} {by:<5} {reason}").trim_end())?;

@@ -4,6 +4,7 @@ mod scenario;
 mod administration;
 mod connection;
 mod guardrail;
+mod identity;
 mod languages;
 mod ledger;
 mod masking;

@@ -165,6 +165,11 @@ impl Session {
         })?;
         self.tell_of_wait(&waiting, approvals, &reason, expires_in);
         self.entry.line().waits_for(Some(waiting.id()));
+        if !self.pipeline.is_empty() {
+            // What came before it is answered now: nobody waits for people to hear of that,
+            // and the held message is gone on with only behind those answers.
+            self.outbox.flush();
+        }
         self.hold = Hold::Waiting { waiting, events };
         Ok(())
     }
