@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::Serve;
-use crate::config::{self, Config, Log, LogFormat};
+use crate::config::{Config, Log, LogFormat};
 use crate::running::Running;
 
 pub fn run(arguments: &Serve) -> Result<ExitCode> {
@@ -67,10 +67,7 @@ fn announce(running: &Running, config: &Config) -> Result<()> {
 fn reload(running: &Running) {
     match running.reload() {
         Ok(()) => tracing::info!("configuration read again"),
-        Err(report) => {
-            // Line by line: what the report shows of the file is for people at a terminal.
-            let lines = report.downcast_ref::<config::Report>();
-            let lines = lines.map_or_else(|| format!("{report:#}"), |lines| format!("{lines:#}"));
+        Err(lines) => {
             tracing::error!("the configuration is wrong and the old one stays in force:\n{lines}");
         }
     }
