@@ -1,6 +1,7 @@
 //! Everything end to end, in one program: it links once and starts one PostgreSQL.
 
 mod scenario;
+mod administration;
 mod approvals;
 mod connection;
 mod guardrail;
@@ -11,4 +12,5 @@ mod masking;
 mod protocol;
 mod provider;
 mod reload;
+mod revocation;
 mod view_dependencies;
