@@ -80,6 +80,8 @@ pub struct Limits {
     pub statement_bytes_max: usize,
     /// Prepared statements and portals one session may hold.
     pub names_max: usize,
+    /// Bytes of their texts and of the values bound to them.
+    pub names_bytes_max: usize,
     /// From the first byte to the first statement.
     pub startup: Duration,
     /// How long a shutdown waits for transactions to end.

@@ -44,6 +44,7 @@ pub fn settings(config: &Config, directory: Directory) -> Result<Settings> {
             startup: config.limits.startup,
             drain: config.limits.drain,
             names_max: config.limits.names_max,
+            names_bytes_max: config.limits.names_bytes_max,
             approval_wait: config.approvals.wait_max,
             approval_wait_in_transaction: config.approvals.in_transaction_max,
         },

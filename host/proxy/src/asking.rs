@@ -16,6 +16,27 @@ const FRAME_BYTES_MAX: usize = 16 << 20;
 /// A row of an answer, in text.
 pub type Row = Vec<Option<String>>;
 
+/// The server's error.
+#[derive(Debug)]
+struct Refused {
+    sqlstate: String,
+    message: String,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Was it not answered because somebody holds a lock?
+pub fn is_locked_out(error: &io::Error) -> bool {
+    let refused = error.get_ref().and_then(|error| error.downcast_ref::<Refused>());
+    refused.is_some_and(|refused| matches!(&*refused.sqlstate, "55P03" | "40P01"))
+}
+
 /// A connection to ask on.
 pub struct Asking {
     upstream: Upstream,
@@ -49,14 +70,16 @@ impl Asking {
                 b'E' => {
                     let fields = backend::notice_fields(&body).map_err(invalid)?;
                     let message = backend::field(&fields, b'M').unwrap_or_default();
-                    refused = Some(String::from_utf8_lossy(message).into_owned());
+                    let code = backend::field(&fields, b'C').unwrap_or_default();
+                    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+                    refused = Some(Refused { sqlstate: text(code), message: text(message) });
                 }
                 b'Z' => break,
                 _ => {}
             }
         }
         match refused {
-            Some(message) => Err(io::Error::other(message)),
+            Some(refused) => Err(io::Error::other(refused)),
             None => Ok(rows),
         }
     }

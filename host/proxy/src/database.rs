@@ -20,7 +20,7 @@ use crate::upstream;
 /// DDL that passed another way than through the proxy is seen within this time.
 const AGE_MAX: Duration = Duration::from_secs(30);
 /// Views that were locked are looked for again after this time.
-const PARTIAL_AGE_MAX: Duration = Duration::from_secs(1);
+const PARTIAL_AGE_MAX: Duration = Duration::from_secs(5);
 /// The proxy's own questions never wait for a client's locks, nor long for anything.
 const ASKING_SETTINGS: [(&str, &str); 3] = [
     ("application_name", "portcullis"),
@@ -161,11 +161,12 @@ impl DatabaseState {
         let mut labels = view.labels.clone();
         let classifiers = policies.classifiers();
         let unseen = oids.iter().filter(|oid| !view.labels.is_sampled(**oid, classifiers));
+        let mut outcome = Ok(());
         for relation in unseen.filter_map(|oid| view.catalog.relation(*oid)) {
             let sampled = self
                 .ask(&mut asking, async |asking| labels.sample(asking, relation, policies).await)
                 .await;
-            sampled?;
+            outcome = outcome.and(sampled);
         }
         self.view.store(Arc::new(View {
             version: self.next_version(),
@@ -176,7 +177,7 @@ impl DatabaseState {
             triggered: view.triggered.clone(),
             stale_at: view.stale_at,
         }));
-        Ok(())
+        outcome
     }
 
     /// The name of a function, for FunctionCall.

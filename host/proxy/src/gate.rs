@@ -274,7 +274,7 @@ impl Gate<'_> {
 }
 
 /// What writes a value it is given, or shows by what it does which value that was.
-const CARRIERS: [&str; 20] = [
+const CARRIERS: [&str; 19] = [
     "loread",
     "lowrite",
     "nextval",
@@ -286,11 +286,10 @@ const CARRIERS: [&str; 20] = [
     "pg_create_physical_replication_slot",
     "pg_create_restore_point",
     "pg_drop_replication_slot",
+    "pg_log_backend_memory_contexts",
     "pg_notify",
     "pg_replication_slot_advance",
     "pg_start_backup",
-    "pg_sleep",
-    "pg_sleep_for",
     "pg_terminate_backend",
     "set_config",
     "setseed",
@@ -298,14 +297,15 @@ const CARRIERS: [&str; 20] = [
 ];
 
 /// Beginnings of the names of further ones: locks and large objects by number, messages in the
-/// log, statistics by hand.
-const CARRIER_FAMILIES: [&str; 8] = [
+/// log, statistics by hand, time.
+const CARRIER_FAMILIES: [&str; 9] = [
     "lo_",
     "pg_advisory_",
     "pg_clear_",
     "pg_logical_",
     "pg_replication_origin_",
     "pg_restore_",
+    "pg_sleep",
     "pg_stat_reset",
     "pg_try_advisory_",
 ];

@@ -6,7 +6,7 @@ use std::io;
 use portcullis_policy::{ColumnRef, ColumnSample, PolicySet};
 use portcullis_sql::{Catalog, Relation, RelationKind};
 
-use crate::asking::Asking;
+use crate::asking::{Asking, is_locked_out};
 
 /// Rows looked at per relation.
 const SAMPLE_ROWS_MAX: usize = 200;
@@ -156,7 +156,7 @@ async fn rows(asking: &mut Asking, relation: &Relation) -> io::Result<Vec<crate:
     );
     match asking.ask(&text).await {
         Ok(rows) => Ok(rows),
-        Err(error) if error.kind() == io::ErrorKind::Other => {
+        Err(error) if error.kind() == io::ErrorKind::Other && !is_locked_out(&error) => {
             tracing::info!(relation = relation.qualified(), %error, "content not sampled");
             Ok(Vec::new())
         }

@@ -18,11 +18,26 @@ const TEXT_OID: u32 = 25;
 /// What becomes of a result's columns.
 pub struct MaskPlan {
     pub columns: Vec<MaskColumn>,
+    /// Columns that could come from anything in the database.
+    unexplained: Vec<bool>,
 }
 
 impl MaskPlan {
     pub fn passes_all(&self) -> bool {
         self.columns.iter().all(|column| column.action == ColumnAction::Pass)
+    }
+
+    /// Does anything of it rest on what is labelled anywhere in the database?
+    pub fn is_unexplained(&self) -> bool {
+        self.unexplained.contains(&true)
+    }
+
+    /// Shows nothing that could come from anywhere.
+    pub fn hide_unexplained(&mut self) {
+        let unexplained = self.columns.iter_mut().zip(&self.unexplained);
+        for (column, _) in unexplained.filter(|(_, unexplained)| **unexplained) {
+            column.action = ColumnAction::Nullify;
+        }
     }
 }
 
@@ -45,6 +60,8 @@ impl Planner<'_> {
             .collect();
         let not_null = |field: &ResultField| self.is_not_null(field.table_oid, field.attribute);
         let actions = self.plan(&statement.shape, &columns);
+        let anything = |column: &OutputColumn| column.sources.iter().any(is_anything);
+        let unexplained = columns.iter().map(anything).collect();
         let columns =
             fields.iter().zip(columns).zip(actions).map(|((field, column), action)| MaskColumn {
                 type_oid: field.type_oid,
@@ -53,7 +70,7 @@ impl Planner<'_> {
                 action,
                 labels: labels(&column),
             });
-        MaskPlan { columns: columns.collect() }
+        MaskPlan { columns: columns.collect(), unexplained }
     }
 
     /// Plans COPY TO STDOUT of `count` columns, which the server does not describe.
@@ -102,7 +119,7 @@ impl Planner<'_> {
             action,
             labels: Vec::new(),
         };
-        MaskPlan { columns: vec![column] }
+        MaskPlan { columns: vec![column], unexplained: vec![false] }
     }
 
     /// Would the principal see any column of this relation masked?
@@ -258,7 +275,7 @@ impl Planner<'_> {
     /// All that could be read by a statement of which nothing is known: whatever is labelled.
     fn everything(&self) -> Vec<SourceColumn> {
         let labels: Vec<String> = self.view.labels.all().into_iter().map(str::to_owned).collect();
-        vec![SourceColumn { relation: "*".into(), column: "*".into(), labels }]
+        vec![SourceColumn { relation: ANYTHING.into(), column: ANYTHING.into(), labels }]
     }
 
     fn column(&self, (oid, attribute): (u32, i16)) -> Option<&portcullis_sql::Column> {
@@ -272,6 +289,13 @@ impl Planner<'_> {
     fn type_name(&self, oid: u32) -> String {
         self.view.type_names.get(&oid).cloned().unwrap_or_else(|| format!("type {oid}"))
     }
+}
+
+/// Stands for every relation and every column.
+const ANYTHING: &str = "*";
+
+fn is_anything(source: &SourceColumn) -> bool {
+    source.relation == ANYTHING
 }
 
 /// A column of a relation that is neither in the catalog nor PostgreSQL's own.

@@ -24,6 +24,19 @@ pub struct ResultField {
     pub binary: bool,
 }
 
+/// Bytes that a session holds as long as this lives.
+#[derive(Default)]
+pub struct Held {
+    bytes: usize,
+    all: Rc<Cell<usize>>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.all.update(|all| all.saturating_sub(self.bytes));
+    }
+}
+
 /// A prepared statement.
 pub struct Prepared {
     /// As the client sent it, in its encoding.
@@ -43,6 +56,7 @@ pub struct Prepared {
     pub segment: u64,
     /// Made by SQL PREPARE: it cannot be prepared anew by Parse.
     pub by_sql: bool,
+    pub _held: Held,
 }
 
 /// A portal, or a cursor.
@@ -60,8 +74,11 @@ pub struct Portal {
     pub segment: u64,
     /// What released it, until it has run.
     pub release: RefCell<Option<Release>>,
+    /// Rows given of it so far.
+    pub given: Rc<Cell<u64>>,
     /// DECLAREd: it may outlive its transaction.
     pub cursor: bool,
+    pub _held: Held,
 }
 
 /// A Bind's record, and whether its outcome has been written.
@@ -83,9 +100,18 @@ pub enum Undo {
 pub struct Names {
     statements: HashMap<Vec<u8>, Rc<Prepared>>,
     portals: HashMap<Vec<u8>, Rc<Portal>>,
+    /// What statements and portals hold, those too that are on their way or being replaced.
+    held: Rc<Cell<usize>>,
 }
 
 impl Names {
+    /// Room for `bytes` more, where there are no more than `most` then.
+    pub fn hold(&self, bytes: usize, most: usize) -> Option<Held> {
+        let all = self.held.get().checked_add(bytes).filter(|all| *all <= most)?;
+        self.held.set(all);
+        Some(Held { bytes, all: self.held.clone() })
+    }
+
     pub fn len(&self) -> usize {
         self.statements.len() + self.portals.len()
     }

@@ -24,6 +24,8 @@ pub struct Running {
     /// It is judged, masked and recorded under this set, whatever is published meanwhile.
     pub policies: Rc<dyn PolicySet>,
     pub limit_rows: Option<u32>,
+    /// Rows given of this result so far, by a portal's or cursor's earlier pages too.
+    pub given: Rc<Cell<u64>>,
     /// It was sent behind something that nobody outside its transaction could see yet.
     pub unseen_code: bool,
     /// Its errors and notices may quote a value that the principal must not see.
@@ -38,6 +40,11 @@ pub struct Running {
 }
 
 impl Running {
+    /// As many rows were given as may be.
+    pub fn is_at_limit(&self) -> bool {
+        self.limit_rows.is_some_and(|limit| self.given.get() >= u64::from(limit))
+    }
+
     pub fn statement(&self) -> &Statement {
         match &self.resolved {
             Some(statement) => statement,
@@ -114,6 +121,12 @@ impl Run {
 
     pub fn client() -> Run {
         Run::new(Role::Client)
+    }
+
+    /// The limit that the result exceeds, as the client is told of it.
+    pub fn over(&self) -> Option<Refusal> {
+        let limit = self.running().and_then(|running| running.limit_rows);
+        limit.filter(|_| self.over_limit).map(|rows| Refusal::RowLimit { rows })
     }
 
     /// The statement whose result is arriving.

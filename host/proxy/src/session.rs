@@ -65,12 +65,15 @@ enum Wake {
     Decided(Decided),
     /// Somebody else wants something of the session.
     Signal(Signal),
-    /// The server has taken so much that what the client sent can be gone on with.
+    /// What the client sent can be gone on with: the server has taken enough of it, or has
+    /// been stopped.
     Room,
     Gone(End),
 }
 
 type PhaseChange = Pin<Box<dyn Future<Output = Phase>>>;
+/// A cancel on its way to the server, until the server has passed it on.
+type Stopping = Pin<Box<dyn Future<Output = ()>>>;
 
 /// A session.
 pub struct Session {
@@ -115,6 +118,8 @@ pub struct Session {
     encoding_unknown: bool,
     /// What comes next depends on what is still running.
     stalled: bool,
+    /// Nothing is sent meanwhile.
+    stopping: Option<Stopping>,
     /// Counts the client's Syncs.
     segment: u64,
     /// The client was told of an error that the server does not know of: all it still
@@ -122,6 +127,8 @@ pub struct Session {
     silent_until_ready: bool,
     /// Columns looked up: hidden from this principal or not, under one revision and view.
     hidden: HashMap<(u32, i16), bool>,
+    /// Whether any is, once asked.
+    hides_anything: Option<bool>,
     hidden_under: (u64, u64),
     /// Relations that the catalog could not explain when it was read for them.
     unexplained: HashSet<u32>,
@@ -193,9 +200,11 @@ impl Session {
             is_utf8,
             encoding_unknown: false,
             stalled: false,
+            stopping: None,
             segment: 0,
             silent_until_ready: false,
             hidden: HashMap::new(),
+            hides_anything: None,
             hidden_under: (0, 0),
             unexplained: HashSet::new(),
             unseen_code: false,
@@ -249,6 +258,12 @@ impl Session {
             && let Poll::Ready(decided) = waiting.poll_decided(cx)
         {
             return Poll::Ready(Wake::Decided(decided));
+        }
+        if let Some(stopping) = &mut self.stopping
+            && stopping.as_mut().poll(cx).is_ready()
+        {
+            self.stopping = None;
+            return Poll::Ready(Wake::Room);
         }
         let was_full = self.outbox.len() >= WAITING_BYTES_MAX;
         if let Poll::Ready(end) = self.poll_send(cx) {
@@ -313,7 +328,9 @@ impl Session {
     /// waits for people must be decided; but a COPY completes only with what the client sends.
     fn is_stalled(&self) -> bool {
         let waits = matches!(self.hold, Hold::Waiting { .. });
-        waits || (self.stalled && !self.pipeline.is_empty() && !self.pipeline.is_copy_in())
+        waits
+            || self.stopping.is_some()
+            || (self.stalled && !self.pipeline.is_empty() && !self.pipeline.is_copy_in())
     }
 
     fn is_between_transactions(&self) -> bool {

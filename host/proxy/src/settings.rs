@@ -97,6 +97,8 @@ pub struct Limits {
     pub drain: Duration,
     /// Prepared statements and portals one session may hold.
     pub names_max: usize,
+    /// Bytes of their texts and of the values bound.
+    pub names_bytes_max: usize,
     /// How long a statement may wait for people, whatever its policy says.
     pub approval_wait: Duration,
     /// The same inside a transaction, whose locks wait too.
@@ -112,6 +114,7 @@ impl Default for Limits {
             startup: Duration::from_secs(10),
             drain: Duration::from_secs(30),
             names_max: 10_000,
+            names_bytes_max: 64 << 20,
             approval_wait: Duration::from_secs(3_600),
             approval_wait_in_transaction: Duration::from_secs(300),
         }

@@ -300,7 +300,7 @@ async fn connect(
     let address = login.address.to_string();
     let principal = proven.principal(&address, login.application(), &login.user);
     let parameters = upstream_parameters(&login.parameters, &principal, &database)?;
-    let refreshed = database.refresh().await;
+    let refreshed = if database.is_stale() { database.refresh().await } else { Ok(()) };
     if let Err(error) = &refreshed
         && database.view().version == 0
     {

@@ -122,6 +122,7 @@ fn limits(root: &mut Table<'_, '_>, problems: &mut Problems) -> Limits {
         frame_bytes_max: size(frame_bytes_max),
         statement_bytes_max: size(statement_bytes_max),
         names_max: size(number("names_max", 1..=1_000_000, 10_000)),
+        names_bytes_max: size(number("names_bytes_max", 65_536..=1 << 34, 64 << 20)),
         startup: Duration::from_millis(number("startup_ms", 100..=600_000, 10_000)),
         drain: Duration::from_secs(number("drain_seconds", 0..=86_400, 30)),
     };

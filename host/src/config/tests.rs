@@ -166,6 +166,7 @@ fn little_is_needed() {
                 frame_bytes_max: 67108864,
                 statement_bytes_max: 1048576,
                 names_max: 10000,
+                names_bytes_max: 67108864,
                 startup: 10s,
                 drain: 30s,
             },

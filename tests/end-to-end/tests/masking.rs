@@ -6,6 +6,7 @@ mod carriers;
 mod channels;
 mod meanings;
 mod sessions;
+mod views;
 
 use end_to_end::cluster::APP;
 use end_to_end::driver::{Target, with_target};

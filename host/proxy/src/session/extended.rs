@@ -12,7 +12,7 @@ use super::holding::{Asked, Settled};
 use super::request::Handled;
 use super::{End, Session};
 use crate::gate::{Harmless, Judged};
-use crate::names::{Bound, Portal, Prepared, ResultField};
+use crate::names::{Bound, Held, Portal, Prepared, ResultField};
 use crate::refusal::Refusal;
 use crate::run::{Role, Run};
 
@@ -24,10 +24,10 @@ impl Session {
         text: &[u8],
         parameter_types: &[u8],
     ) -> Result<Handled, End> {
-        if self.names.len() >= self.shared.limits.names_max {
-            let most = format!("a session holds at most {} names", self.shared.limits.names_max);
-            return self.refuse(Expect::Parse, Refusal::TooLarge(most));
-        }
+        let held = match self.room(frame.body.len()) {
+            Ok(held) => held,
+            Err(refusal) => return self.refuse(Expect::Parse, refusal),
+        };
         let policies = self.shared.policies.current();
         let facts = match self.analyse(text, &policies).await {
             Ok(facts) => facts,
@@ -70,6 +70,7 @@ impl Session {
             stale: Cell::new(false),
             segment: self.segment,
             by_sql: false,
+            _held: held,
         });
         let mut run = Run::client();
         run.undo = Some(self.names.set_statement(name, Some(prepared.clone())));
@@ -79,11 +80,24 @@ impl Session {
         Ok(Handled::Done)
     }
 
-    pub(super) async fn bind(&mut self, frame: Frame<'_>, bind: &Bind<'_>) -> Result<Handled, End> {
-        if self.names.len() >= self.shared.limits.names_max {
-            let most = format!("a session holds at most {} names", self.shared.limits.names_max);
-            return self.refuse(Expect::Bind, Refusal::TooLarge(most));
+    /// Room for one more name that stands for so many bytes.
+    pub(super) fn room(&self, bytes: usize) -> Result<Held, Refusal> {
+        let (names, most) = (self.shared.limits.names_max, self.shared.limits.names_bytes_max);
+        if self.names.len() >= names {
+            return Err(Refusal::TooLarge(format!("a session holds at most {names} names")));
         }
+        self.names.hold(bytes, most).ok_or_else(|| {
+            Refusal::TooLarge(format!(
+                "a session's statements and portals hold at most {most} bytes"
+            ))
+        })
+    }
+
+    pub(super) async fn bind(&mut self, frame: Frame<'_>, bind: &Bind<'_>) -> Result<Handled, End> {
+        let held = match self.room(frame.body.len()) {
+            Ok(held) => held,
+            Err(refusal) => return self.refuse(Expect::Bind, refusal),
+        };
         let Some(prepared) = self.names.statement(bind.statement).cloned() else {
             return self.refuse(Expect::Bind, unknown_statement(bind.statement));
         };
@@ -122,8 +136,9 @@ impl Session {
         if let Some(&event) = events.first() {
             let mut running =
                 self.running(facts.clone(), 0, event, &policies, permitted.limit_rows);
-            running.withhold =
-                statements.first().is_some_and(|s| self.withholds(s, &facts, &policies));
+            if let Some(statement) = statements.first() {
+                running.withhold = self.withholds(statement, &facts, &policies).await;
+            }
             running.ended = ended.clone();
             run.statements.push(running);
         }
@@ -142,7 +157,9 @@ impl Session {
             confirmed: Cell::new(false),
             segment: self.segment,
             release: RefCell::new(release),
+            given: Rc::default(),
             cursor: false,
+            _held: held,
         });
         let replaced = self.names.portal(bind.portal).and_then(|portal| portal.bound.take());
         replaced.into_iter().for_each(|bound| self.record_unused(bound));
@@ -270,11 +287,13 @@ impl Session {
             let mut running =
                 self.running(facts.clone(), 0, event, &policies, permitted.limit_rows);
             running.ended = ended;
+            running.given = portal.given.clone();
             if let Some(resolved) = resolved {
                 running.resolved = Some(Rc::new(resolved.statement));
                 running.inner = resolved.inner;
             }
-            running.withhold = self.withholds(running.statement(), &facts, &policies);
+            self.count_on(&mut running);
+            running.withhold = self.withholds(running.statement(), &facts, &policies).await;
             self.withholding |= running.withhold && !running.statement().is_read_only();
             self.describe_for_masks(&portal, name, running.statement());
             self.note_effects(running.statement());
@@ -283,6 +302,8 @@ impl Session {
             run.statements.push(running);
         }
         run.portal = Some(portal);
+        // What is stopped at its limit must not be what was sent behind it.
+        self.stalled |= permitted.limit_rows.is_some();
         self.outbox.forward(permitted);
         if self.stalled {
             // The server must say how it ended before the client's next message is read.

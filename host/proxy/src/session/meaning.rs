@@ -9,6 +9,7 @@ use super::Session;
 use crate::facts::Facts;
 use crate::names::Prepared;
 use crate::refusal::Refusal;
+use crate::run::Running;
 
 /// A statement with what its names stand for.
 pub(super) struct Resolved {
@@ -57,6 +58,14 @@ impl Session {
             ))),
         }
         Some(Resolved { statement: resolved, inner: None })
+    }
+
+    /// A FETCH goes on with its cursor's rows, which the row limit counts together.
+    pub(super) fn count_on(&self, running: &mut Running) {
+        let SessionEffect::Fetch { name } = &running.statement().effect else { return };
+        if let Some(cursor) = self.names.portal(name.as_bytes()) {
+            running.given = cursor.given.clone();
+        }
     }
 
     /// The facts of a prepared statement as the database is now.

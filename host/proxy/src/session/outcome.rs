@@ -2,7 +2,7 @@
 
 use portcullis_policy::event::Ending;
 use portcullis_policy::statement::SessionEffect;
-use portcullis_policy::{Access, ColumnRef, Outputs, PolicySet, Statement};
+use portcullis_policy::{Access, ColumnRef, Outputs, PolicySet, Statement, Unmatched};
 use portcullis_wire::backend;
 use portcullis_wire::{Frame, encode};
 
@@ -12,8 +12,7 @@ use std::rc::Rc;
 use super::response::Flow;
 use super::{End, Session};
 use crate::facts::Facts;
-use crate::names::{Portal, Prepared};
-use crate::refusal::Refusal;
+use crate::names::{Held, Portal, Prepared};
 use crate::run::{Masks, Role, Run, Running};
 
 /// Error classes whose messages name things and never quote values: syntax and access
@@ -24,43 +23,36 @@ const CLASSES_WITHOUT_VALUES: [&[u8]; 7] = [b"42", b"25", b"40", b"57", b"53", b
 /// column, data type, constraint.
 const FIELDS_WITHOUT_VALUES: [u8; 8] = *b"SVCstcdn";
 
-/// Relations that are looked at for the sake of one call.
-const LOOKED_AT_MAX: usize = 100;
-
 impl Session {
     /// CommandComplete of one statement of a Query.
     pub(super) fn complete(&mut self, frame: Frame<'_>) -> Flow {
         // Taken out so that the session can be changed by what the statement did.
         let Some(entry) = self.pipeline.front_mut() else { return Flow::Keep };
         let mut run = std::mem::replace(&mut entry.payload, Run::client());
-        let over_limit = self.complete_run(frame, &mut run);
+        let over = run.over();
+        self.complete_run(frame, &mut run);
         if let Some(entry) = self.pipeline.front_mut() {
             entry.payload = run;
         }
-        if over_limit { Flow::Keep } else { Flow::Forward }
+        // It was complete before it could be stopped.
+        let Some(over) = over else { return Flow::Forward };
+        encode::error(self.reply.tail(), &over.report());
+        self.silent_until_ready = true;
+        Flow::Keep
     }
 
-    /// A statement has completed. True when its result exceeded a limit before it could be
-    /// stopped: then the client is told of the limit instead.
-    pub(super) fn complete_run(&mut self, frame: Frame<'_>, run: &mut Run) -> bool {
+    /// A statement has completed.
+    pub(super) fn complete_run(&mut self, frame: Frame<'_>, run: &mut Run) {
         let tag = String::from_utf8_lossy(backend::command_tag(frame.body).unwrap_or_default())
             .into_owned();
         if run.masks_are_open() {
             run.tally.rows =
                 run.tally.rows.max(backend::tag_rows(tag.as_bytes()).unwrap_or_default());
         }
-        let over_limit = run.over_limit;
-        let limit = run.running().and_then(|running| running.limit_rows);
         self.apply_effect(run);
         if frame.tag == b'C' {
             self.end_current(run, Ending::Completed { tag });
         }
-        if let (true, Some(rows)) = (over_limit, limit) {
-            encode::error(self.reply.tail(), &Refusal::RowLimit { rows }.report());
-            self.silent_until_ready = true;
-            return true;
-        }
-        false
     }
 
     /// Records the end of the statement whose result is arriving, and turns to the next.
@@ -109,7 +101,9 @@ impl Session {
                         confirmed: Cell::new(true),
                         segment: self.segment,
                         release: RefCell::new(running.release.clone()),
+                        given: Rc::default(),
                         cursor: true,
+                        _held: Held::default(),
                     })
                 });
                 self.names.set_portal(name.as_bytes(), portal);
@@ -129,6 +123,7 @@ impl Session {
     /// the name stays unknown.
     fn defined(&self, running: &Running, body: &str) -> Option<Rc<Prepared>> {
         let facts = running.inner.clone()?;
+        let held = self.room(body.len()).ok()?;
         Some(Rc::new(Prepared {
             text: body.as_bytes().into(),
             parameter_types: Vec::new(),
@@ -139,6 +134,7 @@ impl Session {
             stale: Cell::new(false),
             segment: self.segment,
             by_sql: true,
+            _held: held,
         }))
     }
 
@@ -161,7 +157,6 @@ impl Session {
         let fields = backend::notice_fields(frame.body)?;
         let sqlstate =
             String::from_utf8_lossy(backend::field(&fields, b'C').unwrap_or_default()).into_owned();
-        let limit = run.running().and_then(|running| running.limit_rows);
         if let Some(running) = run.running() {
             let tally = crate::run::Tally {
                 rows: run.tally.rows,
@@ -172,8 +167,8 @@ impl Session {
             self.record_outcome(running, Ending::Failed { sqlstate }, tally);
         }
         self.record_unrun(run, &Ending::Skipped);
-        if let (true, Some(rows)) = (run.over_limit, limit) {
-            encode::error(self.reply.tail(), &Refusal::RowLimit { rows }.report());
+        if let Some(over) = run.over() {
+            encode::error(self.reply.tail(), &over.report());
             return Ok(Flow::Keep);
         }
         let withhold = self.withholding || run.running().is_some_and(|running| running.withhold);
@@ -203,44 +198,52 @@ impl Session {
 
     /// True when the principal would see any column of the database masked, or when that
     /// cannot be told, as some have never been looked at.
-    pub(super) async fn may_hide_anything(&self, policies: &Rc<dyn PolicySet>) -> bool {
-        let current = self.database.refresh().await.is_ok();
-        let unseen = self.database.view().unseen(policies.classifiers());
-        let looked = current
-            && unseen.len() <= LOOKED_AT_MAX
-            && self.database.sample(&unseen, &**policies).await.is_ok();
+    pub(super) async fn may_hide_anything(&mut self, policies: &Rc<dyn PolicySet>) -> bool {
+        let masker = policies.coverage(&self.asker.principal, &self.asker.database).masker;
+        if !masker && self.database.settings.unmatched == Unmatched::Allow {
+            return false;
+        }
+        if self.database.is_stale() && self.database.refresh().await.is_err() {
+            return true;
+        }
+        self.forget_hidden((policies.revision(), self.database.view().version));
+        if let Some(hides) = self.hides_anything {
+            return hides;
+        }
+        if !self.look_at_everything(&**policies).await {
+            return true;
+        }
         let view = self.database.view();
-        !looked || self.planner(&view, &**policies).hides_anything()
+        self.forget_hidden((policies.revision(), view.version));
+        let hides = self.planner(&view, &**policies).hides_anything();
+        *self.hides_anything.insert(hides)
     }
 
     /// True when errors of this statement could quote a value that is hidden from the
     /// principal.
-    pub(super) fn withholds(
+    pub(super) async fn withholds(
         &mut self,
         statement: &Statement,
         facts: &Facts,
         policies: &Rc<dyn PolicySet>,
     ) -> bool {
         let labels = &facts.view.labels;
-        if labels.is_empty() {
-            return false;
-        }
-        if self.unseen_code
+        let written =
+            statement.relations.iter().filter(|relation| relation.access == Access::Write);
+        let triggers = written
+            .filter_map(|relation| relation.oid)
+            .any(|oid| facts.view.triggered.contains(&oid));
+        if triggers
+            || self.unseen_code
             || !facts.current
             || matches!(statement.outputs, Outputs::Anything)
             || !statement.opaque.is_empty()
         {
-            // Who knows what it touches.
-            return true;
+            // Who knows what it touches: a trigger too can read anything, and say it.
+            return self.may_hide_anything(policies).await;
         }
-        let written =
-            statement.relations.iter().filter(|relation| relation.access == Access::Write);
-        if written
-            .filter_map(|relation| relation.oid)
-            .any(|oid| facts.view.triggered.contains(&oid))
-        {
-            // A trigger can read anything, and say it.
-            return true;
+        if labels.is_empty() {
+            return false;
         }
         let mut columns: Vec<ColumnRef> = Vec::new();
         for relation in statement.relations.iter().filter(|relation| !relation.labels.is_empty()) {
@@ -260,11 +263,7 @@ impl Session {
 
     /// Looked up once per column, revision and view.
     fn hides(&mut self, column: &ColumnRef, facts: &Facts, policies: &Rc<dyn PolicySet>) -> bool {
-        let under = (policies.revision(), facts.view.version);
-        if self.hidden_under != under {
-            self.hidden.clear();
-            self.hidden_under = under;
-        }
+        self.forget_hidden((policies.revision(), facts.view.version));
         let Some(origin) = column.origin else { return false };
         if let Some(hidden) = self.hidden.get(&origin) {
             return *hidden;
@@ -272,6 +271,15 @@ impl Session {
         let hidden = self.planner(&facts.view, &**policies).hides(column);
         self.hidden.insert(origin, hidden);
         hidden
+    }
+
+    /// What was looked up holds under one revision and one view only.
+    fn forget_hidden(&mut self, under: (u64, u64)) {
+        if self.hidden_under != under {
+            self.hidden.clear();
+            self.hides_anything = None;
+            self.hidden_under = under;
+        }
     }
 }
 

@@ -259,12 +259,15 @@ impl Session {
                 running.resolved = Some(Rc::new(resolved.statement));
                 running.inner = resolved.inner;
             }
+            self.count_on(&mut running);
             running.release = release.clone();
-            running.withhold = self.withholds(running.statement(), &facts, &policies);
+            running.withhold = self.withholds(running.statement(), &facts, &policies).await;
             self.withholding |= running.withhold && !running.statement().is_read_only();
             self.note_effects(running.statement());
             run.statements.push(running);
         }
+        // What is stopped at its limit must not be what was sent behind it.
+        self.stalled |= permitted.limit_rows.is_some();
         self.outbox.forward(permitted);
         self.pipeline.push(Expect::Query, run);
         Ok(Handled::Done)
@@ -310,7 +313,7 @@ impl Session {
         let mut run = Run::client();
         for (index, event) in events.into_iter().enumerate() {
             let mut running = self.running(facts.clone(), index, event, &policies, None);
-            running.withhold = self.withholds(running.statement(), &facts, &policies);
+            running.withhold = self.withholds(running.statement(), &facts, &policies).await;
             self.withholding |= running.withhold && !running.statement().is_read_only();
             self.note_effects(running.statement());
             run.statements.push(running);

@@ -167,7 +167,7 @@ impl Session {
         match frame.tag {
             b'T' => self.row_description(frame).await,
             b'D' => self.first_row(frame).await,
-            b'H' => self.copy_out(frame),
+            b'H' => self.copy_out(frame).await,
             b'd' => self.copy_data(frame),
             b'c' => self.copy_done(),
             b'C' => Ok(self.complete(frame)),
@@ -189,18 +189,23 @@ impl Session {
                     portal.fields.replace(Some([].into()));
                 });
             }
-            b's' => {
-                self.end_current(&mut run, Ending::Suspended);
-            }
-            b'C' | b'I' => {
-                let over_limit = self.complete_run(frame, &mut run);
+            b's' | b'C' | b'I' => {
+                let over = run.over();
+                if frame.tag == b's' {
+                    self.end_current(&mut run, Ending::Suspended);
+                } else {
+                    self.complete_run(frame, &mut run);
+                }
                 if frame.tag == b'C'
                     && let Some(portal) = &run.portal
                 {
                     // What was released has run, and once was meant.
                     portal.release.take();
                 }
-                if over_limit {
+                if let Some(over) = over {
+                    // The server has to take it for a failure as well.
+                    self.refuse(Expect::Execute, over)?;
+                    self.outbox.flush();
                     return Ok(Flow::Keep);
                 }
             }
@@ -222,7 +227,9 @@ impl Session {
         let run = failed.payload;
         let flow = match &run.role {
             Role::Refused { tag, refusal } => {
-                let refusal = names_tag(frame, tag).then(|| refusal.report());
+                // One that was to be stopped may be stopped even now.
+                let late = matches!(**refusal, Refusal::RowLimit { .. });
+                let refusal = (late || names_tag(frame, tag)).then(|| refusal.report());
                 match refusal {
                     Some(report) => {
                         encode::error(self.reply.tail(), &report);

@@ -12,7 +12,7 @@ use portcullis_wire::{Frame, encode};
 
 use super::response::Flow;
 use super::{End, Session};
-use crate::masks::MaskPlan;
+use crate::masks::{MaskPlan, Planner};
 use crate::names::ResultField;
 use crate::refusal::Refusal;
 use crate::run::{Masks, Role, Run, Running};
@@ -21,6 +21,9 @@ use crate::upstream;
 /// Relations below this OID are PostgreSQL's own.
 const FIRST_USER_OID: u32 = 16_384;
 
+/// Relations that are looked at for the sake of one result; the others wait for the next.
+const LOOKED_AT_MAX: usize = 500;
+
 impl Session {
     /// A row, where it is already decided what becomes of the result.
     pub(super) fn row(&mut self, frame: Frame<'_>) -> Option<Flow> {
@@ -28,11 +31,12 @@ impl Session {
         if !matches!(run.role, Role::Client) || run.over_limit {
             return None;
         }
-        let limit = run.statements.get(run.current)?.limit_rows;
+        let running = run.statements.get(run.current)?;
         match &mut run.masks {
             Masks::Undecided | Masks::Copy(_) => None,
-            _ if limit.is_some_and(|limit| run.tally.rows >= u64::from(limit)) => None,
+            _ if running.is_at_limit() => None,
             Masks::Pass => {
+                running.given.update(|rows| rows + 1);
                 run.tally.rows += 1;
                 run.tally.bytes += frame.bytes.len() as u64;
                 Some(Flow::Forward)
@@ -40,6 +44,7 @@ impl Session {
             Masks::Rows(masker) => {
                 // A row that cannot be read falls through to the slow path, which ends it.
                 masker.push(frame.body).ok()?;
+                running.given.update(|rows| rows + 1);
                 run.tally.rows += 1;
                 run.tally.bytes += frame.bytes.len() as u64;
                 if masker.is_full() {
@@ -61,7 +66,7 @@ impl Session {
         let Some(running) = run.statements.get(run.current) else {
             return Err(self.malformed("rows of a statement that was not asked"));
         };
-        if running.limit_rows.is_some_and(|limit| run.tally.rows >= u64::from(limit)) {
+        if running.is_at_limit() {
             run.over_limit = true;
             self.stop_upstream();
             return Ok(Flow::Keep);
@@ -79,17 +84,22 @@ impl Session {
         }
     }
 
-    /// Asks the server to stop; its error becomes the row limit's.
-    pub(super) fn stop_upstream(&self) {
+    /// Asks the server to stop; its error becomes the row limit's. The server hangs up on who
+    /// asks once it has signalled the session: a signal that finds the result complete is
+    /// spent on the wait for the next message, which is therefore not sent before.
+    pub(super) fn stop_upstream(&mut self) {
+        if self.stopping.is_some() {
+            return;
+        }
         let database = self.database.clone();
         let (process_id, key) = self.upstream_key.clone();
-        tokio::task::spawn_local(async move {
+        self.stopping = Some(Box::pin(async move {
             if let Err(error) =
                 upstream::cancel(&database.settings.upstream, process_id, &key).await
             {
-                tracing::warn!(%error, "a result over its row limit could not be stopped");
+                tracing::warn!(%error, "what runs could not be stopped");
             }
-        });
+        }));
     }
 
     pub(super) async fn row_description(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
@@ -118,17 +128,49 @@ impl Session {
             return Err(self.malformed("columns of a statement that was not asked"));
         };
         self.explain(fields, &*policies).await;
-        let view = self.database.view();
         let Some(running) = self.front_running() else {
             return Err(self.malformed("columns of a statement that was not asked"));
         };
         let statement = Session::as_seen(running);
-        let plan = self.planner(&view, &*policies).rows(&statement, fields);
+        let plan = self.plan(&*policies, |planner| planner.rows(&statement, fields)).await;
         let masks = self.row_masks(plan);
         if let Some(entry) = self.pipeline.front_mut() {
             entry.payload.masks = masks;
         }
         Ok(())
+    }
+
+    /// A plan for the result in front. What could come from anywhere is planned when all of
+    /// the database has been looked at; where that cannot be, nothing of it is shown.
+    async fn plan(
+        &self,
+        policies: &dyn PolicySet,
+        plan: impl Fn(Planner<'_>) -> MaskPlan,
+    ) -> MaskPlan {
+        let planned = plan(self.planner(&self.database.view(), policies));
+        if !planned.is_unexplained() {
+            return planned;
+        }
+        let seen = self.look_at_everything(policies).await;
+        let mut planned = plan(self.planner(&self.database.view(), policies));
+        if !seen && policies.coverage(&self.asker.principal, &self.asker.database).masker {
+            planned.hide_unexplained();
+        }
+        planned
+    }
+
+    /// Looks at what nobody has looked at yet. True when nothing is left of it.
+    pub(super) async fn look_at_everything(&self, policies: &dyn PolicySet) -> bool {
+        let classifiers = policies.classifiers();
+        let mut unseen = self.database.view().unseen(classifiers);
+        if unseen.is_empty() {
+            return true;
+        }
+        unseen.truncate(LOOKED_AT_MAX);
+        if let Err(error) = self.database.sample(&unseen, policies).await {
+            tracing::warn!(%error, "a relation could not be looked at");
+        }
+        self.database.view().unseen(classifiers).is_empty()
     }
 
     /// Where names may mean something else than the catalog says, lineage says nothing.
@@ -184,15 +226,15 @@ impl Session {
         self.unexplained.retain(|oid| view.catalog.relation(*oid).is_none());
     }
 
-    pub(super) fn copy_out(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
+    pub(super) async fn copy_out(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
         let response = backend::copy_response(frame.body)?;
         let Some(running) = self.front_running() else {
             return Err(self.malformed("COPY of a statement that was not asked"));
         };
         let statement = Session::as_seen(running);
-        let (view, policies) = (self.database.view(), &*running.policies);
-        let plan =
-            self.planner(&view, policies).copy(&statement, response.columns, response.binary);
+        let (columns, binary) = (response.columns, response.binary);
+        let copy = |planner: Planner<'_>| planner.copy(&statement, columns, binary);
+        let plan = self.plan(&*running.policies, copy).await;
         let masks = if plan.passes_all() {
             Masks::Pass
         } else {

@@ -113,9 +113,11 @@ async fn agents_read_as_many_rows_as_their_limit_and_no_more() {
         let mut session = portcullis.session(BOT).await;
         let just = run(&mut session, &rows(1000), extended).await;
         assert_eq!((first_column(&just).len(), sqlstate_of(&just)), (1000, None));
-        let over = run(&mut session, &rows(500_000), extended).await;
-        assert_eq!(first_column(&over).len(), 1000, "{}", sequence(&over));
-        assert_eq!(sqlstate_of(&over).as_deref(), Some("54000"), "{}", sequence(&over));
+        for more in [1001, 500_000] {
+            let over = run(&mut session, &rows(more), extended).await;
+            assert_eq!(first_column(&over).len(), 1000, "{more}: {}", sequence(&over));
+            assert_eq!(sqlstate_of(&over).as_deref(), Some("54000"), "{}", sequence(&over));
+        }
         assert_eq!(first_column(&session.query("SELECT 'on'").await), ["on"]);
         let mut developer = portcullis.session(DEVELOPER).await;
         let all = run(&mut developer, &rows(1001), extended).await;
@@ -126,6 +128,78 @@ async fn agents_read_as_many_rows_as_their_limit_and_no_more() {
     session.query(&format!("DECLARE every CURSOR FOR {}", rows(2000))).await;
     let over = session.query("FETCH ALL FROM every").await;
     assert_eq!(sqlstate_of(&over).as_deref(), Some("54000"), "{}", sequence(&over));
+}
+
+/// A result that comes in pages is one result, however the pages are asked for.
+#[tokio::test]
+async fn pages_of_a_result_count_together() {
+    let database = cluster().await.database().await;
+    let portcullis = guarded(&database).await;
+    let rows = |rows: u32| format!("SELECT n FROM generate_series(1, {rows}) AS n");
+    type Way = (&'static str, fn(&str) -> Batch, fn() -> Batch);
+    let declare = |text: &str| Batch::new().query(&format!("DECLARE every CURSOR FOR {text}"));
+    let ways: [Way; 4] = [
+        (
+            "a portal",
+            |text| Batch::new().parse("", text).bind("every", "", &[], false).sync(),
+            || Batch::new().describe(b'P', "every").execute("every", 400).sync(),
+        ),
+        ("a cursor", declare, || Batch::new().query("FETCH 400 FROM every")),
+        ("a cursor, extended", declare, || Batch::new().extended("FETCH 400 FROM every", false)),
+        (
+            "a portal as a cursor",
+            |text| Batch::new().parse("", text).bind("every", "", &[], false).sync(),
+            || Batch::new().query("FETCH 400 FROM every"),
+        ),
+    ];
+    for (what, open, page) in ways {
+        // Just as many as are allowed, and more.
+        for (count, seen) in [(1000, vec![400, 400, 200]), (2000, vec![400, 400, 200])] {
+            let mut session = portcullis.session(BOT).await;
+            session.query("BEGIN").await;
+            session.exchange(open(&rows(count))).await;
+            let mut pages = Vec::new();
+            for _ in 0..3 {
+                let answer = session.exchange(page()).await;
+                pages.push(first_column(&answer).len());
+                let over = count == 2000 && pages.len() == 3;
+                let state = sqlstate_of(&answer);
+                assert_eq!(state.as_deref(), over.then_some("54000"), "{what}, {count}: {pages:?}");
+            }
+            assert_eq!(pages, seen, "{what}, {count}");
+            session.query("ROLLBACK").await;
+            assert_eq!(first_column(&session.query("SELECT 'on'").await), ["on"], "{what}");
+        }
+        // Another result has a count of its own.
+        let mut session = portcullis.session(BOT).await;
+        session.query("BEGIN").await;
+        for _ in 0..2 {
+            session.exchange(open(&rows(400))).await;
+            let answer = session.exchange(page()).await;
+            assert_eq!(first_column(&answer).len(), 400, "{what}: {}", sequence(&answer));
+            session.query("CLOSE every").await;
+        }
+    }
+}
+
+/// What is sent behind a result over its limit is neither stopped in its place nor run.
+#[tokio::test]
+async fn a_limit_stops_nothing_else() {
+    let database = cluster().await.database().await;
+    let portcullis = guarded(&database).await;
+    let over = "SELECT n FROM generate_series(1, 1001) AS n";
+    for _ in 0..20 {
+        let mut session = portcullis.session(BOT).await;
+        let batch = Batch::new().query(over).run(over).run("SELECT 'unseen'").sync();
+        session.send(batch.query("SELECT 'on'").bytes()).await;
+        for what in ["simple", "extended"] {
+            let answer = session.until_ready().await;
+            assert_eq!(sqlstate_of(&answer).as_deref(), Some("54000"), "{what}");
+            assert_eq!(first_column(&answer).len(), 1000, "{what}: {}", sequence(&answer));
+        }
+        let answer = session.until_ready().await;
+        assert_eq!(first_column(&answer), ["on"], "{}", sequence(&answer));
+    }
 }
 
 /// All of it is settings.

@@ -352,3 +352,27 @@ async fn deferred() -> Database {
     assert_eq!(error_of(&made), None);
     database
 }
+
+/// What could come from anywhere is hidden also when nobody has asked for anything yet, so
+/// that nothing is known of any column.
+#[tokio::test]
+async fn the_first_statement_gives_nothing_away_either() {
+    let database = cluster().await.database().await;
+    let needles = Needles::of(&database).await;
+    let hidden = "encode(email::bytea, 'hex') FROM customers WHERE id = 2";
+    for first in [
+        format!("DO $$ BEGIN RAISE NOTICE '%', (SELECT {hidden}); END $$"),
+        format!("DO $$ BEGIN RAISE EXCEPTION '%', (SELECT {hidden}); END $$"),
+        format!("SELECT query_to_xml($$SELECT {hidden}$$, true, false, '')"),
+        format!("COPY (SELECT query_to_xml($$SELECT {hidden}$$, true, false, '')) TO STDOUT"),
+    ] {
+        let portcullis = masked(&database).await;
+        let mut session = portcullis.session(ANA).await;
+        let answer = session.query(&first).await;
+        assert!(sequence(&answer).ends_with("Z:I"), "{first}: {}", sequence(&answer));
+        assert_eq!(needles.leak(&session.received), None, "{first}: {}", sequence(&answer));
+        let mut developer = portcullis.session(DEVELOPER).await;
+        developer.query(&first).await;
+        assert!(needles.leak(&developer.received).is_some(), "{first}: who sees all, sees it");
+    }
+}

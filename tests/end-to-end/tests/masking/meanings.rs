@@ -24,21 +24,21 @@ async fn protected(database: &Database) -> Portcullis {
 }
 
 /// A test's database, what must not leave it, and the proxy before it.
-struct Bench {
-    database: Database,
+pub(super) struct Bench {
+    pub(super) database: Database,
     needles: Needles,
-    portcullis: Portcullis,
+    pub(super) portcullis: Portcullis,
 }
 
 impl Bench {
-    async fn new() -> Bench {
+    pub(super) async fn new() -> Bench {
         let database = cluster().await.database().await;
         let needles = Needles::of(&database).await;
         let portcullis = protected(&database).await;
         Bench { database, needles, portcullis }
     }
 
-    async fn session(&self) -> Session {
+    pub(super) async fn session(&self) -> Session {
         self.portcullis.session(ANA).await
     }
 
@@ -55,7 +55,7 @@ impl Bench {
         (left != ["20"]).then(|| format!("{what} deleted: {answer}"))
     }
 
-    async fn unharmed(&self, what: &str, session: &Session, answer: &[Message]) {
+    pub(super) async fn unharmed(&self, what: &str, session: &Session, answer: &[Message]) {
         assert_eq!(self.harm(what, session, answer).await, None);
     }
 

@@ -227,3 +227,51 @@ async fn a_session_holds_no_more_names_than_it_may() {
     let answer = session.exchange(unnamed.sync()).await;
     assert_eq!(first_column(&answer).len(), 4 * MOST);
 }
+
+/// Texts and bound values are kept as long as somebody could still use them, and no more of
+/// them than the limit says.
+#[tokio::test]
+async fn a_session_holds_no_more_than_its_limit() {
+    let database = cluster().await.database().await;
+    let limit = "[limits]\nnames_bytes_max = 1_000_000";
+    let portcullis = bare(&database).section(limit).start().await;
+    let value = "x".repeat(300_000);
+    let comment = format!("SELECT 1 /* {value} */");
+    let parse = || Batch::new().parse("kept", "SELECT length($1::text)");
+    type Fill = fn(Batch, usize, &str, &str) -> Batch;
+    let ways: [(&str, Fill); 3] = [
+        ("portals", |batch, index, value, _| {
+            batch.bind(&format!("p{index}"), "kept", &[value], false)
+        }),
+        // Each takes the place of the one before, which the server may yet have to go back to.
+        ("one portal, in a pipeline", |batch, _, value, _| batch.bind("", "kept", &[value], false)),
+        ("statements", |batch, index, _, text| batch.parse(&format!("s{index}"), text)),
+    ];
+    for (what, fill) in ways {
+        let mut session = portcullis.session(DEVELOPER).await;
+        session.exchange(parse().sync()).await;
+        let fitting = (0..3).fold(Batch::new(), |batch, i| fill(batch, i, &value, &comment));
+        let answer = session.exchange(fitting.sync()).await;
+        assert_eq!(sqlstate_of(&answer), None, "{what}: {}", sequence(&answer));
+        let mut session = portcullis.session(DEVELOPER).await;
+        session.exchange(parse().sync()).await;
+        let many = (0..10).fold(Batch::new(), |batch, i| fill(batch, i, &value, &comment));
+        let answer = session.exchange(many.sync()).await;
+        let over = sqlstate_of(&answer);
+        // How much of a pipeline is on its way at once is not the client's to say.
+        let some = what.contains("pipeline") && over.is_none();
+        assert!(some || over.as_deref() == Some("54000"), "{what}: {}", sequence(&answer));
+        // What is let go of makes room.
+        let close = (0..3).fold(Batch::new(), |batch, i| batch.close(b'S', &format!("s{i}")));
+        session.exchange(close.sync()).await;
+        let next = Batch::new().parse("again", &comment).bind("", "kept", &[&value], false);
+        let answer = session.exchange(next.execute("", 0).sync()).await;
+        assert_eq!(first_column(&answer), ["300000"], "{what}: {}", sequence(&answer));
+    }
+    // By SQL what is too much is defined, but stands for nothing that is known.
+    let mut session = portcullis.session(DEVELOPER).await;
+    for index in 0..5 {
+        session.query(&format!("PREPARE s{index} AS {comment}")).await;
+    }
+    assert_eq!(first_column(&session.query("SELECT 'on'").await), ["on"]);
+}
