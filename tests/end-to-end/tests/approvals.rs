@@ -115,6 +115,22 @@ async fn ask(session: &mut Session, batch: Batch) -> Told {
     until_held(session).await.1
 }
 
+/// Everything up to ReadyForQuery; nothing of it may wait.
+async fn passes(session: &mut Session, batch: Batch) -> String {
+    session.send(batch.bytes()).await;
+    let mut answer = Vec::new();
+    while let Some(message) = session.message().await {
+        let told = Some(&message).filter(|message| message.tag == b'N').and_then(Told::of);
+        assert!(told.is_none(), "it waits: {told:?}");
+        let ready = message.tag == b'Z';
+        answer.push(message);
+        if ready {
+            break;
+        }
+    }
+    sequence(&answer)
+}
+
 /// The error's code, sentence and detail.
 fn complaint(messages: &[Message]) -> Option<(String, String, String)> {
     let error = error_of(messages)?;
