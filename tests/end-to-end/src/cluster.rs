@@ -47,7 +47,9 @@ impl Cluster {
                 .map(|method| format!("host all by_{method} 127.0.0.1/32 {method}"))
                 .to_vec(),
             tls: Some(tls),
-            settings: vec![("autovacuum".into(), "off".into())],
+            settings: [("autovacuum", "off"), ("max_connections", "600")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec(),
             remove: true,
             ..Options::default()
         };

@@ -1,7 +1,11 @@
 //! Everything end to end, in one program: it links once and starts one PostgreSQL.
 
 mod scenario;
+<<<<<<< HEAD
 mod approvals;
+=======
+mod administration;
+>>>>>>> e2e-t3
 mod connection;
 mod guardrail;
 mod identity;
@@ -11,4 +15,5 @@ mod masking;
 mod protocol;
 mod provider;
 mod reload;
+mod revocation;
 mod view_dependencies;
