@@ -16,7 +16,7 @@ use portcullis_proxy::{Control, Directory, Proxy};
 use portcullis_store::State;
 
 use crate::announcing::Announcing;
-use crate::config::{AdminConfig, Config};
+use crate::config::{self, AdminConfig, Config};
 use crate::delivery::{Delivery, Waiting};
 use crate::directory::{Lasting, directory};
 use crate::settings::{server_tls, settings};
@@ -93,9 +93,9 @@ impl Running {
     }
 
     /// Reads the configuration again and puts it in force, as far as a running proxy can take
-    /// it. One that is wrong changes nothing.
-    pub fn reload(&self) -> Result<()> {
-        self.reloading.reload()
+    /// it. One that is wrong changes nothing; what is wrong with it is the error, in lines.
+    pub fn reload(&self) -> std::result::Result<(), String> {
+        self.reloading.told()
     }
 
     /// Where the admin API listens, if it does.
@@ -120,6 +120,15 @@ impl Running {
 }
 
 impl Reloading {
+    /// The same, with all that is wrong line by line: what a report shows of the file is for
+    /// people at a terminal.
+    fn told(&self) -> std::result::Result<(), String> {
+        self.reload().map_err(|report| {
+            let lines = report.downcast_ref::<config::Report>();
+            lines.map_or_else(|| format!("{report:#}"), |lines| format!("{lines:#}"))
+        })
+    }
+
     fn reload(&self) -> Result<()> {
         let config = Config::load(&self.source)?;
         let known = directory(&config, &self.lasting)?;
@@ -176,7 +185,7 @@ fn parts(
 ) -> Parts {
     let weak: Weak<Reloading> = Arc::downgrade(reloading);
     let reload = move || match weak.upgrade() {
-        Some(reloading) => reloading.reload().map_err(|report| format!("{report:#}")),
+        Some(reloading) => reloading.told(),
         None => Err("the proxy is stopping".to_owned()),
     };
     let record = move |notable: Notable| {

@@ -67,9 +67,9 @@ fn announce(running: &Running, config: &Config) -> Result<()> {
 fn reload(running: &Running) {
     match running.reload() {
         Ok(()) => tracing::info!("configuration read again"),
-        Err(report) => tracing::error!(
-            "the configuration is wrong and the old one stays in force:\n{report:#}"
-        ),
+        Err(lines) => {
+            tracing::error!("the configuration is wrong and the old one stays in force:\n{lines}");
+        }
     }
 }
 

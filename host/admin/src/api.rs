@@ -13,12 +13,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::routing::{MethodFilter, MethodRouter, on};
 use portcullis_policy::event::Notable;
 
 use crate::caller::Caller;
 use crate::guard;
-use crate::operation::Operation;
+use crate::operation::{Operation, Verb};
 use crate::problem::Problem;
 use crate::shared::Shared;
 
@@ -39,25 +39,31 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
 }
 
 fn handler(operation: Operation) -> MethodRouter<Arc<Shared>> {
+    let verb = match operation.route().verb {
+        Verb::Get => MethodFilter::GET,
+        Verb::Post => MethodFilter::POST,
+        Verb::Put => MethodFilter::PUT,
+        Verb::Delete => MethodFilter::DELETE,
+    };
     match operation {
-        Operation::WhoAmI => get(principals::who_am_i),
-        Operation::Document => get(document::show),
-        Operation::ListSessions => get(sessions::list),
-        Operation::EndSession => delete(sessions::end),
-        Operation::ListApprovals => get(approvals::list),
-        Operation::ShowApproval => get(approvals::show),
-        Operation::GrantApproval => post(approvals::grant),
-        Operation::RefuseApproval => post(approvals::refuse),
-        Operation::ListLeases => get(leases::list),
-        Operation::RevokeLease => delete(leases::revoke),
-        Operation::ShowPolicies => get(policies::show),
-        Operation::Reload => post(policies::reload),
-        Operation::IssueCredential => post(credentials::issue),
-        Operation::ListCredentials => get(credentials::list),
-        Operation::RevokeCredential => delete(credentials::revoke),
-        Operation::ListDisabled => get(principals::disabled),
-        Operation::DisablePrincipal => put(principals::disable),
-        Operation::EnablePrincipal => delete(principals::enable),
+        Operation::WhoAmI => on(verb, principals::who_am_i),
+        Operation::Document => on(verb, document::show),
+        Operation::ListSessions => on(verb, sessions::list),
+        Operation::EndSession => on(verb, sessions::end),
+        Operation::ListApprovals => on(verb, approvals::list),
+        Operation::ShowApproval => on(verb, approvals::show),
+        Operation::GrantApproval => on(verb, approvals::grant),
+        Operation::RefuseApproval => on(verb, approvals::refuse),
+        Operation::ListLeases => on(verb, leases::list),
+        Operation::RevokeLease => on(verb, leases::revoke),
+        Operation::ShowPolicies => on(verb, policies::show),
+        Operation::Reload => on(verb, policies::reload),
+        Operation::IssueCredential => on(verb, credentials::issue),
+        Operation::ListCredentials => on(verb, credentials::list),
+        Operation::RevokeCredential => on(verb, credentials::revoke),
+        Operation::ListDisabled => on(verb, principals::disabled),
+        Operation::DisablePrincipal => on(verb, principals::disable),
+        Operation::EnablePrincipal => on(verb, principals::enable),
     }
 }
 

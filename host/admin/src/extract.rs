@@ -41,7 +41,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Segment, Problem> {
         let read = Path::<String>::from_request_parts(parts, state).await;
         let Path(segment) = read.map_err(|_| Problem::malformed("the path is not UTF-8"))?;
-        let readable = !segment.contains(char::is_control) && segment.len() <= SEGMENT_BYTES_MAX;
+        let readable = !segment.is_empty()
+            && !segment.contains(char::is_control)
+            && segment.len() <= SEGMENT_BYTES_MAX;
         if readable { Ok(Segment(segment)) } else { Err(Problem::malformed("no such name")) }
     }
 }

@@ -1,7 +1,5 @@
 //! Everything the API does: one table that routes, roles, records and documentation follow.
 
-use axum::http::Method;
-
 use crate::role::{Need, Role};
 
 /// One thing that the API does.
@@ -27,9 +25,18 @@ pub(crate) enum Operation {
     EnablePrincipal,
 }
 
+/// What a request says is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Get,
+    Post,
+    Put,
+    Delete,
+}
+
 /// How one is asked for, and by whom it may be.
 pub(crate) struct Route {
-    pub method: Method,
+    pub verb: Verb,
     pub path: &'static str,
     pub need: Need,
     /// The word in the ledger for what changes something.
@@ -64,9 +71,9 @@ impl Operation {
     ];
 
     pub fn route(self) -> Route {
-        let read = |path, need| Route { method: Method::GET, path, need, change: None };
-        let change = |method, path, need, word| Route { method, path, need, change: Some(word) };
-        let (post, put, delete) = (Method::POST, Method::PUT, Method::DELETE);
+        let read = |path, need| Route { verb: Verb::Get, path, need, change: None };
+        let change = |verb, path, need, word| Route { verb, path, need, change: Some(word) };
+        let (post, put, delete) = (Verb::Post, Verb::Put, Verb::Delete);
         match self {
             Operation::WhoAmI => read("/v1/whoami", Need::Login),
             Operation::Document => read("/v1/openapi.json", Need::Login),

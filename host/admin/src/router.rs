@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::{Value, json};
 
 use crate::api;
 use crate::guard;
@@ -21,6 +22,7 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics::show))
+        .route("/v1/login-options", get(login_options))
         .merge(api::router(shared))
         .merge(page::router())
         .fallback(async || Problem::unknown("such page"))
@@ -30,6 +32,21 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
         .layer(DefaultBodyLimit::max(body_bytes_max))
         .layer(from_fn_with_state(Arc::clone(shared), guard::bound))
         .with_state(Arc::clone(shared))
+}
+
+/// Where the command line may send people to log in. Nothing in it is a secret: the issuer
+/// itself tells it to everybody.
+async fn login_options(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    let settings = shared.settings.load();
+    let named = settings.browser_issuer.as_ref();
+    let issuer = named.and_then(|issuer| settings.directory.issuers.config(issuer));
+    Json(json!({
+        "issuer": issuer.map(|issuer| json!({
+            "url": issuer.url,
+            "client_id": issuer.client_id,
+            "scopes": issuer.scopes,
+        })),
+    }))
 }
 
 /// Ready once a policy set is in force.

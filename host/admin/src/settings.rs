@@ -195,7 +195,7 @@ mod tests {
         check("https://gate.example.com/?x=1", Err("no path"));
         check("https://eve@gate.example.com", Err("must not name a user"));
         check("gate.example.com", Err("must begin with https://"));
-        check("javascript:alert(1)", Err("is no URL"));
+        check("javascript:alert(1)", Err("must begin with https://"));
         check("", Err("is no URL"));
     }
 

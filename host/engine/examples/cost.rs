@@ -133,6 +133,7 @@ fn statement() -> Statement {
         opaque: Vec::new(),
         outputs: Outputs::Nothing,
         written: Vec::new(),
+        columns: Vec::new(),
         effect: SessionEffect::None,
         copy: None,
     }

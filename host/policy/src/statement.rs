@@ -1,6 +1,6 @@
 //! What a statement is about to do: the facts guardrails judge.
 
-use crate::lineage::{Outputs, WrittenColumn};
+use crate::lineage::{ColumnRef, Outputs, WrittenColumn};
 
 /// One thing a statement does. The cases are those of the `action` enum of the WIT package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -238,6 +238,8 @@ pub struct Statement {
     pub outputs: Outputs,
     /// What it writes into columns, and where those values come from.
     pub written: Vec<WrittenColumn>,
+    /// Every column it refers to, in predicates and behind views too.
+    pub columns: Vec<ColumnRef>,
     /// What it does to the names a session keeps.
     pub effect: SessionEffect,
     /// The form of what COPY TO STDOUT sends; none where it is no such COPY, or one with

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use portcullis_policy::PolicySet;
-use portcullis_sql::Catalog;
+use portcullis_sql::{Catalog, Relation, RelationKind};
 use tokio::sync::Mutex;
 
 use crate::asking::Asking;
@@ -18,7 +18,9 @@ use crate::snapshot;
 use crate::upstream;
 
 /// DDL that passed another way than through the proxy is seen within this time.
-const SNAPSHOT_AGE_MAX: Duration = Duration::from_secs(30);
+const AGE_MAX: Duration = Duration::from_secs(30);
+/// Views that were locked are looked for again after this time.
+const PARTIAL_AGE_MAX: Duration = Duration::from_secs(1);
 /// The proxy's own questions never wait for a client's locks, nor long for anything.
 const ASKING_SETTINGS: [(&str, &str); 3] = [
     ("application_name", "portcullis"),
@@ -39,7 +41,25 @@ pub struct View {
     pub search_path: Arc<[String]>,
     /// Relations with triggers of somebody's own: what those say is not seen.
     pub triggered: Arc<HashSet<u32>>,
-    read_at: Instant,
+    /// DDL that passed another way than through the proxy may be unknown from then on.
+    stale_at: Instant,
+}
+
+impl View {
+    /// Nobody has looked at the content of this relation yet.
+    pub fn is_unseen(&self, oid: u32, classifiers: u64) -> bool {
+        use RelationKind::{ForeignTable, MaterializedView, PartitionedTable, Table};
+        let holds = |relation: &Relation| {
+            matches!(relation.kind, Table | PartitionedTable | ForeignTable | MaterializedView)
+        };
+        !self.labels.is_sampled(oid, classifiers) && self.catalog.relation(oid).is_some_and(holds)
+    }
+
+    /// All relations whose content nobody has looked at yet.
+    pub fn unseen(&self, classifiers: u64) -> Vec<u32> {
+        let oids = self.catalog.relations().map(|relation| relation.oid);
+        oids.filter(|oid| self.is_unseen(*oid, classifiers)).collect()
+    }
 }
 
 /// A database and what is known of it.
@@ -61,7 +81,7 @@ impl DatabaseState {
             labels: Labels::default(),
             search_path: Arc::default(),
             triggered: Arc::default(),
-            read_at: Instant::now(),
+            stale_at: Instant::now(),
         };
         DatabaseState {
             settings,
@@ -83,7 +103,12 @@ impl DatabaseState {
     }
 
     pub fn is_stale(&self) -> bool {
-        self.stale.load(Ordering::Acquire) || self.view.load().read_at.elapsed() > SNAPSHOT_AGE_MAX
+        self.has_changed() || self.view.load().stale_at <= Instant::now()
+    }
+
+    /// The catalog is known to have changed since it was read.
+    pub fn has_changed(&self) -> bool {
+        self.stale.load(Ordering::Acquire)
     }
 
     /// A session has begun on the server. Temporary tables in the snapshot are those of other
@@ -102,7 +127,7 @@ impl DatabaseState {
         if !self.is_stale() {
             return Ok(());
         }
-        self.stale.store(false, Ordering::Release);
+        let changed = self.stale.swap(false, Ordering::AcqRel);
         let old = self.view();
         let read = self
             .ask(&mut asking, async |asking| snapshot::read(asking, old.version + 1).await)
@@ -110,7 +135,7 @@ impl DatabaseState {
         let snapshot = match read {
             Ok(snapshot) => snapshot,
             Err(error) => {
-                self.mark_stale();
+                self.stale.fetch_or(changed, Ordering::AcqRel);
                 return Err(error);
             }
         };
@@ -124,7 +149,7 @@ impl DatabaseState {
             labels,
             search_path: snapshot.search_path.into(),
             triggered: Arc::new(snapshot.triggered),
-            read_at: Instant::now(),
+            stale_at: Instant::now() + if snapshot.complete { AGE_MAX } else { PARTIAL_AGE_MAX },
         }));
         Ok(())
     }
@@ -149,7 +174,7 @@ impl DatabaseState {
             labels,
             search_path: view.search_path.clone(),
             triggered: view.triggered.clone(),
-            read_at: view.read_at,
+            stale_at: view.stale_at,
         }));
         Ok(())
     }

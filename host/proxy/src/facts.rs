@@ -25,6 +25,8 @@ pub struct Facts {
     pub view: Arc<View>,
     /// The classifiers that were asked for the labels.
     pub classifiers: u64,
+    /// No change of the catalog was known that the view does not have.
+    pub current: bool,
 }
 
 impl Facts {
@@ -74,11 +76,10 @@ impl FactsCache {
         limits: &Limits,
         policies: &dyn PolicySet,
     ) -> io::Result<Rc<Facts>> {
-        if database.is_stale() {
-            refresh(database).await?;
-        }
+        let current = refresh(database).await?;
         let view = database.view();
         let key = self.key(database, (view.version, policies.classifiers()), text, reading);
+        let key = key.filter(|_| current);
         if let Some(facts) = key.as_ref().and_then(|key| self.cached(key)) {
             // The shape is the same, the literals are not.
             return Ok(facts);
@@ -91,8 +92,8 @@ impl FactsCache {
             view = database.view();
         }
         label(&mut statements, &view);
-        let facts =
-            Rc::new(Facts { statements, view: view.clone(), classifiers: policies.classifiers() });
+        let classifiers = policies.classifiers();
+        let facts = Rc::new(Facts { statements, view: view.clone(), classifiers, current });
         if let Some(mut key) = key {
             key.view = view.version;
             self.keep(key, facts.clone());
@@ -154,14 +155,18 @@ impl FactsCache {
     }
 }
 
-async fn refresh(database: &Arc<DatabaseState>) -> io::Result<()> {
+/// Reads the catalog where it is stale. False when it has changed and cannot be read: then
+/// names may mean something else than what is known.
+async fn refresh(database: &Arc<DatabaseState>) -> io::Result<bool> {
+    if !database.is_stale() {
+        return Ok(true);
+    }
     match database.refresh().await {
-        Ok(()) => Ok(()),
-        // With an old view names may be unknown, and unknown is refused or masked; without
-        // any there is nothing to judge by.
+        Ok(()) => Ok(true),
+        // Without any catalog there is nothing to judge by.
         Err(error) if database.view().version > 0 => {
             tracing::warn!(database = database.settings.database.name, %error, "catalog not read");
-            Ok(())
+            Ok(!database.has_changed())
         }
         Err(error) => Err(error),
     }
@@ -199,9 +204,8 @@ fn relations(statements: &[Statement], view: &View, classifiers: u64) -> Vec<u32
     let mut oids = BTreeSet::new();
     for statement in statements {
         oids.extend(statement.relations.iter().filter_map(|relation| relation.oid));
-        oids.extend(
-            sources(&statement.outputs).filter_map(|column| column.origin).map(|(oid, _)| oid),
-        );
+        let columns = sources(&statement.outputs).chain(&statement.columns);
+        oids.extend(columns.filter_map(|column| column.origin).map(|(oid, _)| oid));
         for written in &statement.written {
             oids.extend(written.target.origin.map(|(oid, _)| oid));
             oids.extend(
@@ -209,16 +213,8 @@ fn relations(statements: &[Statement], view: &View, classifiers: u64) -> Vec<u32
             );
         }
     }
-    let unseen = |oid: &u32| {
-        use portcullis_sql::RelationKind::{
-            ForeignTable, MaterializedView, PartitionedTable, Table,
-        };
-        !view.labels.is_sampled(*oid, classifiers)
-            && view.catalog.relation(*oid).is_some_and(|relation| {
-                matches!(relation.kind, Table | PartitionedTable | ForeignTable | MaterializedView)
-            })
-    };
-    oids.into_iter().filter(unseen).collect()
+    oids.retain(|oid| view.is_unseen(*oid, classifiers));
+    oids.into_iter().collect()
 }
 
 /// Every base column a result may show.

@@ -5,13 +5,13 @@ use std::rc::Rc;
 use portcullis_policy::event::{DecisionMade, EventId, Intent, PolicyAnswer, RelationTouched};
 use portcullis_policy::principal::Asker;
 use portcullis_policy::{
-    Decision, Denial, Mode, Opaque, Parameters, Permitted, PolicySet, Request, Ruling, Statement,
-    Unmatched, Verdict, VerdictAnswer, judge,
+    Access, Action, Decision, Denial, Mode, Opaque, Outputs, Parameters, Permitted, PolicySet,
+    Request, Ruling, Statement, Unmatched, Verdict, VerdictAnswer, judge,
 };
 use portcullis_wire::{Frame, encode};
 
 use crate::buffers::Queue;
-use crate::masks::Planner;
+use crate::masks::{Planner, is_of_nobody_known};
 
 /// Messages of a client that carry no statement: they need no verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +114,8 @@ pub struct Gate<'a> {
     /// Parameters that are the proxy's to set.
     pub reserved: &'a [String],
     pub in_transaction: bool,
+    /// Names may mean something else than the catalog says.
+    pub unseen_code: bool,
     pub parameters: &'a dyn Parameters,
     pub now: u32,
 }
@@ -128,13 +130,18 @@ impl Gate<'_> {
     /// Judges a message by the statements it stands for.
     pub fn judge<T>(&self, message: T, statements: &[&Statement]) -> Judged<T> {
         let coverage = self.policies.coverage(&self.asker.principal, &self.asker.database);
-        let answers: Vec<Vec<VerdictAnswer>> =
-            statements.iter().map(|statement| self.verdicts(statement)).collect();
+        let mut unseen_code = self.unseen_code;
+        let answers = statements.iter().map(|statement| {
+            let answers = self.verdicts(statement, unseen_code);
+            unseen_code |= makes_unseen_code(statement);
+            answers
+        });
+        let answers: Vec<Vec<VerdictAnswer>> = answers.collect();
         let ruling = judge(message, answers.iter().flatten(), coverage, self.unmatched);
         Judged { ruling, answers }
     }
 
-    fn verdicts(&self, statement: &Statement) -> Vec<VerdictAnswer> {
+    fn verdicts(&self, statement: &Statement, unseen_code: bool) -> Vec<VerdictAnswer> {
         let request = Request {
             principal: &self.asker.principal,
             database: &self.asker.database,
@@ -144,15 +151,16 @@ impl Gate<'_> {
             attributes: &[],
         };
         let mut answers = self.policies.judge(&request, self.parameters);
-        answers.extend(self.host_denial(statement));
+        answers.extend(self.host_denial(statement, unseen_code));
         answers
     }
 
     /// What the host itself refuses, whatever the guardrails say.
-    fn host_denial(&self, statement: &Statement) -> Option<VerdictAnswer> {
+    fn host_denial(&self, statement: &Statement, unseen_code: bool) -> Option<VerdictAnswer> {
         let denial = too_complex(statement)
             .or_else(|| self.writes_what_is_hidden(statement))
             .or_else(|| self.carries_out_what_is_hidden(statement))
+            .or_else(|| self.moves_what_cannot_be_told(statement, unseen_code))
             .or_else(|| self.sets_what_is_the_proxys(statement))?;
         let verdict = Verdict { decision: Decision::Deny(denial), ..Verdict::allow() };
         Some(VerdictAnswer { policy: HOST.into(), mode: Mode::Enforce, answer: Ok(verdict) })
@@ -191,19 +199,61 @@ impl Gate<'_> {
 impl Gate<'_> {
     /// Functions that put a value where it can be read again by other ways than a result.
     fn carries_out_what_is_hidden(&self, statement: &Statement) -> Option<Denial> {
-        let carrier = statement.functions.iter().find(|function| {
-            let name = function.rsplit('.').next().unwrap_or(function);
-            CARRIERS.contains(&name)
-        })?;
+        let carrier = carrier(statement)?;
         let labelled = statement.relations.iter().filter(|relation| !relation.labels.is_empty());
         let hidden = labelled
             .filter_map(|relation| self.planner.view.catalog.relation(relation.oid?))
             .any(|known| self.planner.hides_any_of(known));
-        hidden.then(|| Denial {
+        // What is read through a view is not among the relations that the text names.
+        let hidden = hidden || statement.columns.iter().any(|column| self.planner.hides(column));
+        let unexplained =
+            matches!(statement.outputs, Outputs::Anything) && !statement.relations.is_empty();
+        let unknown = unexplained || statement.columns.iter().any(is_of_nobody_known);
+        (hidden || unknown && self.planner.hides_anything()).then(|| Denial {
             reason: format!("{carrier} could carry out a value that is masked for you"),
             hint: Some("Call it in a statement that reads no masked column.".into()),
         })
     }
+
+    /// While names may mean something else than the catalog says, what is copied or carried
+    /// could be anything that is masked.
+    fn moves_what_cannot_be_told(
+        &self,
+        statement: &Statement,
+        unseen_code: bool,
+    ) -> Option<Denial> {
+        let copies = statement
+            .written
+            .iter()
+            .any(|written| written.sources.iter().any(|source| *source != written.target));
+        let carries = carrier(statement).is_some() && !statement.columns.is_empty();
+        if !unseen_code || !(copies || carries) || !self.planner.hides_anything() {
+            return None;
+        }
+        Some(Denial {
+            reason: "what it copies could be masked for you: it cannot be told before what was \
+                     made ahead of it is committed"
+                .into(),
+            hint: Some("Commit first.".into()),
+        })
+    }
+}
+
+/// The function of a statement that puts a value where it can be read again.
+fn carrier(statement: &Statement) -> Option<&String> {
+    statement.functions.iter().find(|function| {
+        let name = function.rsplit('.').next().unwrap_or(function);
+        CARRIERS.contains(&name)
+            || CARRIER_FAMILIES.iter().any(|prefix| name.starts_with(prefix))
+                && !FAMILIES_WITHOUT_VALUES.contains(&name)
+    })
+}
+
+/// Can what this statement makes change what names mean, ahead of its being seen?
+pub fn makes_unseen_code(statement: &Statement) -> bool {
+    let defines = statement.relations.iter().any(|relation| relation.access == Access::Define);
+    let changes = |action: &Action| matches!(action, Action::Create | Action::Alter | Action::Drop);
+    !statement.opaque.is_empty() || defines || statement.actions.iter().any(changes)
 }
 
 impl Gate<'_> {
@@ -223,15 +273,44 @@ impl Gate<'_> {
     }
 }
 
-const CARRIERS: [&str; 7] = [
-    "set_config",
-    "pg_notify",
-    "setval",
-    "lo_from_bytea",
-    "lo_put",
+/// What writes a value it is given, or shows by what it does which value that was.
+const CARRIERS: [&str; 20] = [
+    "loread",
     "lowrite",
-    "pg_logical_emit_message",
+    "nextval",
+    "pg_backup_start",
+    "pg_cancel_backend",
+    "pg_copy_logical_replication_slot",
+    "pg_copy_physical_replication_slot",
+    "pg_create_logical_replication_slot",
+    "pg_create_physical_replication_slot",
+    "pg_create_restore_point",
+    "pg_drop_replication_slot",
+    "pg_notify",
+    "pg_replication_slot_advance",
+    "pg_start_backup",
+    "pg_sleep",
+    "pg_sleep_for",
+    "pg_terminate_backend",
+    "set_config",
+    "setseed",
+    "setval",
 ];
+
+/// Beginnings of the names of further ones: locks and large objects by number, messages in the
+/// log, statistics by hand.
+const CARRIER_FAMILIES: [&str; 8] = [
+    "lo_",
+    "pg_advisory_",
+    "pg_clear_",
+    "pg_logical_",
+    "pg_replication_origin_",
+    "pg_restore_",
+    "pg_stat_reset",
+    "pg_try_advisory_",
+];
+
+const FAMILIES_WITHOUT_VALUES: [&str; 1] = ["lo_get"];
 
 /// The name under which the host's own refusals are recorded.
 pub const HOST: &str = "portcullis";

@@ -116,6 +116,11 @@ impl Planner<'_> {
         })
     }
 
+    /// Would the principal see any column of the database masked?
+    pub fn hides_anything(&self) -> bool {
+        self.view.catalog.relations().any(|relation| self.hides_any_of(relation))
+    }
+
     /// Would the principal see this column masked, were it selected?
     pub fn hides(&self, column: &ColumnRef) -> bool {
         let labelled = self.view.labels.of_column(column);
@@ -218,9 +223,16 @@ impl Planner<'_> {
         }
         let (derivation, mut sources) = match &statement.outputs {
             Outputs::Columns(columns) if columns.len() == count => match columns.get(index) {
+                // Of a relation that nobody knows it could be anything behind it.
+                Some(column) if column.sources.iter().any(is_of_nobody_known) => {
+                    (Derivation::Unknown, self.everything())
+                }
                 Some(column) => (column.derivation, self.sources(&column.sources)),
                 None => (Derivation::Unknown, self.everything()),
             },
+            Outputs::Unknown(columns) if columns.iter().any(is_of_nobody_known) => {
+                (Derivation::Unknown, self.everything())
+            }
             Outputs::Unknown(columns) => (Derivation::Unknown, self.sources(columns)),
             // The server returns more, fewer or other columns than lineage explains.
             Outputs::Columns(_) | Outputs::Nothing | Outputs::Anything => {
@@ -260,6 +272,12 @@ impl Planner<'_> {
     fn type_name(&self, oid: u32) -> String {
         self.view.type_names.get(&oid).cloned().unwrap_or_else(|| format!("type {oid}"))
     }
+}
+
+/// A column of a relation that is neither in the catalog nor PostgreSQL's own.
+pub fn is_of_nobody_known(column: &ColumnRef) -> bool {
+    let own = ["pg_catalog.", "information_schema."];
+    column.origin.is_none() && !own.iter().any(|schema| column.relation.starts_with(schema))
 }
 
 fn labels(column: &OutputColumn) -> Vec<String> {

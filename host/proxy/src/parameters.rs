@@ -5,7 +5,7 @@ use portcullis_wire::startup::Startup;
 use crate::refusal::Refusal;
 
 /// Settings a client may choose at startup: they change how it is answered, not what it may.
-const STARTUP_SETTINGS: [&str; 22] = [
+const STARTUP_SETTINGS: [&str; 21] = [
     "application_name",
     "bytea_output",
     "client_encoding",
@@ -15,7 +15,6 @@ const STARTUP_SETTINGS: [&str; 22] = [
     "default_transaction_isolation",
     "default_transaction_read_only",
     "extra_float_digits",
-    "fallback_application_name",
     "geqo",
     "idle_in_transaction_session_timeout",
     "idle_session_timeout",

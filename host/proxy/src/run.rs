@@ -24,6 +24,8 @@ pub struct Running {
     /// It is judged, masked and recorded under this set, whatever is published meanwhile.
     pub policies: Rc<dyn PolicySet>,
     pub limit_rows: Option<u32>,
+    /// It was sent behind something that nobody outside its transaction could see yet.
+    pub unseen_code: bool,
     /// Its errors and notices may quote a value that the principal must not see.
     pub withhold: bool,
     pub started: Instant,

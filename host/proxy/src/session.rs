@@ -110,6 +110,9 @@ pub struct Session {
     reading_unknown: bool,
     /// The client's encoding is UTF-8; else a single-byte one.
     is_utf8: bool,
+    /// Something ran that may have changed the client's encoding, and the server has not been
+    /// ready since: only then does it tell.
+    encoding_unknown: bool,
     /// What comes next depends on what is still running.
     stalled: bool,
     /// Counts the client's Syncs.
@@ -122,7 +125,8 @@ pub struct Session {
     hidden_under: (u64, u64),
     /// Relations that the catalog could not explain when it was read for them.
     unexplained: HashSet<u32>,
-    /// This transaction has made a trigger or the like that nobody outside it can see yet.
+    /// Something sent may have made a view, a trigger or the like, and the server has not been
+    /// ready outside a transaction since: nobody else can see it yet.
     unseen_code: bool,
     /// Messages of the extended protocol were sent, and no ReadyForQuery has come since.
     open_segment: bool,
@@ -187,6 +191,7 @@ impl Session {
             reading_number: 0,
             reading_unknown: parts.reading_unknown,
             is_utf8,
+            encoding_unknown: false,
             stalled: false,
             segment: 0,
             silent_until_ready: false,
@@ -361,31 +366,41 @@ impl Session {
             );
             encode::fatal(self.reply.tail(), &refusal.report());
         }
-        let farewell = async {
+        self.say_goodbye(&end, still_running).await;
+        let statements = self.entry.line().statements();
+        let logout = Notable::Logout { session: self.id, statements };
+        self.shared.record(&Event::Notable(logout));
+    }
+
+    /// To both sides at once: a client that takes nothing must not keep the server computing.
+    async fn say_goodbye(&mut self, end: &End, still_running: bool) {
+        let Session { client, reply, upstream, outbox, .. } = self;
+        let to_client = async {
             if !matches!(end, End::Client) {
                 // The client may be gone as well; then nobody misses the message.
-                let _ = self.client.write_all(self.reply.pending()).await;
-                self.client.shutdown().await;
+                let _ = client.write_all(reply.pending()).await;
+                client.shutdown().await;
             }
+        };
+        let (database, key) = (&self.database, &self.upstream_key);
+        let to_server = async {
             if still_running && matches!(end, End::Refused(_)) {
                 // A server that computes would not hear the goodbye.
-                let (process_id, key) = &self.upstream_key;
-                let settings = &self.database.settings.upstream;
+                let (process_id, key) = key;
+                let settings = &database.settings.upstream;
                 if let Err(error) = upstream::cancel(settings, *process_id, key).await {
                     tracing::warn!(%error, "what the session ran could not be cancelled");
                 }
             }
             if !matches!(end, End::Upstream) {
                 // Only a server that waits for the next message understands a goodbye.
-                self.outbox.terminate();
-                let _ = self.upstream.write_all(self.outbox.queue().pending()).await;
-                self.upstream.shutdown().await;
+                outbox.terminate();
+                let _ = upstream.write_all(outbox.queue().pending()).await;
+                upstream.shutdown().await;
             }
         };
-        let _ = tokio::time::timeout(FAREWELL, farewell).await;
-        let statements = self.entry.line().statements();
-        let logout = Notable::Logout { session: self.id, statements };
-        self.shared.record(&Event::Notable(logout));
+        let both = async { tokio::join!(to_client, to_server) };
+        let _ = tokio::time::timeout(FAREWELL, both).await;
     }
 }
 

@@ -7,9 +7,25 @@ use portcullis_sql::{Catalog, Column, Function, Relation, RelationKind};
 
 use crate::asking::{Asking, Row};
 
+/// Printing a view locks it and what it reads. Whatever somebody has locked against that is
+/// passed by: who would read such a view waits as well.
 const RELATIONS: &str = "
+with locked as materialized (
+  select l.relation as oid from pg_catalog.pg_locks l
+   where l.locktype = 'relation' and l.mode = 'AccessExclusiveLock'
+     and l.database = (select b.oid from pg_catalog.pg_database b
+                        where b.datname = pg_catalog.current_database())
+     and l.pid is distinct from pg_catalog.pg_backend_pid()),
+unreadable as materialized (
+  select oid from locked union
+  select r.ev_class from pg_catalog.pg_rewrite r
+    join pg_catalog.pg_depend d on d.objid = r.oid
+     and d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+     and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+    join locked l on l.oid = d.refobjid)
 select c.oid, n.nspname, c.relname, c.relkind::text,
-       case when c.relkind in ('v', 'm') then pg_catalog.pg_get_viewdef(c.oid) end,
+       case when c.relkind in ('v', 'm') and c.oid not in (select u.oid from unreadable u)
+            then pg_catalog.pg_get_viewdef(c.oid) end,
        (select pg_catalog.string_agg(i.inhparent::pg_catalog.text, ' ')
           from pg_catalog.pg_inherits i where i.inhrelid = c.oid),
        (select pg_catalog.string_agg(r.rulename::pg_catalog.text, ' ')
@@ -51,6 +67,8 @@ pub struct Snapshot {
     pub search_path: Vec<String>,
     /// Relations with triggers of somebody's own.
     pub triggered: HashSet<u32>,
+    /// Every view could be read; those that could not are left out, and so are unknown.
+    pub complete: bool,
 }
 
 /// Reads everything in one transaction, so that it fits together. `version` becomes the
@@ -84,8 +102,15 @@ async fn read_inside(asking: &mut Asking, version: u64) -> io::Result<Snapshot> 
     asking.ask("set local search_path = ''").await?;
     let relations = asking.ask(RELATIONS).await?;
     let relations = relations.iter().filter_map(|row| relation(row, &mut columns));
-    let catalog = Catalog::new(version, relations.collect::<Vec<_>>(), functions);
-    Ok(Snapshot { catalog, type_names: type_names.collect(), search_path, triggered })
+    let (readable, unreadable): (Vec<_>, Vec<_>) = relations.partition(is_explained);
+    let catalog = Catalog::new(version, readable, functions);
+    let (type_names, complete) = (type_names.collect(), unreadable.is_empty());
+    Ok(Snapshot { catalog, type_names, search_path, triggered, complete })
+}
+
+fn is_explained(relation: &Relation) -> bool {
+    let views = [RelationKind::View, RelationKind::MaterializedView];
+    relation.definition.is_some() || !views.contains(&relation.kind)
 }
 
 fn text(row: &Row, index: usize) -> Option<String> {

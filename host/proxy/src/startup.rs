@@ -63,6 +63,9 @@ pub enum Arrival {
 pub enum StartupError {
     /// The peer went away or the socket failed; nobody is left to tell.
     Io(io::Error),
+    /// Its certificate is not good, which TLS itself has told the client; the ledger learns
+    /// why.
+    Certificate { why: String, address: SocketAddr },
     /// The client is told, and the ledger: from where and as which role it came.
     Refused { transport: Box<Transport>, refusal: Refusal, role: String, address: SocketAddr },
 }
@@ -81,6 +84,9 @@ pub enum Unproven {
     Refused(Refusal),
     /// Whatever was wrong, the client learns only that it was; the ledger learns what.
     Failed { why: String },
+    /// It asked where to get a token, heard it, and will come again with one. No login was
+    /// tried, though the protocol has it end as one that failed.
+    Asked,
 }
 
 impl From<io::Error> for Unproven {
@@ -126,7 +132,9 @@ pub async fn receive(
     stream.peek(&mut first).await?;
     let tls = listener.tls.as_ref();
     let mut transport = match (first, tls) {
-        ([TLS_HANDSHAKE], Some(tls)) => direct_tls(stream, tls).await?,
+        ([TLS_HANDSHAKE], Some(tls)) => {
+            direct_tls(stream, tls).await.map_err(|error| handshake_failed(error, address))?
+        }
         _ => Transport::Tcp(stream),
     };
     let mut asked_gss = false;
@@ -142,7 +150,10 @@ pub async fn receive(
             Err(error) => return Err(error.into()),
         };
         match packet {
-            StartupPacket::SslRequest => transport = negotiate_tls(transport, tls).await?,
+            StartupPacket::SslRequest => {
+                let negotiated = negotiate_tls(transport, tls).await;
+                transport = negotiated.map_err(|error| handshake_failed(error, address))?;
+            }
             StartupPacket::GssEncRequest if !asked_gss => {
                 asked_gss = true;
                 transport.write_all(b"N").await?;
@@ -169,6 +180,17 @@ fn refused(
 ) -> StartupError {
     let (transport, role) = (Box::new(transport), role.to_owned());
     StartupError::Refused { transport, refusal, role, address }
+}
+
+/// A bad certificate is a failed login; whatever else ends a handshake is a socket that closed.
+fn handshake_failed(error: io::Error, address: SocketAddr) -> StartupError {
+    let failure = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match failure {
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            StartupError::Certificate { why: why.to_string(), address }
+        }
+        Some(_) | None => StartupError::Io(error),
+    }
 }
 
 async fn direct_tls(stream: TcpStream, tls: &ServerTls) -> io::Result<Transport> {

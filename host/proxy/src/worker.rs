@@ -13,6 +13,7 @@ use portcullis_ledger::Ledger;
 use portcullis_policy::Principal;
 use portcullis_policy::event::{Event, Notable};
 use portcullis_policy::set::PolicyHub;
+use portcullis_wire::encode;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
@@ -26,7 +27,7 @@ use crate::proving;
 use crate::refusal::Refusal;
 use crate::registry::{Entry, Line, Registry};
 use crate::session::{Parts, Session};
-use crate::settings::{NoRole, Settings};
+use crate::settings::{NoRole, RoleMapping, Settings};
 use crate::shared::{Phase, Shared};
 use crate::startup::{self, Arrival, Login, StartupError, Unproven};
 use crate::upstream::{self, Upstream, UpstreamError};
@@ -138,10 +139,6 @@ async fn log_in(
     let settings = common.settings.load_full();
     let listener = settings.listeners.iter().find(|known| known.name == listener)?;
     let deadline = tokio::time::Instant::now() + settings.limits.startup;
-    let too_slow = || {
-        let reason = Refusal::StartupTooSlow.report().message;
-        tracing::info!(%address, reason, "connection dropped");
-    };
     let received = startup::receive(stream, address, listener, &settings);
     let arrival = match tokio::time::timeout_at(deadline, received).await {
         Ok(Ok(arrival)) => arrival,
@@ -149,12 +146,18 @@ async fn log_in(
             refuse(shared, *transport, &refusal, None, role, address).await;
             return None;
         }
+        Ok(Err(StartupError::Certificate { why, address })) => {
+            let reason = format!("the client certificate is not good: {why}");
+            note_refused(shared, String::new(), address, reason);
+            return None;
+        }
         Ok(Err(StartupError::Io(error))) => {
             tracing::debug!(%address, %error, "connection ended before login");
             return None;
         }
         Err(_) => {
-            too_slow();
+            let reason = Refusal::StartupTooSlow.report().message;
+            tracing::info!(%address, reason, "connection dropped");
             return None;
         }
     };
@@ -185,8 +188,16 @@ async fn log_in(
             refuse(shared, login.transport, &refusal, Some(why), login.user, login.address).await;
             None
         }
+        Ok(Err(Unproven::Asked)) => {
+            tracing::debug!(address = %login.address, "told where to get a token");
+            let refusal = Refusal::LoginFailed { user: login.user };
+            dismiss(login.transport, &refusal.report()).await;
+            None
+        }
+        // It waits for an answer, or we for an issuer: either way it is a login that failed.
         Err(_) => {
-            too_slow();
+            let refusal = Refusal::StartupTooSlow;
+            refuse(shared, login.transport, &refusal, None, login.user, login.address).await;
             None
         }
     }
@@ -195,7 +206,7 @@ async fn log_in(
 /// `why` is for the ledger alone, where it must not tell a client too much.
 async fn refuse(
     shared: &Shared,
-    mut transport: crate::transport::Transport,
+    transport: crate::transport::Transport,
     refusal: &Refusal,
     why: Option<String>,
     role: String,
@@ -203,21 +214,28 @@ async fn refuse(
 ) {
     let report = refusal.report();
     let reason = why.map_or(report.message.clone(), |why| format!("{}: {why}", report.message));
-    tracing::info!(%address, role, reason, "login refused");
-    shared.metrics.add(Count::LoginsRefused, 1);
-    shared.record(&Event::Notable(Notable::LoginRefused {
-        role,
-        client_address: address.to_string(),
-        reason,
-    }));
+    note_refused(shared, role, address, reason);
+    dismiss(transport, &report).await;
+}
+
+async fn dismiss(mut transport: crate::transport::Transport, report: &encode::Report) {
     let mut out = Vec::new();
-    portcullis_wire::encode::fatal(&mut out, &report);
+    encode::fatal(&mut out, report);
     let farewell = async {
         // A client that does not wait for the reason does not want it.
         let _ = transport.write_all(&out).await;
         transport.shutdown().await;
     };
     let _ = tokio::time::timeout(std::time::Duration::from_secs(2), farewell).await;
+}
+
+/// For the operator: in the log, the metrics and the ledger.
+fn note_refused(shared: &Shared, role: String, address: SocketAddr, reason: String) {
+    tracing::info!(%address, role, reason, "login refused");
+    shared.metrics.add(Count::LoginsRefused, 1);
+    let client_address = address.to_string();
+    let refused = Notable::LoginRefused { role, client_address, reason };
+    shared.record(&Event::Notable(refused));
 }
 
 /// A proven client gets its session with the database.
@@ -282,9 +300,12 @@ async fn connect(
     let address = login.address.to_string();
     let principal = proven.principal(&address, login.application(), &login.user);
     let parameters = upstream_parameters(&login.parameters, &principal, &database)?;
-    if database.is_stale() {
-        // Without a catalog nothing could be judged.
-        database.refresh().await.map_err(|error| Refusal::Upstream(error.to_string()))?;
+    let refreshed = database.refresh().await;
+    if let Err(error) = &refreshed
+        && database.view().version == 0
+    {
+        // Without any catalog nothing could be judged.
+        return Err(Refusal::Upstream(error.to_string()));
     }
     let upstream = upstream::connect(&database.settings.upstream, &parameters).await;
     let upstream = upstream.map_err(|error| match &error {
@@ -311,7 +332,7 @@ async fn connect(
     let entry = common.registry.enter(Line::new(id, asker, proven));
     // Both decide what a name means: the path, and whose schema "$user" is.
     let decides = |name: &str| name.eq_ignore_ascii_case("search_path") || name == "role";
-    let reading_unknown = parameters.iter().any(|(name, _)| decides(name));
+    let reading_unknown = refreshed.is_err() || parameters.iter().any(|(name, _)| decides(name));
     Ok(Connected { database, upstream, entry, reading_unknown })
 }
 
@@ -322,7 +343,13 @@ fn upstream_parameters(
     database: &DatabaseState,
 ) -> Result<Vec<(String, String)>, Refusal> {
     let settings = &database.settings;
-    let role = settings.role.role_of(principal).map_err(|NoRole| {
+    let role = settings.role.role_of(principal).and_then(|role| {
+        // Whoever is called as the proxy's own login is not it.
+        let own = settings.role == RoleMapping::Subject
+            && role.as_deref() == Some(settings.upstream.user.as_str());
+        if own { Err(NoRole) } else { Ok(role) }
+    });
+    let role = role.map_err(|NoRole| {
         let name = &settings.database.name;
         Refusal::NotPermitted(format!("there is no role for you in database \"{name}\""))
     })?;
@@ -341,7 +368,6 @@ fn greeting(
     key: &crate::cancel::CancelKey,
     greeted: bool,
 ) -> Vec<u8> {
-    use portcullis_wire::encode;
     let mut out = Vec::new();
     if !greeted {
         encode::authentication_ok(&mut out);

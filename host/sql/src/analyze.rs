@@ -133,6 +133,7 @@ fn read_one(text: &str, raw: &RawStmt, opinion: Option<&Opinion>, scope: &Scope<
         relations,
         outputs: Outputs::Nothing,
         written: Vec::new(),
+        columns: Vec::new(),
     };
     statement.opaque.extend(rewritten(&facts.relations, scope));
     notice_columns(&mut statement, &facts, scope);
@@ -224,7 +225,7 @@ fn is_known(facts: &Facts, name: &str) -> bool {
 }
 
 fn give_lineage(statement: &mut Statement, traced: Traced, scope: &Scope<'_>) {
-    let Traced { outputs, written, columns: _ } = traced;
+    let Traced { outputs, written, columns } = traced;
     let disagreed = statement.opaque.iter().any(|reason| matches!(reason, Opaque::Disagreement(_)));
     statement.outputs = match outputs {
         // What the readers do not agree on is not explained.
@@ -234,4 +235,5 @@ fn give_lineage(statement: &mut Statement, traced: Traced, scope: &Scope<'_>) {
         Outputs::Nothing | Outputs::Columns(_) | Outputs::Unknown(_) | Outputs::Anything => outputs,
     };
     statement.written = written;
+    statement.columns = columns;
 }

@@ -38,6 +38,7 @@ pub(crate) fn unread(text: &str, strings: Option<bool>, reason: Opaque) -> State
         opaque: vec![reason],
         outputs: Outputs::Anything,
         written: Vec::new(),
+        columns: Vec::new(),
         effect: SessionEffect::None,
         copy: None,
     }

@@ -17,7 +17,8 @@ pub struct Access {
     /// A file with the user's password.
     #[arg(long, global = true, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
-    /// A file with a token of the API's issuer, in place of what `login` keeps.
+    /// A file with a token of the API's issuer, in place of PORTCULLIS_TOKEN or of what `login`
+    /// keeps.
     #[arg(long, global = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// Certificates (PEM) to trust in place of the system's.

@@ -74,24 +74,27 @@ pub fn address(access: &Access, around: &Surroundings<'_>) -> Result<Url, Failur
     Ok(url)
 }
 
-/// As whom to ask, and that it may be said over the way there.
+/// As whom to ask. Where saying so would give the login away, nothing is asked for or read.
 pub fn login(access: &Access, api: &Url, around: &Surroundings<'_>) -> Result<Login, Failure> {
+    let names_somebody = access.user.is_some() || access.token_file.is_some();
+    if names_somebody {
+        check_way(api)?;
+    }
     let login = chosen(access, api, around)?;
-    check_way(&login, api)?;
+    match &login {
+        Login::Nobody => {}
+        Login::Password { .. } | Login::Token { .. } => check_way(api)?,
+    }
     Ok(login)
 }
 
 /// Nothing that proves who somebody is leaves this machine in plaintext.
-pub fn check_way(login: &Login, api: &Url) -> Result<(), Failure> {
-    let is_private = api.scheme() == "https" || is_loopback(api);
-    match login {
-        Login::Nobody => Ok(()),
-        Login::Password { .. } | Login::Token { .. } if is_private => Ok(()),
-        Login::Password { .. } | Login::Token { .. } => Err(Failure::failed(format!(
-            "{api} is plaintext, and others on the way could read the login"
-        ))
-        .hint("use https://, or a tunnel to 127.0.0.1")),
+pub fn check_way(api: &Url) -> Result<(), Failure> {
+    if api.scheme() == "https" || is_loopback(api) {
+        return Ok(());
     }
+    let message = format!("{api} is plaintext, and others on the way could read the login");
+    Err(Failure::failed(message).hint("use https://, or a tunnel to 127.0.0.1"))
 }
 
 fn chosen(access: &Access, api: &Url, around: &Surroundings<'_>) -> Result<Login, Failure> {

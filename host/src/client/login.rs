@@ -21,6 +21,7 @@ pub fn run(
 ) -> Result<(Value, String), Failure> {
     let access = &arguments.access;
     let base = access::address(access, around)?;
+    access::check_way(&base)?;
     let directory = kept::directory(around.environment)?;
     let nobody = Api::with(access, base.clone(), access::Login::Nobody)?;
     let provider = provider(arguments, &nobody)?;
@@ -48,7 +49,6 @@ fn accepted(access: &Access, base: &Url, tokens: Tokens) -> Result<(Api, Value, 
     let mut refused = Failure::failed("the provider gave no token");
     for token in tokens.0 {
         let login = access::Login::Token { token: token.clone(), is_kept: false };
-        access::check_way(&login, base)?;
         let api = Api::with(access, base.clone(), login)?;
         match api.get(&["v1", "whoami"]) {
             Ok(whoami) => return Ok((api, whoami, token)),

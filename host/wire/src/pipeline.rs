@@ -111,6 +111,11 @@ impl<T> Pipeline<T> {
     }
 
     /// The message whose answers are arriving.
+    pub fn front(&self) -> Option<&Entry<T>> {
+        self.entries.front()
+    }
+
+    /// The same, to be changed.
     pub fn front_mut(&mut self) -> Option<&mut Entry<T>> {
         self.entries.front_mut()
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose,
@@ -30,6 +31,8 @@ pub struct Holder {
     pub emails: &'static [&'static str],
     pub uris: &'static [&'static str],
     pub expired: bool,
+    /// From now on; else for long.
+    pub valid_for: Option<Duration>,
     /// For servers, not for clients.
     pub server: bool,
 }
@@ -141,6 +144,10 @@ fn parameters(holder: &Holder, serial: u64) -> CertificateParams {
     if holder.expired {
         wanted.not_before = date_time_ymd(2020, 1, 1);
         wanted.not_after = date_time_ymd(2021, 1, 1);
+    }
+    if let Some(lifetime) = holder.valid_for {
+        let since_epoch = SystemTime::UNIX_EPOCH.elapsed().expect("it is past 1970");
+        wanted.not_after = date_time_ymd(1970, 1, 1) + since_epoch + lifetime;
     }
     wanted
 }

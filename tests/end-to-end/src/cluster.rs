@@ -12,6 +12,11 @@ use crate::postgres::{Options, Postgres, ServerTls};
 pub const APP: &str = "app";
 pub const APP_PASSWORD: &str = "app-secret";
 
+/// Roles that `app` may take, and that may do what a test grants them; like the one called
+/// `ana`. Roles are the whole cluster's, so no test makes its own while others run.
+pub const READER: &str = "shop_reader";
+pub const WRITER: &str = "shop_writer";
+
 const SHOP: &str = include_str!("../../../host/src/demo/shop.sql");
 const TEMPLATE: &str = "shop_template";
 
@@ -42,7 +47,9 @@ impl Cluster {
                 .map(|method| format!("host all by_{method} 127.0.0.1/32 {method}"))
                 .to_vec(),
             tls: Some(tls),
-            settings: vec![("autovacuum".into(), "off".into())],
+            settings: [("autovacuum", "off"), ("max_connections", "600")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec(),
             remove: true,
             ..Options::default()
         };
@@ -63,7 +70,9 @@ impl Cluster {
              CREATE ROLE by_trust LOGIN IN ROLE app;
              CREATE ROLE by_password LOGIN PASSWORD '{APP_PASSWORD}' IN ROLE app;
              SET password_encryption = 'md5';
-             CREATE ROLE by_md5 LOGIN PASSWORD '{APP_PASSWORD}' IN ROLE app;"
+             CREATE ROLE by_md5 LOGIN PASSWORD '{APP_PASSWORD}' IN ROLE app;
+             CREATE ROLE {READER}; CREATE ROLE {WRITER}; CREATE ROLE ana;
+             GRANT {READER}, {WRITER}, ana TO app;"
         );
         self.run("postgres", &roles).await;
     }

@@ -1,14 +1,18 @@
 //! A client that sees every byte: PostgreSQL's protocol on a bare TCP socket.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
 use postgres_protocol::message::frontend;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpSocket;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use crate::waiting::SOON;
 
@@ -197,9 +201,14 @@ impl Batch {
     }
 }
 
+/// What bytes travel on: TCP, or TLS on top of it.
+trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
+
 /// A connection, and every byte the server has sent on it.
 pub struct Session {
-    stream: TcpStream,
+    stream: Box<dyn Socket>,
+    local: SocketAddr,
     unread: BytesMut,
     pub received: Vec<u8>,
     /// What BackendKeyData held: process id, then key.
@@ -209,9 +218,37 @@ pub struct Session {
 impl Session {
     /// Connects and says nothing yet.
     pub async fn connect(address: SocketAddr) -> Session {
-        let stream = TcpStream::connect(address).await.expect("somebody listens");
+        Session::connect_from(Ipv4Addr::LOCALHOST.into(), address).await
+    }
+
+    /// Connects from one of this machine's addresses: all that begin with 127 are.
+    pub async fn connect_from(source: IpAddr, address: SocketAddr) -> Session {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((source, 0).into()).expect("an address of ours");
+        let stream = socket.connect(address).await.expect("somebody listens");
         stream.set_nodelay(true).expect("a TCP socket");
-        Session { stream, unread: BytesMut::new(), received: Vec::new(), cancel_key: Vec::new() }
+        let local = stream.local_addr().expect("it is connected");
+        Session::over(Box::new(stream), local)
+    }
+
+    /// Asks for TLS. A server that does not like a certificate it is shown says so when its
+    /// next message is read.
+    pub async fn start_tls(mut self, config: Arc<ClientConfig>) -> Session {
+        self.send(&SSL_REQUEST).await;
+        assert_eq!(self.byte().await, Some(b'S'), "the server speaks TLS");
+        let name = ServerName::try_from("localhost").expect("a name");
+        let stream = TlsConnector::from(config).connect(name, self.stream).await;
+        Session::over(Box::new(stream.expect("the server proves who it is")), self.local)
+    }
+
+    fn over(stream: Box<dyn Socket>, local: SocketAddr) -> Session {
+        let (unread, received, cancel_key) = (BytesMut::new(), Vec::new(), Vec::new());
+        Session { stream, local, unread, received, cancel_key }
+    }
+
+    /// Where the server sees us.
+    pub fn local_address(&self) -> SocketAddr {
+        self.local
     }
 
     /// Connects, proves who it is and waits until the server is ready.

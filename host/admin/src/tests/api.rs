@@ -29,6 +29,13 @@ fn health_is_open_and_says_nothing_else() {
 }
 
 #[test]
+fn where_to_log_in_is_told_to_everybody() {
+    let stage = Stage::new();
+    let told = stage.ask(Ask::get("/v1/login-options"));
+    assert_eq!((told.status, told.body.as_str()), (200, "{\"issuer\":null}"));
+}
+
+#[test]
 fn metrics_have_no_names_of_people() {
     let stage = Stage::new();
     let metrics = stage.ask(Ask::get("/metrics"));
@@ -235,7 +242,7 @@ fn subjects_may_have_any_readable_name() {
     assert_eq!(disable("a%00b"), 400);
     assert_eq!(disable("a%ff"), 400);
     assert_eq!(disable(&"a".repeat(257)), 400);
-    assert_eq!(disable(""), 404);
+    assert_eq!(disable(""), 400);
 }
 
 #[test]

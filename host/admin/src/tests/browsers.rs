@@ -31,7 +31,8 @@ fn pages_forbid_what_browsers_could_do_wrong() {
 fn cookies_are_for_this_site_only() {
     let stage = Stage::new();
     let form = stage.ask(Ask::get("/sign-in"));
-    let fields = [("mark", &*form.mark()), ("name", "ana"), ("password", &*password("ana"))];
+    let (mark, secret) = (form.mark(), password("ana"));
+    let fields = [("mark", mark.as_str()), ("name", "ana"), ("password", secret.as_str())];
     let done = stage.ask(Ask::post("/sign-in").cookies(&form.cookies()).form(&fields));
     let set = done.headers("set-cookie");
     let session = set.iter().find(|line| line.starts_with("portcullis-session=")).unwrap();
@@ -133,7 +134,8 @@ fn a_cookie_ends_with_its_login() {
 fn a_failed_login_by_form_is_a_record_and_shows_no_more() {
     let stage = Stage::new();
     let form = stage.ask(Ask::get("/sign-in"));
-    let fields = [("mark", &*form.mark()), ("name", "<b>eve"), ("password", "x")];
+    let mark = form.mark();
+    let fields = [("mark", mark.as_str()), ("name", "<b>eve"), ("password", "x")];
     let answer = stage.ask(Ask::post("/sign-in").cookies(&form.cookies()).form(&fields));
     assert_eq!(answer.status, 403);
     assert!(answer.body.contains("The login failed") && !answer.body.contains("<b>"));

@@ -68,6 +68,13 @@ fn answer(mut stream: TcpStream, own: &str, codes_seen: &AtomicUsize) {
             "code_challenge_methods_supported": ["S256"],
         });
         ("200 OK", metadata.to_string())
+    } else if first.contains("/keys") {
+        // 2,048 bits of a modulus: nothing here is signed with it.
+        let modulus = format!("{}w", "v".repeat(341));
+        let key = serde_json::json!({
+            "kty": "RSA", "kid": "k", "use": "sig", "alg": "RS256", "n": modulus, "e": "AQAB",
+        });
+        ("200 OK", serde_json::json!({ "keys": [key] }).to_string())
     } else {
         if String::from_utf8_lossy(&body).contains("code=") {
             codes_seen.fetch_add(1, Ordering::Relaxed);

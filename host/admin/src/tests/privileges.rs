@@ -39,7 +39,7 @@ const TABLE: [(&str, &str, &[&str]); 18] = [
 fn the_table_names_every_operation() {
     let routes = Operation::ALL.map(|operation| {
         let route = operation.route();
-        (route.method.to_string(), route.path)
+        (format!("{:?}", route.verb).to_uppercase(), route.path)
     });
     let named: BTreeSet<(String, &str)> =
         TABLE.iter().map(|(method, path, _)| ((*method).to_owned(), *path)).collect();

@@ -73,14 +73,14 @@ impl Heard {
 
     /// Changes, as "who action target" and why not.
     pub fn changes(&self) -> Vec<String> {
-        let line = |notable: Notable| match notable {
-            Notable::Administered { by, action, target, refused } => {
-                let refused = refused.map(|why| format!(": {why}")).unwrap_or_default();
-                Some(format!("{} {action} {target}{refused}", by.subject))
-            }
-            other => panic!("{other:?}"),
+        let line = |notable: Notable| {
+            let Notable::Administered { by, action, target, refused } = notable else {
+                panic!("{notable:?} is no change");
+            };
+            let refused = refused.map(|why| format!(": {why}")).unwrap_or_default();
+            format!("{} {action} {target}{refused}", by.subject)
         };
-        self.take().into_iter().filter_map(line).collect()
+        self.take().into_iter().map(line).collect()
     }
 
     fn record(&self, notable: Notable) -> io::Result<()> {
@@ -216,7 +216,7 @@ fn directory_of(credentials: &Credentials) -> Directory {
         issuers: Issuers::start(Vec::new()).unwrap(),
         revocations: Arc::new(Revocations::default()),
         disabled: Disabled::in_memory(),
-        throttle: Arc::new(Throttle::new()),
+        throttle: Throttle::new(),
     }
 }
 

@@ -210,6 +210,7 @@ pub(crate) fn statement(text: &str) -> Statement {
         opaque: Vec::new(),
         outputs: Outputs::Nothing,
         written: Vec::new(),
+        columns: Vec::new(),
         effect: SessionEffect::None,
         copy: None,
     }

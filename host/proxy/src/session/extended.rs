@@ -35,7 +35,7 @@ impl Session {
         };
         let resolved = self.resolve_first(&facts, &policies).await;
         let statements = first(&facts, resolved.as_ref());
-        let judged = self.judge(frame, &statements, &policies, &NoParameters);
+        let judged = self.judge(frame, (&facts, &statements), &policies, &NoParameters);
         let permitted = match judged.ruling {
             // Only a refusal is worth a record here: what is prepared has not been asked yet.
             Ruling::Permitted(permitted) => permitted,
@@ -98,7 +98,7 @@ impl Session {
         let resolved = self.resolve_first(&facts, &policies).await;
         let statements = first(&facts, resolved.as_ref());
         let parameters = BoundParameters { bind, types: &prepared.parameter_types };
-        let judged = self.judge(frame, &statements, &policies, &parameters);
+        let judged = self.judge(frame, (&facts, &statements), &policies, &parameters);
         let revision = policies.revision();
         let parameters = parameters.count();
         let asked = Asked {
@@ -224,10 +224,10 @@ impl Session {
             Ok(Frontend::Bind(bind)) => {
                 let parameters =
                     BoundParameters { bind: &bind, types: &portal.prepared.parameter_types };
-                self.judge(frame, &statements, &policies, &parameters)
+                self.judge(frame, (&facts, &statements), &policies, &parameters)
             }
             // A cursor has no parameters.
-            Ok(_) | Err(_) => self.judge(frame, &statements, &policies, &NoParameters),
+            Ok(_) | Err(_) => self.judge(frame, (&facts, &statements), &policies, &NoParameters),
         };
         let revision = policies.revision();
         let carried = portal.release.borrow().clone();

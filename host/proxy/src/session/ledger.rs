@@ -148,6 +148,7 @@ impl Session {
             event,
             policies: policies.clone(),
             limit_rows,
+            unseen_code: self.unseen_code,
             withhold: false,
             started: Instant::now(),
             ended: Rc::new(Cell::new(false)),

@@ -90,6 +90,7 @@ fn take_over(statement: &mut Statement, inner: &Statement) {
     statement.unbounded_write |= inner.unbounded_write;
     statement.unbounded_read |= inner.unbounded_read;
     statement.written.extend(inner.written.iter().cloned());
+    statement.columns.extend(inner.columns.iter().cloned());
     let is_plain = matches!(statement.command.as_str(), "EXECUTE" | "FETCH" | "MOVE");
     statement.outputs = match (&inner.outputs, is_plain) {
         (outputs, true) => outputs.clone(),

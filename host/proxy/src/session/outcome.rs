@@ -24,6 +24,9 @@ const CLASSES_WITHOUT_VALUES: [&[u8]; 7] = [b"42", b"25", b"40", b"57", b"53", b
 /// column, data type, constraint.
 const FIELDS_WITHOUT_VALUES: [u8; 8] = *b"SVCstcdn";
 
+/// Relations that are looked at for the sake of one call.
+const LOOKED_AT_MAX: usize = 100;
+
 impl Session {
     /// CommandComplete of one statement of a Query.
     pub(super) fn complete(&mut self, frame: Frame<'_>) -> Flow {
@@ -198,11 +201,16 @@ impl Session {
         Ok(Flow::Forward)
     }
 
-    /// True when the principal would see any column of the database masked.
-    pub(super) fn hides_anything(&self, policies: &Rc<dyn PolicySet>) -> bool {
+    /// True when the principal would see any column of the database masked, or when that
+    /// cannot be told, as some have never been looked at.
+    pub(super) async fn may_hide_anything(&self, policies: &Rc<dyn PolicySet>) -> bool {
+        let current = self.database.refresh().await.is_ok();
+        let unseen = self.database.view().unseen(policies.classifiers());
+        let looked = current
+            && unseen.len() <= LOOKED_AT_MAX
+            && self.database.sample(&unseen, &**policies).await.is_ok();
         let view = self.database.view();
-        let planner = self.planner(&view, &**policies);
-        view.catalog.relations().any(|relation| planner.hides_any_of(relation))
+        !looked || self.planner(&view, &**policies).hides_anything()
     }
 
     /// True when errors of this statement could quote a value that is hidden from the
@@ -218,6 +226,7 @@ impl Session {
             return false;
         }
         if self.unseen_code
+            || !facts.current
             || matches!(statement.outputs, Outputs::Anything)
             || !statement.opaque.is_empty()
         {

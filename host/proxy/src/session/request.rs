@@ -13,7 +13,7 @@ use portcullis_wire::{Expect, Frame, Frontend, encode};
 use super::holding::{Asked, Hold, Settled};
 use super::{End, Session, WAITING_BYTES_MAX};
 use crate::facts::{Facts, Reading};
-use crate::gate::{Gate, Harmless};
+use crate::gate::{Gate, Harmless, makes_unseen_code};
 use crate::masks::Planner;
 use crate::parameters::{unreadable_encoding, unreadable_encoding_in};
 use crate::refusal::Refusal;
@@ -133,6 +133,8 @@ impl Session {
                 self.segment += 1;
                 self.outbox.pass(Harmless::Sync, frame);
                 self.pipeline.push(Expect::Sync, Run::client());
+                // Once it is answered others see what was made, and so does the proxy.
+                self.stalled |= self.unseen_code;
                 Ok(Handled::Done)
             }
             Frontend::Flush => {
@@ -232,7 +234,7 @@ impl Session {
             .zip(&resolved)
             .map(|(own, resolved)| resolved.as_ref().map_or(own, |resolved| &resolved.statement))
             .collect();
-        let judged = self.judge(frame, &statements, &policies, &NoParameters);
+        let judged = self.judge(frame, (&facts, &statements), &policies, &NoParameters);
         let asked = Asked {
             message: "query",
             statements: &statements,
@@ -271,7 +273,7 @@ impl Session {
     /// A call by the fast-path interface is judged as the function it names.
     async fn function_call(&mut self, frame: Frame<'_>, oid: u32) -> Result<Handled, End> {
         let policies = self.shared.policies.current();
-        if self.hides_anything(&policies) {
+        if self.may_hide_anything(&policies).await {
             let why = "the fast-path interface tells nothing of its result".to_owned();
             return self.refuse(Expect::FunctionCall, Refusal::Unmaskable { why });
         }
@@ -288,7 +290,7 @@ impl Session {
             Err(refusal) => return self.refuse(Expect::FunctionCall, refusal),
         };
         let statements: Vec<&Statement> = facts.statements.iter().collect();
-        let judged = self.judge(frame, &statements, &policies, &NoParameters);
+        let judged = self.judge(frame, (&facts, &statements), &policies, &NoParameters);
         let asked = Asked {
             message: "function-call",
             statements: &statements,
@@ -363,10 +365,17 @@ impl Session {
     /// A text in the session's encoding. In a single-byte one every byte is one character, so
     /// a lexer sees the same quotes; names beyond ASCII stay unresolved.
     fn decode<'t>(&self, text: &'t [u8]) -> Result<Cow<'t, str>, Refusal> {
+        if self.encoding_unknown && !text.is_ascii() {
+            // ASCII is the same in all of them.
+            return Err(Refusal::Encoding(
+                "the client's encoding may have changed: until the server is ready for the next \
+                 query only ASCII is read"
+                    .into(),
+            ));
+        }
         match std::str::from_utf8(text) {
             Ok(text) => Ok(Cow::Borrowed(text)),
-            // What the encoding is by now may not be known; then only UTF-8 is certain.
-            Err(_) if self.is_utf8 || self.reading_unknown => {
+            Err(_) if self.is_utf8 => {
                 Err(Refusal::Encoding("the statement is not valid UTF-8".into()))
             }
             Err(_) => Ok(Cow::Owned(text.iter().map(|&byte| char::from(byte)).collect())),
@@ -376,7 +385,7 @@ impl Session {
     pub(super) fn judge<T>(
         &self,
         message: T,
-        statements: &[&Statement],
+        (facts, statements): (&Facts, &[&Statement]),
         policies: &Rc<dyn PolicySet>,
         parameters: &dyn Parameters,
     ) -> crate::gate::Judged<T> {
@@ -388,6 +397,7 @@ impl Session {
             unmatched: self.database.settings.unmatched,
             reserved: &self.reserved,
             in_transaction: self.status != TransactionStatus::Idle,
+            unseen_code: self.unseen_code || !facts.current,
             parameters,
             now: now(),
         };
@@ -476,18 +486,18 @@ impl Session {
         });
         if opaque || makes_temporary || changes_reading(statement) {
             self.reading_unknown = true;
+            self.encoding_unknown = true;
             self.reading_number += 1;
         }
-        let defines = statement.relations.iter().any(|relation| relation.access == Access::Define);
-        let changes =
-            |action: &Action| matches!(action, Action::Create | Action::Alter | Action::Drop);
-        self.unseen_code |= opaque || defines || statement.actions.iter().any(changes);
-        let waits = opaque
+        let ends_transaction = statement.action() == Action::Transaction;
+        // What ends a transaction may take back a SET, and shows others what was made.
+        let tells = ends_transaction && (self.reading_unknown || self.unseen_code);
+        self.unseen_code |= makes_unseen_code(statement);
+        let waits = makes_unseen_code(statement)
+            || tells
             || changes_reading(statement)
             || statement.effect != SessionEffect::None
-            || statement.actions.iter().any(|action| matches!(action, Action::CopyIn))
-            // What ends a transaction may take back a SET.
-            || (self.reading_unknown && statement.action() == Action::Transaction);
+            || statement.actions.iter().any(|action| matches!(action, Action::CopyIn));
         self.stalled |= waits;
     }
 }

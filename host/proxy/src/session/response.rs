@@ -255,14 +255,18 @@ impl Session {
 
     fn ready(&mut self, frame: Frame<'_>, entry: Entry<Run>) -> Result<Flow, End> {
         self.status = TransactionStatus::read(frame.body)?;
-        self.open_segment = !self.pipeline.is_empty();
+        // What was sent behind this may already have done what is forgotten below.
+        let more = !self.pipeline.is_empty();
+        self.open_segment = more;
+        self.encoding_unknown &= more;
         self.entry.line().is_ready(self.status != TransactionStatus::Idle);
         if self.status == TransactionStatus::Idle {
-            if std::mem::take(&mut self.unseen_code) {
+            if self.unseen_code {
                 // Only now can others see what the transaction made.
                 self.database.mark_stale();
             }
-            self.withholding = !self.pipeline.is_empty() && self.withholding;
+            self.unseen_code &= more;
+            self.withholding &= more;
             self.transaction.clear();
             let unused = self.names.end_transaction();
             unused.into_iter().for_each(|bound| self.record_unused(bound));

@@ -7,16 +7,15 @@ use portcullis_masking::{CopyFormat, CopyMasker, CsvOptions, Flushed, RowMasker,
 use portcullis_policy::event::{Event, Notable};
 use portcullis_policy::statement::CopyForm;
 use portcullis_policy::{Outputs, PolicySet, Statement};
-use portcullis_wire::backend::{self, Field, TransactionStatus};
+use portcullis_wire::backend::{self, Field};
 use portcullis_wire::{Frame, encode};
 
 use super::response::Flow;
 use super::{End, Session};
-use crate::facts::Facts;
 use crate::masks::MaskPlan;
 use crate::names::ResultField;
 use crate::refusal::Refusal;
-use crate::run::{Masks, Role, Run};
+use crate::run::{Masks, Role, Run, Running};
 use crate::upstream;
 
 /// Relations below this OID are PostgreSQL's own.
@@ -115,16 +114,15 @@ impl Session {
 
     /// Decides what becomes of each column of the result in front.
     async fn decide_rows(&mut self, fields: &[ResultField]) -> Result<(), End> {
-        let Some((facts, index, resolved, policies)) = self.front_statement() else {
+        let Some(policies) = self.front_running().map(|running| running.policies.clone()) else {
             return Err(self.malformed("columns of a statement that was not asked"));
         };
         self.explain(fields, &*policies).await;
         let view = self.database.view();
-        let own = facts.statements.get(index);
-        let Some(statement) = resolved.as_deref().or(own) else {
+        let Some(running) = self.front_running() else {
             return Err(self.malformed("columns of a statement that was not asked"));
         };
-        let statement = self.as_seen(statement);
+        let statement = Session::as_seen(running);
         let plan = self.planner(&view, &*policies).rows(&statement, fields);
         let masks = self.row_masks(plan);
         if let Some(entry) = self.pipeline.front_mut() {
@@ -133,10 +131,10 @@ impl Session {
         Ok(())
     }
 
-    /// While this transaction has made something that cannot be seen from outside it, names
-    /// may mean something else than the catalog says, and lineage nothing.
-    fn as_seen<'s>(&self, statement: &'s Statement) -> Cow<'s, Statement> {
-        if self.unseen_code && self.status != TransactionStatus::Idle {
+    /// Where names may mean something else than the catalog says, lineage says nothing.
+    fn as_seen(running: &Running) -> Cow<'_, Statement> {
+        let statement = running.statement();
+        if running.unseen_code || !running.facts.current {
             Cow::Owned(Statement { outputs: Outputs::Anything, ..statement.clone() })
         } else {
             Cow::Borrowed(statement)
@@ -151,17 +149,8 @@ impl Session {
         if masker.touches_rows() { Masks::Rows(Box::new(masker)) } else { Masks::Pass }
     }
 
-    #[allow(clippy::type_complexity)] // used twice, below and above, and nowhere else
-    fn front_statement(
-        &mut self,
-    ) -> Option<(Rc<Facts>, usize, Option<Rc<Statement>>, Rc<dyn PolicySet>)> {
-        let running = self.pipeline.front_mut()?.payload.running()?;
-        Some((
-            running.facts.clone(),
-            running.index,
-            running.resolved.clone(),
-            running.policies.clone(),
-        ))
+    fn front_running(&self) -> Option<&Running> {
+        self.pipeline.front()?.payload.running()
     }
 
     /// A relation that was created since the catalog was read is looked up, and looked at,
@@ -197,15 +186,13 @@ impl Session {
 
     pub(super) fn copy_out(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
         let response = backend::copy_response(frame.body)?;
-        let Some((facts, index, resolved, policies)) = self.front_statement() else {
+        let Some(running) = self.front_running() else {
             return Err(self.malformed("COPY of a statement that was not asked"));
         };
-        let Some(statement) = resolved.as_deref().or(facts.statements.get(index)) else {
-            return Err(self.malformed("COPY of a statement that was not asked"));
-        };
-        let view = self.database.view();
-        let seen = self.as_seen(statement);
-        let plan = self.planner(&view, &*policies).copy(&seen, response.columns, response.binary);
+        let statement = Session::as_seen(running);
+        let (view, policies) = (self.database.view(), &*running.policies);
+        let plan =
+            self.planner(&view, policies).copy(&statement, response.columns, response.binary);
         let masks = if plan.passes_all() {
             Masks::Pass
         } else {

@@ -151,10 +151,16 @@ async fn a_setting_changed_in_mid_segment_changes_no_reading_behind_it() {
         ("SET LOCAL standard_conforming_strings TO 'off'", strings),
         ("SELECT set_config('standard_conforming_strings', 'off', false)", strings),
         ("SET client_encoding TO 'SJIS'", encodings),
+        ("SET client_encoding TO E'SJ\\x49S'", encodings),
+        ("SET client_encoding TO E'\\123JIS'", encodings),
+        ("SET NAMES E'SJ\\x49S'", encodings),
+        ("SET client_encoding TO U&'SJ\\0049S'", encodings),
         ("SET client_encoding TO $$SJIS$$", encodings),
+        ("SET client_encoding TO 'SJ'\n'IS'", encodings),
         ("SET client_encoding TO \"SJIS\"", encodings),
         ("SET client_encoding = sjis", encodings),
         ("SET SESSION \"client_encoding\" = Shift_JIS", encodings),
+        ("SELECT set_config('client_encoding', 'SJ' || 'IS', false)", encodings),
         ("SET standard_conforming_strings = 0", strings),
         ("SET standard_conforming_strings = E'\\x6fff'", strings),
         ("SET NAMES 'SJIS'", encodings),
@@ -454,6 +460,48 @@ async fn a_view_redefined_in_an_open_transaction_is_not_taken_for_what_it_was() 
         ]
     };
     bench.same_as_direct("a view redefined and committed", committed).await;
+}
+
+/// Nor is a view redefined in the same text, or the same segment, as it is read in.
+#[tokio::test]
+async fn a_view_redefined_ahead_of_its_reading_is_not_taken_for_what_it_was() {
+    let bench = Bench::new().await;
+    let mut owner = direct_session(&bench.database).await;
+    let define = |query: &str| format!("CREATE OR REPLACE VIEW shown AS {query}");
+    let hidden = define("SELECT encode(email::bytea, 'hex') AS word FROM customers");
+    let harmless = define("SELECT word FROM scratch");
+    let read = "SELECT word FROM shown ORDER BY word";
+    type Way = (&'static str, fn(&str, &str) -> Batch);
+    let ways: [Way; 6] = [
+        ("a transaction in one text", |define, read| {
+            Batch::new().query(&format!("BEGIN; {define}; {read}"))
+        }),
+        ("one text", |define, read| Batch::new().query(&format!("{define}; {read}"))),
+        ("two texts at once", |define, read| Batch::new().query("BEGIN").query(define).query(read)),
+        ("one segment", |define, read| Batch::new().run(define).extended(read, false)),
+        ("one segment, read twice", |define, read| {
+            Batch::new().run(define).run(read).extended(read, true)
+        }),
+        ("a transaction in one segment", |define, read| {
+            Batch::new().run("BEGIN").run(define).extended(read, false)
+        }),
+    ];
+    let mut failures = Vec::new();
+    for (what, way) in ways {
+        owner.query(&harmless).await;
+        let before = bench.session().await.query(read).await;
+        assert_eq!(first_column(&before).len(), 20, "the proxy knows the view as it was");
+        let mut session = bench.session().await;
+        let batch = way(&hidden, read).query("ROLLBACK").query("SELECT 'the end'");
+        session.send(batch.bytes()).await;
+        let mut answer = Vec::new();
+        while first_column(&answer) != ["the end"] {
+            answer = session.until_ready().await;
+            assert!(!answer.is_empty(), "{what}: the session ended");
+        }
+        failures.extend(bench.harm(what, &session, &answer).await);
+    }
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
 
 /// The portal runs what the name stands for when it runs, not when it was described.
