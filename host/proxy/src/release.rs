@@ -1,11 +1,13 @@
 //! What released a held message: kept for as long as the portal it opened lives.
 
+use std::fmt::Write as _;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use portcullis_policy::approval::{Grant, Lease};
 use portcullis_policy::principal::Asker;
-use portcullis_policy::{Held, Permitted, Statement};
+use portcullis_policy::statement::SessionEffect;
+use portcullis_policy::{Action, Held, Permitted, Statement};
 use sha2::{Digest, Sha256};
 
 /// A grant or a lease, and the content it was given for.
@@ -49,11 +51,79 @@ impl Release {
     ) -> Result<Permitted<T>, Held<T>> {
         match (&self.by, statements) {
             (ReleasedBy::Grant(grant), _) => held.release(grant, session, &self.content),
-            (ReleasedBy::Lease(lease), [statement]) => {
-                held.release_under(lease, asker, &statement.fingerprint, now)
-            }
+            (ReleasedBy::Lease(lease), [statement]) => match repeatable(statement) {
+                Some(repeatable) => held.release_under(lease, asker, &repeatable, now),
+                None => Err(held),
+            },
             (ReleasedBy::Lease(_), _) => Err(held),
         }
+    }
+}
+
+/// What a lease is for: the shape, and what it does as policies see it, so that the same text
+/// under another search path is another. None where the next of the same shape could do
+/// something else: what nobody can see into, what a name stands for, and code in literals.
+///
+/// It begins with the fingerprint that the ledger has. That alone is no digest that nobody
+/// could find two texts for.
+pub fn repeatable(statement: &Statement) -> Option<String> {
+    let by_name =
+        matches!(statement.effect, SessionEffect::Execute { .. } | SessionEffect::Fetch { .. });
+    let in_literals = statement.actions.iter().copied().any(acts_on_literals);
+    let resolved = statement.relations.iter().all(|relation| relation.resolved);
+    if by_name || in_literals || !resolved || !statement.opaque.is_empty() {
+        return None;
+    }
+    let mut parts: Vec<&[u8]> = vec![statement.shape.as_bytes()];
+    parts.extend(statement.actions.iter().map(|action| action.as_str().as_bytes()));
+    for relation in &statement.relations {
+        parts.extend([relation.name.as_bytes(), relation.access.as_str().as_bytes()]);
+    }
+    parts.extend(statement.functions.iter().chain(&statement.parameters_set).map(String::as_bytes));
+    let bounds = [u8::from(statement.unbounded_write), u8::from(statement.unbounded_read)];
+    parts.push(&bounds);
+    let digest = content(&parts);
+    let mut name = format!("{}-", statement.fingerprint);
+    for byte in digest.iter().take(LEASE_DIGEST_BYTES) {
+        // Writing to a string does not fail.
+        let _ = write!(name, "{byte:02x}");
+    }
+    Some(name)
+}
+
+/// Half of it names a lease well enough.
+const LEASE_DIGEST_BYTES: usize = 16;
+
+/// Does what it does stand in its literals: a program, a body, a value of a setting?
+fn acts_on_literals(action: Action) -> bool {
+    match action {
+        Action::CopyFile
+        | Action::CopyProgram
+        | Action::Create
+        | Action::Alter
+        | Action::Grant
+        | Action::Call
+        | Action::DoBlock
+        | Action::ExecuteDynamic
+        | Action::Set
+        | Action::Load
+        | Action::Other => true,
+        Action::Select
+        | Action::Insert
+        | Action::Update
+        | Action::Delete
+        | Action::Merge
+        | Action::Truncate
+        | Action::CopyIn
+        | Action::CopyOut
+        | Action::Drop
+        | Action::Explain
+        | Action::Show
+        | Action::Transaction
+        | Action::Discard
+        | Action::ListenNotify
+        | Action::Lock
+        | Action::Vacuum => false,
     }
 }
 

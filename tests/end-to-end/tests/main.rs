@@ -1,11 +1,8 @@
 //! Everything end to end, in one program: it links once and starts one PostgreSQL.
 
 mod scenario;
-<<<<<<< HEAD
-mod approvals;
-=======
 mod administration;
->>>>>>> e2e-t3
+mod approvals;
 mod connection;
 mod guardrail;
 mod identity;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use portcullis_approvals::{Ask, Decided, Facts as CaseFacts, Waiting};
 use portcullis_policy::approval::{Grant, Need, Question};
 use portcullis_policy::event::{DecisionMade, Ending, EventId};
+use portcullis_policy::statement::SessionEffect;
 use portcullis_policy::{Action, Approval, Permitted, PolicyName, PolicySet, Ruling, Statement};
 use portcullis_wire::backend::TransactionStatus;
 use portcullis_wire::encode;
@@ -18,7 +19,7 @@ use super::Session;
 use super::request::now;
 use crate::gate::{Judged, relations_touched};
 use crate::refusal::Refusal;
-use crate::release::{Release, content};
+use crate::release::{Release, content, repeatable};
 
 /// Of a transaction's earlier statements, an approver is shown this many, the latest.
 const EARLIER_MAX: usize = 32;
@@ -117,7 +118,8 @@ impl Session {
         }
         candidates.extend(asked.carried.clone());
         if let [statement] = asked.statements
-            && let Some(lease) = self.shared.approvals.lease(&self.asker, &statement.fingerprint)
+            && let Some(repeatable) = repeatable(statement)
+            && let Some(lease) = self.shared.approvals.lease(&self.asker, &repeatable)
         {
             candidates.push(Release::by_lease(content, lease));
         }
@@ -147,11 +149,13 @@ impl Session {
             approval: approval.clone(),
             terms: asked.policies.terms(policy),
         });
+        let fingerprints: Option<Vec<String>> =
+            asked.statements.iter().map(|statement| repeatable(statement)).collect();
         let question = Question {
             asker: self.asker.clone(),
             session: self.id,
             content: content(asked.content),
-            fingerprints: asked.statements.iter().map(|s| s.fingerprint.clone()).collect(),
+            fingerprints: fingerprints.unwrap_or_default(),
             needs: needs.collect(),
         };
         let facts = self.case_facts(asked, reason.clone()).await;
@@ -199,7 +203,7 @@ impl Session {
         };
         let earlier = self.transaction.iter().rev().take(EARLIER_MAX).rev();
         CaseFacts {
-            text: join(&|statement| statement.shape.clone()),
+            text: join(&|statement| self.with_what_it_names(statement)),
             command: join(&|statement| statement.command.clone()),
             message: asked.message,
             relations: asked.statements.iter().flat_map(|s| relations_touched(s)).collect(),
@@ -209,6 +213,27 @@ impl Session {
                 .collect(),
             in_transaction: self.is_in_transaction(),
             reason,
+        }
+    }
+
+    /// The shape, and for EXECUTE and FETCH that of what runs under the name.
+    fn with_what_it_names(&self, statement: &Statement) -> String {
+        let named = match &statement.effect {
+            SessionEffect::Execute { name } => self.names.statement(name.as_bytes()).cloned(),
+            SessionEffect::Fetch { name } => {
+                self.names.portal(name.as_bytes()).map(|portal| portal.prepared.clone())
+            }
+            SessionEffect::None
+            | SessionEffect::Prepare { .. }
+            | SessionEffect::Declare { .. }
+            | SessionEffect::Deallocate { .. }
+            | SessionEffect::CloseCursor { .. }
+            | SessionEffect::DiscardAll => None,
+        };
+        let named = named.map(|prepared| prepared.facts.borrow().clone());
+        match named.as_ref().and_then(|facts| facts.statements.first()) {
+            Some(inner) => format!("{}\n-- which is: {}", statement.shape, inner.shape),
+            None => statement.shape.clone(),
         }
     }
 
