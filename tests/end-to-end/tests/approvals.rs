@@ -10,6 +10,7 @@ mod pipelines;
 mod policies;
 mod records;
 mod transactions;
+mod webhooks;
 
 use end_to_end::frames::{Batch, Message, Session, error_of, sequence};
 use end_to_end::portcullis::User;

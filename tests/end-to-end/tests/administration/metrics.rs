@@ -48,10 +48,8 @@ async fn metrics(portcullis: &Portcullis) -> BTreeMap<String, f64> {
 
 async fn start(receiver: &Receiver) -> Portcullis {
     let database = cluster().await.database().await;
-    let sink = format!(
-        "[settings]\ntarget = \"siem\"\n[targets.siem]\nurl = \"{}\"\n",
-        receiver.url()
-    );
+    let sink =
+        format!("[settings]\ntarget = \"siem\"\n[targets.siem]\nurl = \"{}\"\n", receiver.url());
     Setup::new(&database)
         .unmatched("allow")
         .roles()
