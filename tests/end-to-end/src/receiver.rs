@@ -1,4 +1,4 @@
-//! A small HTTP server for sinks to post to.
+//! A small HTTP server for sinks and webhooks to post to.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +19,27 @@ pub struct Receiver {
 struct State {
     /// Requests still to be answered 503.
     failures_left: u32,
-    bodies: Vec<String>,
+    posts: Vec<Post>,
+}
+
+/// One request as it came.
+#[derive(Clone, Debug)]
+pub struct Post {
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Post {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The body, where it is one JSON document.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).expect("a body of JSON")
+    }
 }
 
 impl Receiver {
@@ -27,7 +47,7 @@ impl Receiver {
     pub async fn start(failures: u32) -> Receiver {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
-        let state = Arc::new(Mutex::new(State { failures_left: failures, bodies: Vec::new() }));
+        let state = Arc::new(Mutex::new(State { failures_left: failures, posts: Vec::new() }));
         let shared = Arc::clone(&state);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -45,7 +65,12 @@ impl Receiver {
     /// lines of JSON or one JSON array.
     pub fn records(&self) -> Vec<Value> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.bodies.iter().flat_map(|body| records_of(body)).collect()
+        state.posts.iter().flat_map(|post| records_of(&post.body)).collect()
+    }
+
+    /// Every request taken, in the order of arrival.
+    pub fn posts(&self) -> Vec<Post> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).posts.clone()
     }
 }
 
@@ -66,13 +91,13 @@ fn records_of(body: &str) -> Vec<Value> {
 /// Serves one connection until the client leaves it.
 async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) {
     let mut stream = BufReader::new(stream);
-    while let Some(body) = request(&mut stream).await {
+    while let Some(post) = request(&mut stream).await {
         let failing = {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             let failing = state.failures_left > 0;
             state.failures_left = state.failures_left.saturating_sub(1);
             if !failing {
-                state.bodies.push(body);
+                state.posts.push(post);
             }
             failing
         };
@@ -84,9 +109,10 @@ async fn serve(stream: TcpStream, state: Arc<Mutex<State>>) {
     }
 }
 
-/// Reads one request and gives its body. Ours always say how long it is.
-async fn request(stream: &mut BufReader<TcpStream>) -> Option<String> {
+/// Reads one request. Ours always say how long it is.
+async fn request(stream: &mut BufReader<TcpStream>) -> Option<Post> {
     let mut length = 0usize;
+    let mut headers = Vec::new();
     loop {
         let mut line = String::new();
         if stream.read_line(&mut line).await.ok()? == 0 {
@@ -95,13 +121,15 @@ async fn request(stream: &mut BufReader<TcpStream>) -> Option<String> {
         if line.trim().is_empty() {
             break;
         }
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            length = value.trim().parse().ok()?;
+        if let Some((name, value)) = line.split_once(':') {
+            let (name, value) = (name.to_lowercase(), value.trim().to_owned());
+            if name == "content-length" {
+                length = value.parse().ok()?;
+            }
+            headers.push((name, value));
         }
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.ok()?;
-    String::from_utf8(body).ok()
+    Some(Post { headers, body: String::from_utf8(body).ok()? })
 }

@@ -10,6 +10,7 @@ mod pipelines;
 mod policies;
 mod records;
 mod transactions;
+mod webhooks;
 
 use end_to_end::frames::{Batch, Message, Session, error_of, sequence};
 use end_to_end::portcullis::User;
@@ -113,6 +114,22 @@ async fn until_held(session: &mut Session) -> (Vec<Message>, Told) {
 async fn ask(session: &mut Session, batch: Batch) -> Told {
     session.send(batch.bytes()).await;
     until_held(session).await.1
+}
+
+/// Everything up to ReadyForQuery; nothing of it may wait.
+async fn passes(session: &mut Session, batch: Batch) -> String {
+    session.send(batch.bytes()).await;
+    let mut answer = Vec::new();
+    while let Some(message) = session.message().await {
+        let told = Some(&message).filter(|message| message.tag == b'N').and_then(Told::of);
+        assert!(told.is_none(), "it waits: {told:?}");
+        let ready = message.tag == b'Z';
+        answer.push(message);
+        if ready {
+            break;
+        }
+    }
+    sequence(&answer)
 }
 
 /// The error's code, sentence and detail.
