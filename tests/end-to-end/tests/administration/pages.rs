@@ -285,7 +285,7 @@ async fn who_is_logged_in_by_cookie_can_log_out_and_be_shut_out() {
     let form = Browser::new(None);
     let page = form.open(&format!("{url}/sign-in")).await;
     let wrong = form.submit(&page, &[("name", ANA.name), ("password", "guess")]).await;
-    assert_eq!(wrong.status, 401, "{wrong:#?}");
+    assert_eq!(wrong.status, 403, "{wrong:#?}");
     assert!(form.open(&url).await.links().contains(&"/sign-in".to_owned()));
     let filled = [("name", ADMIN.name), ("password", PASSWORD), ("mark", "guess")];
     let request = http::client(None).post(format!("{url}/sign-in")).form(&filled);

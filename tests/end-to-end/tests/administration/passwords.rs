@@ -2,7 +2,8 @@
 
 use end_to_end::frames::{Session, sequence, sqlstate_of};
 use end_to_end::portcullis::{ADMIN, ANA, BOT, DATABASE};
-use end_to_end::{Login, Portcullis, Setup, cluster};
+use end_to_end::waiting::SOON;
+use end_to_end::{Login, Portcullis, Setup, cluster, wait_until};
 use serde_json::{Value, json};
 
 use super::{changes, told};
@@ -46,6 +47,11 @@ async fn a_password_is_shown_once_and_logs_in_until_revoked() {
     let path = format!("/v1/credentials/{id}");
     assert_eq!(portcullis.api_as(BOT, "DELETE", &path, None).await.0, 404, "nobody else's");
     assert_eq!(portcullis.api_as(ANA, "DELETE", &path, None).await.0, 200);
+    wait_until("its session has ended", SOON, async || {
+        let (_, answer) = portcullis.api("GET", "/v1/sessions", None).await;
+        (answer["sessions"] == json!([])).then_some(())
+    })
+    .await;
     psql.type_line("SELECT 1;");
     psql.wait_for("your short-lived password has been revoked").await;
     let mut again = Session::connect(portcullis.address()).await;

@@ -59,8 +59,9 @@ async fn who_is_connected_is_listed_with_what_they_do() {
     let ana = portcullis.connect(ANA).await;
     let bot = portcullis.connect(BOT).await;
     let developer = portcullis.connect(DEVELOPER).await;
-    ana.batch_execute("SELECT 1; SELECT 2").await.expect("it runs");
-    ana.batch_execute("SELECT 3").await.expect("it runs");
+    for _ in 0..3 {
+        ana.batch_execute("SELECT 1").await.expect("it runs");
+    }
     bot.batch_execute("BEGIN").await.expect("it begins");
     let running = tokio::spawn(async move {
         drop(developer.batch_execute("SELECT pg_sleep(600)").await);
@@ -89,7 +90,7 @@ async fn who_is_connected_is_listed_with_what_they_do() {
     let body = Some(json!({ "reason": "two\nlines" }));
     assert_eq!(portcullis.api("DELETE", &path, body).await.0, 400);
     assert_eq!(portcullis.api("DELETE", "/v1/sessions/first", Some(json!({}))).await.0, 400);
-    assert_eq!(portcullis.api("DELETE", &path, Some(json!({ "resaon": "" }))).await.0, 422);
+    assert_eq!(portcullis.api("DELETE", &path, Some(json!({ "resaon": "" }))).await.0, 400);
     assert_eq!(sessions(&portcullis).await.len(), 3, "nothing ended");
     assert_eq!(portcullis.api("DELETE", &path, Some(json!({}))).await.0, 200);
     running.await.expect("it ends without a panic");

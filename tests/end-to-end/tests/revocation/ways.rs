@@ -309,9 +309,9 @@ impl Stage {
 /// Which of the server's sessions it is; the same for as long as it lives.
 async fn backend(client: &Client) -> String {
     let answer = client.simple_query("SELECT pg_backend_pid()").await.expect("it lives");
-    let row = answer.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
-        _ => None,
+    let row = answer.iter().find_map(|message| {
+        let SimpleQueryMessage::Row(row) = message else { return None };
+        row.get(0).map(str::to_owned)
     });
     row.expect("a row")
 }
