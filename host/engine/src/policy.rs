@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use portcullis_policy::{Mode, Terms};
 use portcullis_policy::set::PolicyName;
+use portcullis_policy::{Mode, Terms};
 
 use crate::error::Failure;
 use crate::instance::{Form, Manifest};

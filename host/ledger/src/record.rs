@@ -290,15 +290,39 @@ impl<'a> OutcomeBody<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum NotableBody<'a> {
-    Started { version: &'a str },
+    Started {
+        version: &'a str,
+    },
     Stopped {},
-    Login { session: u64, principal: PrincipalBody<'a>, database: &'a str },
-    LoginRefused { role: &'a str, client_address: &'a str, reason: &'a str },
-    Logout { session: u64, statements: u64 },
-    PolicySet { revision: u64, changes: &'a [String], failures: &'a [String] },
-    Fault { policy: &'a str, fault: &'a str, message: &'a str },
+    Login {
+        session: u64,
+        principal: PrincipalBody<'a>,
+        database: &'a str,
+    },
+    LoginRefused {
+        role: &'a str,
+        client_address: &'a str,
+        reason: &'a str,
+    },
+    Logout {
+        session: u64,
+        statements: u64,
+    },
+    PolicySet {
+        revision: u64,
+        changes: &'a [String],
+        failures: &'a [String],
+    },
+    Fault {
+        policy: &'a str,
+        fault: &'a str,
+        message: &'a str,
+    },
     Approval(StepBody<'a>),
-    SessionEnded { session: u64, reason: &'a str },
+    SessionEnded {
+        session: u64,
+        reason: &'a str,
+    },
     Administered {
         by: ActorBody<'a>,
         action: &'a str,

@@ -43,7 +43,7 @@ pub async fn prove(
         }
     });
     match &proved {
-        Ok(_) | Err(Unproven::Io(_) | Unproven::Refused(_)) => {}
+        Ok(_) | Err(Unproven::Io(_) | Unproven::Refused(_) | Unproven::Asked) => {}
         Err(Unproven::Failed { .. }) => {
             directory.throttle.failed(address, &user, Instant::now());
         }
@@ -140,10 +140,7 @@ async fn oauth_bearer(
             Err(Unproven::Failed { why }) => Unproven::Failed { why },
             Err(other) => return Err(other),
         },
-        // Not a failure: the client asks where to get a token, and comes again with one.
-        BearerFirst::Discovery => {
-            Unproven::Refused(Refusal::LoginFailed { user: login.user.clone() })
-        }
+        BearerFirst::Discovery => Unproven::Asked,
     };
     let failure = BearerFailure::of(config);
     out.clear();

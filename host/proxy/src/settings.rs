@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use ipnet::IpNet;
 use portcullis_identity::{
-    Basis, Disabled, Issuers, Lapsed, Methods, Proven, Revocations, Standing, Throttle, UpstreamKeys, Users,
+    Basis, Disabled, Issuers, Lapsed, Methods, Proven, Revocations, Standing, Throttle,
+    UpstreamKeys, Users,
 };
 use portcullis_masking::Keys;
 use portcullis_policy::{Database, Principal, Unmatched};

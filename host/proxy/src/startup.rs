@@ -84,6 +84,9 @@ pub enum Unproven {
     Refused(Refusal),
     /// Whatever was wrong, the client learns only that it was; the ledger learns what.
     Failed { why: String },
+    /// It asked where to get a token, heard it, and will come again with one. No login was
+    /// tried, though the protocol has it end as one that failed.
+    Asked,
 }
 
 impl From<io::Error> for Unproven {

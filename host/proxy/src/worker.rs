@@ -13,6 +13,7 @@ use portcullis_ledger::Ledger;
 use portcullis_policy::Principal;
 use portcullis_policy::event::{Event, Notable};
 use portcullis_policy::set::PolicyHub;
+use portcullis_wire::encode;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 
@@ -187,6 +188,12 @@ async fn log_in(
             refuse(shared, login.transport, &refusal, Some(why), login.user, login.address).await;
             None
         }
+        Ok(Err(Unproven::Asked)) => {
+            tracing::debug!(address = %login.address, "told where to get a token");
+            let refusal = Refusal::LoginFailed { user: login.user };
+            dismiss(login.transport, &refusal.report()).await;
+            None
+        }
         // It waits for an answer, or we for an issuer: either way it is a login that failed.
         Err(_) => {
             let refusal = Refusal::StartupTooSlow;
@@ -199,7 +206,7 @@ async fn log_in(
 /// `why` is for the ledger alone, where it must not tell a client too much.
 async fn refuse(
     shared: &Shared,
-    mut transport: crate::transport::Transport,
+    transport: crate::transport::Transport,
     refusal: &Refusal,
     why: Option<String>,
     role: String,
@@ -208,8 +215,12 @@ async fn refuse(
     let report = refusal.report();
     let reason = why.map_or(report.message.clone(), |why| format!("{}: {why}", report.message));
     note_refused(shared, role, address, reason);
+    dismiss(transport, &report).await;
+}
+
+async fn dismiss(mut transport: crate::transport::Transport, report: &encode::Report) {
     let mut out = Vec::new();
-    portcullis_wire::encode::fatal(&mut out, &report);
+    encode::fatal(&mut out, report);
     let farewell = async {
         // A client that does not wait for the reason does not want it.
         let _ = transport.write_all(&out).await;
@@ -357,7 +368,6 @@ fn greeting(
     key: &crate::cancel::CancelKey,
     greeted: bool,
 ) -> Vec<u8> {
-    use portcullis_wire::encode;
     let mut out = Vec::new();
     if !greeted {
         encode::authentication_ok(&mut out);

@@ -2,6 +2,7 @@
 
 mod scenario;
 mod administration;
+mod approvals;
 mod connection;
 mod guardrail;
 mod identity;

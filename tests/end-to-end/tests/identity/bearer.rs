@@ -185,6 +185,8 @@ async fn asking_where_to_get_a_token_costs_nothing() {
         shortest = shortest.min(began.elapsed());
     }
     assert!(shortest < Duration::from_secs(3), "{shortest:?}");
+    let refused = portcullis.ledger().of_kind("login-refused");
+    assert_eq!(refused.len(), 0, "nobody tried to log in: {refused:?}");
 }
 
 /// libpq 18 in psycopg's wheel: it asks where to get a token, is given one by a hook in place

@@ -82,8 +82,14 @@ async fn a_token_says_who_it_is_of_what_kind_and_for_whom() {
 async fn a_good_token_is_for_one_name_and_for_one_s_own_databases() {
     let database = cluster().await.database().await;
     let provider = provider().await;
-    let lines = "user_claim = \"logins\"\nsubject_prefix = \"corp:\"";
-    let portcullis = by_token(&database, &provider, lines).start().await;
+    let lines = "user_claim = \"logins\"\nsubject_prefix = \"corp:\"\ndatabases = [\"shop\"]";
+    let archive = format!(
+        "[[database]]\nname = \"archive\"\nupstream = \"postgresql://app@127.0.0.1:{}/{}?sslmode=disable\"
+         password_file = \"{{place}}/upstream-password\"",
+        database.cluster.postgres.port(),
+        database.name
+    );
+    let portcullis = by_token(&database, &provider, lines).section(&archive).start().await;
     let logins = json!(["ana", "reporting"]);
     let token = provider.issue(&Wanted::by("ana").claim("logins", logins)).await.access;
     for user in ["ana", "reporting"] {
@@ -93,9 +99,13 @@ async fn a_good_token_is_for_one_name_and_for_one_s_own_databases() {
     for user in ["bo", "corp:ana", "Ana", "ana ", "admin", "postgres"] {
         stays_out(&portcullis, user, &token, &format!("corp:ana may not come as {user}")).await;
     }
-    let elsewhere = Arrival::of(&portcullis, "ana").saying("database", "postgres");
-    let answer = elsewhere.arrive(Proof::Text(token.as_bytes())).await;
-    assert_eq!(answer.verdict(), "out: 42501 database \"postgres\" is not configured here");
+    for name in ["archive", "postgres"] {
+        let elsewhere = Arrival::of(&portcullis, "ana").saying("database", name);
+        let answer = elsewhere.arrive(Proof::Text(token.as_bytes())).await;
+        // Which there are besides is not for those who may not use them.
+        let told = format!("out: 42501 database \"{name}\" is not open to user \"ana\"");
+        assert_eq!(answer.verdict(), told);
+    }
 
     let without = provider.issue(&Wanted::by("ana")).await.access;
     stays_out(&portcullis, "ana", &without, "the token has no usable user name").await;

@@ -471,7 +471,8 @@ async fn a_view_redefined_ahead_of_its_reading_is_not_taken_for_what_it_was() {
     let hidden = define("SELECT encode(email::bytea, 'hex') AS word FROM customers");
     let harmless = define("SELECT word FROM scratch");
     let read = "SELECT word FROM shown ORDER BY word";
-    let ways: [(&str, fn(&str, &str) -> Batch); 6] = [
+    type Way = (&'static str, fn(&str, &str) -> Batch);
+    let ways: [Way; 6] = [
         ("a transaction in one text", |define, read| {
             Batch::new().query(&format!("BEGIN; {define}; {read}"))
         }),
