@@ -4,4 +4,5 @@
 mod lasting;
 mod sessions;
 mod stalled;
+mod states;
 mod ways;
