@@ -34,6 +34,10 @@ pub struct Running {
 /// What it takes to put a configuration in force again.
 struct Reloading {
     source: PathBuf,
+    /// What is bound at the start and stays: names of listeners, and whether there is an API.
+    bound: (Vec<String>, bool),
+    /// One reload at a time, so that the latest file is what is in force at the end.
+    one_at_a_time: Mutex<()>,
     lasting: Lasting,
     control: Control,
     engine: Arc<Engine>,
@@ -68,6 +72,8 @@ impl Running {
         let proxy = Proxy::start(settings, engine.hub(), kept, workers).into_diagnostic()?;
         let reloading = Arc::new(Reloading {
             source: source.to_owned(),
+            bound: bound(config),
+            one_at_a_time: Mutex::new(()),
             lasting,
             control: proxy.control(),
             engine: engine.clone(),
@@ -130,7 +136,14 @@ impl Reloading {
     }
 
     fn reload(&self) -> Result<()> {
+        let _one = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
         let config = Config::load(&self.source)?;
+        if bound(&config) != self.bound {
+            return Err(miette!(
+                help = "restart to add, remove or rename a [[listen]] or [admin]",
+                "listeners and the admin API are bound at the start"
+            ));
+        }
         let known = directory(&config, &self.lasting)?;
         let settings = settings(&config, known.clone())?;
         if let (Some(admin), Some(wanted)) = (&*self.admin(), &config.admin) {
@@ -144,6 +157,11 @@ impl Reloading {
     fn admin(&self) -> MutexGuard<'_, Option<Admin>> {
         self.admin.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn bound(config: &Config) -> (Vec<String>, bool) {
+    let names = config.listeners.iter().map(|listen| listen.name.clone());
+    (names.collect(), config.admin.is_some())
 }
 
 fn ledger(config: &Config) -> Result<Ledger> {

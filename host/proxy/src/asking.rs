@@ -55,7 +55,28 @@ impl Asking {
     pub async fn ask(&mut self, text: &str) -> io::Result<Vec<Row>> {
         let mut out = Vec::new();
         encode::query(&mut out, text);
-        self.upstream.transport.write_all(&out).await?;
+        self.answer(&out).await
+    }
+
+    /// Runs a text that somebody else wrote: as one statement or not at all, however the
+    /// server reads it.
+    ///
+    /// # Errors
+    /// As those of [`Asking::ask`].
+    pub async fn ask_one(&mut self, text: &str) -> io::Result<Vec<Row>> {
+        let mut parse = vec![0];
+        parse.extend_from_slice(text.as_bytes());
+        parse.extend_from_slice(&[0, 0, 0]);
+        let mut out = Vec::new();
+        encode::frame(&mut out, b'P', &parse);
+        encode::frame(&mut out, b'B', &[0; 8]);
+        encode::frame(&mut out, b'E', &[0; 5]);
+        encode::frame(&mut out, b'S', &[]);
+        self.answer(&out).await
+    }
+
+    async fn answer(&mut self, question: &[u8]) -> io::Result<Vec<Row>> {
+        self.upstream.transport.write_all(question).await?;
         let mut rows = Vec::new();
         let mut refused = None;
         let mut bytes = 0;

@@ -192,25 +192,47 @@ impl DatabaseState {
         Ok(rows.into_iter().next().and_then(|row| row.into_iter().next().flatten()))
     }
 
-    /// The planner's estimate of the rows that one plain statement reads or writes. The
-    /// statement must name no function, since planning evaluates them; nothing of it runs.
+    /// The planner's estimate of the rows that one statement reads or writes, as `role` would
+    /// plan it. Planning evaluates functions, so there is none where it could come upon one
+    /// that somebody wrote: the statement names no function, its relations are tables
+    /// without row security, and the database has no operators of its own.
     pub async fn row_estimate(
         &self,
         text: &str,
-        search_path: &[String],
+        tables: &[u32],
+        (search_path, role): (&[String], Option<&str>),
     ) -> io::Result<Option<u64>> {
-        let quoted: Vec<String> = search_path
-            .iter()
-            .map(|schema| format!("\"{}\"", schema.replace('"', "\"\"")))
-            .collect();
-        // In one message, so in one transaction, which keeps the path from staying.
-        let text = format!("set local search_path to {};\nexplain {text}\n", quoted.join(", "));
+        let quoted: Vec<String> = search_path.iter().map(|schema| quoted(schema)).collect();
+        let oids: Vec<String> = tables.iter().map(u32::to_string).collect();
+        let safe = format!(
+            "select 1 where not exists (select from pg_catalog.pg_operator where oid >= {FIRST_USER_OID}) \
+             and {count} = (select pg_catalog.count(*) from pg_catalog.pg_class \
+             where oid in ({oids}) and relkind = 'r' and not relrowsecurity)",
+            count = tables.len(),
+            oids = oids.join(",")
+        );
+        let path = format!("set local search_path to {}", quoted.join(", "));
+        let role = role.map(|role| format!("; set local role {}", self::quoted(role)));
         let mut asking = self.asking.lock().await;
-        let rows = self.ask(&mut asking, async |asking| asking.ask(&text).await).await?;
-        let lines = rows.iter().filter_map(|row| row.first()?.as_deref());
+        let plan = self
+            .ask(&mut asking, async |asking| {
+                asking.ask("begin transaction read only").await?;
+                let plan = async {
+                    if asking.ask(&safe).await?.is_empty() {
+                        return Ok(Vec::new());
+                    }
+                    asking.ask(&format!("{path}{}", role.as_deref().unwrap_or_default())).await?;
+                    asking.ask_one(&format!("explain {text}")).await
+                };
+                let plan = plan.await;
+                asking.ask("rollback").await?;
+                plan
+            })
+            .await?;
+        let lines = plan.iter().filter_map(|row| row.first()?.as_deref());
         // What writes estimates no rows of its own: those of what it reads count.
         let mut estimates = lines.filter_map(estimated_rows);
-        Ok(estimates.find(|rows| *rows > 0).or(Some(0)).filter(|_| !rows.is_empty()))
+        Ok(estimates.find(|rows| *rows > 0).or(Some(0)).filter(|_| !plan.is_empty()))
     }
 
     /// Asks on the kept connection, or on a new one where it has gone.
@@ -219,10 +241,15 @@ impl DatabaseState {
         kept: &mut Option<Asking>,
         mut question: impl AsyncFnMut(&mut Asking) -> io::Result<T>,
     ) -> io::Result<T> {
-        if let Some(asking) = kept.as_mut() {
-            match question(asking).await {
-                Err(error) if error.kind() != io::ErrorKind::Other => *kept = None,
-                answer => return answer,
+        // Taken out while it is asked: a question that is given up leaves half an answer
+        // behind, and with it a connection that nobody may use again.
+        if let Some(mut asking) = kept.take() {
+            match question(&mut asking).await {
+                Err(error) if error.kind() != io::ErrorKind::Other => {}
+                answer => {
+                    *kept = Some(asking);
+                    return answer;
+                }
             }
         }
         let parameters: Vec<_> = ASKING_SETTINGS
@@ -232,12 +259,23 @@ impl DatabaseState {
         let upstream = upstream::connect(&self.settings.upstream, &parameters).await;
         let upstream = upstream
             .map_err(|error| io::Error::new(io::ErrorKind::NotConnected, error.to_string()))?;
-        question(kept.insert(Asking::new(upstream))).await
+        let mut asking = Asking::new(upstream);
+        let answer = question(&mut asking).await;
+        let is_whole = !matches!(&answer, Err(error) if error.kind() != io::ErrorKind::Other);
+        *kept = is_whole.then_some(asking);
+        answer
     }
 
     fn next_version(&self) -> u64 {
         self.version.fetch_add(1, Ordering::Relaxed) + 1
     }
+}
+
+/// Relations and operators below this OID are PostgreSQL's own.
+const FIRST_USER_OID: u32 = 16_384;
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// The `rows=` of a line of EXPLAIN.

@@ -32,6 +32,13 @@ impl Release {
         Release { content, by: ReleasedBy::Lease(lease) }
     }
 
+    pub fn lease(&self) -> Option<&Lease> {
+        match &self.by {
+            ReleasedBy::Lease(lease) => Some(lease),
+            ReleasedBy::Grant(_) => None,
+        }
+    }
+
     /// As the ledger names it.
     pub fn name(&self) -> String {
         match &self.by {

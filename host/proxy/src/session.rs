@@ -142,6 +142,8 @@ pub struct Session {
     withholding: bool,
     /// Where the approval of the message at the front of the inbox stands.
     hold: Hold,
+    /// How long the message is that waits.
+    held_bytes: usize,
     /// What this transaction has run, the latest.
     transaction: VecDeque<Rc<Facts>>,
 }
@@ -211,6 +213,7 @@ impl Session {
             open_segment: false,
             withholding: false,
             hold: Hold::None,
+            held_bytes: 0,
             transaction: VecDeque::new(),
         }
     }
@@ -321,7 +324,9 @@ impl Session {
     /// not pile up behind something that must complete first.
     fn may_read_client(&self) -> bool {
         let behind = self.is_stalled() && self.inbox.len() >= WAITING_BYTES_MAX;
-        self.outbox.len() < WAITING_BYTES_MAX && !behind
+        // While people are waited for, it must show that the client has gone.
+        let waits = matches!(self.hold, Hold::Waiting { .. });
+        self.outbox.len() < WAITING_BYTES_MAX && (!behind || waits)
     }
 
     /// What is running must complete before the next message can be understood, and what

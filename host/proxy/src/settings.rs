@@ -13,7 +13,8 @@ use portcullis_identity::{
 use portcullis_masking::Keys;
 use portcullis_policy::{Database, Principal, Unmatched};
 
-/// Everything a running proxy can be given anew by a reload.
+/// Everything a proxy is told. A reload gives it anew but for addresses, keys and limits,
+/// which are taken at the start.
 pub struct Settings {
     /// At least one.
     pub listeners: Vec<ListenSettings>,
@@ -26,7 +27,7 @@ pub struct Settings {
 }
 
 /// Who is who, and how they prove it. Users, methods and revocations are made anew at each
-/// reload; the rest lives as long as the process.
+/// reload, and so are issuers; the rest lives as long as the process.
 #[derive(Clone)]
 pub struct Directory {
     pub users: Arc<Users>,
@@ -210,7 +211,9 @@ impl DatabaseSettings {
         let password = |settings: &DatabaseSettings| {
             settings.upstream.password.as_ref().map(|keys| keys.password().to_owned())
         };
-        let roots = |settings: &DatabaseSettings| settings.upstream.roots.as_ref().map(Arc::as_ptr);
+        let roots = |settings: &DatabaseSettings| {
+            settings.upstream.roots.as_ref().map(|store| store.roots.clone())
+        };
         self.database == other.database
             && self.upstream.endpoint == other.upstream.endpoint
             && self.upstream.user == other.upstream.user

@@ -45,8 +45,8 @@ fn ask_issuers(common: &Common, asked: &mut HashMap<[u8; 32], Instant>) {
         let every = issuers.config(&basis.issuer).and_then(|config| config.recheck);
         let Some(every) = every else { continue };
         let is_new = in_use.insert(basis.token_digest);
-        let due = asked.get(&basis.token_digest).is_none_or(|last| last.elapsed() >= every);
-        if is_new && due {
+        let last = *asked.entry(basis.token_digest).or_insert_with(Instant::now);
+        if is_new && last.elapsed() >= every {
             asked.insert(basis.token_digest, Instant::now());
             let (common, issuers) = (common.clone(), issuers.clone());
             let (basis, groups) = (basis.clone(), line.proven.groups.clone());

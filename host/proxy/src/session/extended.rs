@@ -122,7 +122,7 @@ impl Session {
             parameters,
             content: &[b"bind", &prepared.text, &prepared.parameter_types, frame.body],
             text: (parameters == 0).then_some(&*prepared.text),
-            carried: None,
+            carried: self.released_with(&statements),
             recorded: None,
         };
         let (permitted, events, release) = match self.settle(judged, asked).await {
@@ -280,13 +280,14 @@ impl Session {
             }
         };
         let ended = bound.map_or_else(|| Rc::new(Cell::new(false)), |bound| bound.ended);
-        portal.release.replace(release);
+        portal.release.replace(release.clone());
         self.remember(&facts);
         let mut run = Run::client();
         if let Some(&event) = events.first() {
             let mut running =
                 self.running(facts.clone(), 0, event, &policies, permitted.limit_rows);
             running.ended = ended;
+            running.release = release;
             running.given = portal.given.clone();
             if let Some(resolved) = resolved {
                 running.resolved = Some(Rc::new(resolved.statement));

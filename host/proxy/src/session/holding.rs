@@ -4,11 +4,12 @@
 //! waits. Once it is decided it is taken up again like any other: judged under the rules
 //! then in force, and released only if those ask for nothing that was not granted.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
 use portcullis_approvals::{Ask, Decided, Facts as CaseFacts, Waiting};
-use portcullis_policy::approval::{Grant, Need, Question};
+use portcullis_policy::approval::{Grant, Lease, Need, Question};
 use portcullis_policy::event::{DecisionMade, Ending, EventId};
 use portcullis_policy::statement::SessionEffect;
 use portcullis_policy::{Action, Approval, Permitted, PolicyName, PolicySet, Ruling, Statement};
@@ -20,6 +21,7 @@ use super::request::now;
 use crate::gate::{Judged, relations_touched};
 use crate::refusal::Refusal;
 use crate::release::{Release, content, repeatable};
+use crate::shared::Phase;
 
 /// Of a transaction's earlier statements, an approver is shown this many, the latest.
 const EARLIER_MAX: usize = 32;
@@ -32,6 +34,8 @@ pub(super) enum Hold {
     Waiting {
         waiting: Waiting,
         events: Vec<EventId>,
+        /// Under which they were held.
+        revision: u64,
     },
     /// People released it; it is judged once more, and then runs.
     Granted(Grant),
@@ -71,6 +75,7 @@ pub(super) enum Settled<T> {
 impl Session {
     /// Records what was judged, and gives the permit, the refusal, or the wait.
     pub(super) async fn settle<T>(&mut self, judged: Judged<T>, asked: Asked<'_>) -> Settled<T> {
+        let is_told = matches!(self.hold, Hold::Granted(_));
         let (ruling, release) = self.release(judged.ruling, &asked);
         let permitted = matches!(ruling, Ruling::Permitted(_));
         let events = match asked.recorded {
@@ -86,7 +91,8 @@ impl Session {
                 }
             }
         };
-        if asked.message != "execute" {
+        // What was held has been told of already.
+        if asked.message != "execute" && !is_told {
             self.notices(&judged.answers);
         }
         let event = events.first().copied().unwrap_or_else(|| self.shared.ledger.event_id());
@@ -116,7 +122,13 @@ impl Session {
         if let Hold::Granted(grant) = hold {
             candidates.push(Release::by_grant(content, grant));
         }
-        candidates.extend(asked.carried.clone());
+        // A lease that was taken back releases nothing more.
+        let in_force = |lease: &Lease| {
+            let known = self.shared.approvals.lease(&self.asker, &lease.fingerprint);
+            known.is_some_and(|known| known.id == lease.id)
+        };
+        let carried = asked.carried.clone();
+        candidates.extend(carried.filter(|release| release.lease().is_none_or(in_force)));
         if let [statement] = asked.statements
             && let Some(repeatable) = repeatable(statement)
             && let Some(lease) = self.shared.approvals.lease(&self.asker, &repeatable)
@@ -144,6 +156,12 @@ impl Session {
         let reasons: Vec<&str> =
             approvals.iter().map(|(_, approval)| approval.reason.as_str()).collect();
         let reason = reasons.join("; ");
+        if self.phase != Phase::Running {
+            let why = "the proxy is shutting down".to_owned();
+            return Err(Refusal::NobodyToAsk { reason, why, event });
+        }
+        // From here on a cancel is meant for what waits.
+        self.entry.line().waits_for(Some("being asked for"));
         let needs = approvals.iter().map(|(policy, approval)| Need {
             policy: policy.clone(),
             approval: approval.clone(),
@@ -162,11 +180,13 @@ impl Session {
         let expires_in = self.patience(approvals);
         let revision = asked.policies.revision();
         let ask = Ask { question, facts, event, revision, expires_in };
-        let waiting = self.shared.approvals.ask(ask).map_err(|error| Refusal::NobodyToAsk {
-            reason: reason.clone(),
-            why: error.to_string(),
-            event,
-        })?;
+        let waiting = match self.shared.approvals.ask(ask) {
+            Ok(waiting) => waiting,
+            Err(error) => {
+                self.entry.line().waits_for(None);
+                return Err(Refusal::NobodyToAsk { reason, why: error.to_string(), event });
+            }
+        };
         self.tell_of_wait(&waiting, approvals, &reason, expires_in);
         self.entry.line().waits_for(Some(waiting.id()));
         if !self.pipeline.is_empty() {
@@ -174,7 +194,8 @@ impl Session {
             // and the held message is gone on with only behind those answers.
             self.outbox.flush();
         }
-        self.hold = Hold::Waiting { waiting, events };
+        self.held_bytes = asked.content.iter().map(|part| part.len()).sum();
+        self.hold = Hold::Waiting { waiting, events, revision };
         Ok(())
     }
 
@@ -246,12 +267,19 @@ impl Session {
             Action::Select | Action::Insert | Action::Update | Action::Delete | Action::Merge
         );
         let runs_nothing = statement.functions.is_empty() && statement.opaque.is_empty();
-        let path = self.reading().search_path?;
+        let reading = self.reading();
+        let path = reading.search_path?;
         let text = std::str::from_utf8(text).ok()?;
-        if !plannable || !runs_nothing || self.unseen_code {
+        // With strings read in another way it would be another statement to the planner.
+        let same_strings = reading.standard_conforming_strings == Some(true);
+        if !plannable || !runs_nothing || !same_strings || self.unseen_code {
             return None;
         }
-        let estimate = self.database.row_estimate(text, &path);
+        let tables: Option<BTreeSet<u32>> = statement.relations.iter().map(|r| r.oid).collect();
+        let tables: Vec<u32> = tables?.into_iter().filter(|oid| *oid > 0).collect();
+        let role = self.database.settings.role.role_of(&self.asker.principal).ok()?;
+        let asks = (&*path, role.as_deref());
+        let estimate = self.database.row_estimate(text, &tables, asks);
         tokio::time::timeout(ESTIMATE_TIME_MAX, estimate).await.ok()?.ok()?
     }
 
@@ -284,7 +312,9 @@ impl Session {
 
     /// The approval in front has an end.
     pub(super) fn on_decided(&mut self, decided: Decided) {
-        let Hold::Waiting { waiting, events } = std::mem::take(&mut self.hold) else { return };
+        let Hold::Waiting { waiting, events, revision } = std::mem::take(&mut self.hold) else {
+            return;
+        };
         let approval = waiting.id().to_owned();
         self.entry.line().waits_for(None);
         let ending = match &decided {
@@ -294,7 +324,7 @@ impl Session {
             | Decided::Withdrawn { .. }
             | Decided::Unavailable => Ending::Refused,
         };
-        self.record_held_end(&events, &ending, 0);
+        self.record_held_end(&events, &ending, revision);
         self.hold = match decided {
             Decided::Granted(grant) => Hold::Granted(grant),
             Decided::Refused { reason } => {
@@ -312,9 +342,9 @@ impl Session {
     /// been released meanwhile.
     pub(super) fn on_cancel(&mut self) {
         match std::mem::take(&mut self.hold) {
-            Hold::Waiting { waiting, events } => {
+            Hold::Waiting { waiting, events, revision } => {
                 waiting.withdraw("cancelled by the client");
-                self.record_held_end(&events, &Ending::Refused, 0);
+                self.record_held_end(&events, &Ending::Refused, revision);
                 self.entry.line().waits_for(None);
                 self.hold = Hold::Refused(Box::new(Refusal::Cancelled));
             }
@@ -331,9 +361,9 @@ impl Session {
         if !matches!(self.hold, Hold::Waiting { .. }) {
             return;
         }
-        if let Hold::Waiting { waiting, events } = std::mem::take(&mut self.hold) {
+        if let Hold::Waiting { waiting, events, revision } = std::mem::take(&mut self.hold) {
             waiting.withdraw(reason);
-            self.record_held_end(&events, ending, 0);
+            self.record_held_end(&events, ending, revision);
             self.entry.line().waits_for(None);
         }
     }
@@ -363,6 +393,7 @@ impl Session {
         for event in events {
             self.record_unrun_event(*event, ending.clone(), revision);
         }
+        self.shared.commit_quietly();
     }
 }
 

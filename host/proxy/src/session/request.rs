@@ -55,8 +55,21 @@ impl Session {
             self.inbox.extend_from_slice(bytes);
             self.take_up_inbox().await
         };
+        let handled = handled.and_then(|()| self.check_waiting_room());
         self.shared.buffers.give_back(buffer);
         handled
+    }
+
+    /// A client is read while its statement waits for people, so what it sends behind that
+    /// has a bound of its own.
+    fn check_waiting_room(&self) -> Result<(), End> {
+        let waits = matches!(self.hold, Hold::Waiting { .. });
+        let most = self.held_bytes + 2 * WAITING_BYTES_MAX;
+        if waits && self.inbox.len() > most {
+            let what = format!("more than {most} bytes were sent behind a statement that waits");
+            return Err(End::Refused(Refusal::TooLarge(what)));
+        }
+        Ok(())
     }
 
     /// Goes on with what was left waiting.
@@ -416,7 +429,7 @@ impl Session {
     }
 
     /// A FETCH goes on with what its cursor was released for.
-    fn released_with(&self, statements: &[&Statement]) -> Option<Release> {
+    pub(super) fn released_with(&self, statements: &[&Statement]) -> Option<Release> {
         let [statement] = statements else { return None };
         let SessionEffect::Fetch { name } = &statement.effect else { return None };
         self.names.portal(name.as_bytes())?.release.borrow().clone()
@@ -457,6 +470,8 @@ impl Session {
     /// them. Where nothing is in the way the proxy answers itself; else the server's own
     /// state machine does it, given something that can only fail.
     pub(super) fn refuse(&mut self, expect: Expect, refusal: Refusal) -> Result<Handled, End> {
+        // A grant is for the message in front, which ends here.
+        self.hold = Hold::None;
         let is_simple = matches!(expect, Expect::Query | Expect::FunctionCall);
         let between = self.pipeline.is_idle() && !self.open_segment;
         if is_simple && between && self.status != TransactionStatus::InTransaction {

@@ -274,7 +274,9 @@ impl Session {
             }
             self.unseen_code &= more;
             self.withholding &= more;
-            self.transaction.clear();
+            if !more {
+                self.transaction.clear();
+            }
             let unused = self.names.end_transaction();
             unused.into_iter().for_each(|bound| self.record_unused(bound));
         }
