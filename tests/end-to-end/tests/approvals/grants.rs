@@ -34,11 +34,14 @@ async fn refuse_and_read(portcullis: &Portcullis, session: &mut Session, id: &st
     sequence(&session.until_ready().await)
 }
 
+/// What it is, and the messages.
+type Second = (&'static str, fn() -> Batch);
+
 /// After one was granted and ran, none of these passes on that grant.
 #[tokio::test]
 async fn a_grant_is_used_up() {
     let portcullis = held().await;
-    let second: [(&str, fn() -> Batch); 6] = [
+    let second: [Second; 6] = [
         ("the same Bind", || run_bound(Batch::new(), "add", "1")),
         ("another value", || run_bound(Batch::new(), "add", "1000")),
         ("the same value, written otherwise", || run_bound(Batch::new(), "add", "01")),

@@ -155,10 +155,12 @@ fn strings(value: &Value, kind: &str, found: &mut Vec<(String, String)>) {
 const TRICKS: &str = "UPDATE scratch SET amount = amount + 1 RETURNING id AS \
                       \"<!channel> <https://evil.example|Grant> [Grant](https://evil.example)\"";
 
+/// Its name, what holds plain text there, and where the addresses are.
+type Format = (&'static str, &'static str, fn(&Value) -> Vec<Value>);
+
 #[tokio::test]
 async fn chats_are_told_in_their_own_form_and_words_stay_words() {
-    // The format, what holds plain text there, and where the addresses are.
-    let formats: [(&str, &str, fn(&Value) -> Vec<Value>); 2] = [
+    let formats: [Format; 2] = [
         ("slack", "plain_text", |message| {
             assert!(message["text"].is_string() && message["blocks"].is_array(), "{message:#}");
             let actions = message["blocks"].as_array().into_iter().flatten();
