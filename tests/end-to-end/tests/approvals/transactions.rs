@@ -104,13 +104,13 @@ async fn approvers_are_shown_what_the_transaction_did() {
 #[tokio::test]
 async fn a_transaction_waits_for_a_shorter_time() {
     let database = cluster().await.database().await;
-    let limit = "[approvals]\nin_transaction_seconds_max = 2";
+    let limit = "[approvals]\nin_transaction_seconds_max = 6";
     let portcullis = holding(&database, HOLD).section(limit).start().await;
     let mut session = portcullis.session(DEVELOPER).await;
     session.query("BEGIN").await;
     session.query(EARLIER).await;
     let told = ask(&mut session, Batch::new().query(RISKY)).await;
-    assert!(told.detail.contains("within 2 seconds"), "{told:?}");
+    assert!(told.detail.contains("within 6 seconds"), "{told:?}");
     let answer = session.until_ready().await;
     assert_eq!(sequence(&answer), "E:57014 Z:E");
     let (_, message, _) = complaint(&answer).expect("an error");
