@@ -1,9 +1,10 @@
 //! Every case and lease, and what each step does: no thread and no clock, which are handed in.
 //!
 //! The order of a grant is what makes it safe. The approver's word is a record first, then
-//! the store has the result, then the ledger has the end, and only then does the session
-//! hear of it. What fails on the way leaves the case waiting and nothing released: a `granted`
-//! step in the ledger that no end follows released nothing.
+//! the store has the result, then the ledger has the end, and only then is a lease stored and
+//! does the session hear of it. What fails before leaves the case waiting and nothing
+//! released: a `granted` step in the ledger that no end follows released nothing, and no
+//! restart finds a lease of it.
 
 use std::collections::HashMap;
 use std::io;
@@ -261,26 +262,33 @@ impl Desk {
         self.recorder.record(step).map_err(|error| not_kept(&error))?;
         let lease = open.case.lease(now);
         let view = open.attached.view(&open.case, granted.then_some(now));
-        self.store.keep(&view, lease.as_ref()).map_err(|error| not_kept(&error))?;
+        self.store.keep(&view, None).map_err(|error| not_kept(&error))?;
         if granted {
             let reason = by_whom(&open.case);
             if let Err(error) = self.record_end(&id, Standing::Granted, &reason) {
-                self.put_back(&before, lease.as_ref());
+                self.put_back(&before);
                 return Err(not_kept(&error));
             }
             if let Some(lease) = lease {
-                self.leases.add(lease);
+                self.put_in_force(&view, lease);
             }
         }
         Ok(view)
     }
 
     /// The store has a grant that the ledger does not: out with it.
-    fn put_back(&mut self, before: &View, lease: Option<&Lease>) {
-        let removed = lease.map_or(Ok(()), |lease| self.store.remove_lease(&lease.id));
-        if let Err(error) = removed.and(self.store.keep(before, None)) {
+    fn put_back(&mut self, before: &View) {
+        if let Err(error) = self.store.keep(before, None) {
             tracing::error!(approval = before.id, %error, "a grant that is void is still stored");
         }
+    }
+
+    /// The ledger has its grant, so it holds also where it cannot be stored: until a restart.
+    fn put_in_force(&mut self, granted: &View, lease: Lease) {
+        if let Err(error) = self.store.keep(granted, Some(&lease)) {
+            tracing::error!(lease = lease.id, %error, "a lease will be lost with a restart");
+        }
+        self.leases.add(lease);
     }
 
     /// One refusal ends it. It takes effect even where it cannot be kept; then the approver

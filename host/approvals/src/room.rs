@@ -18,7 +18,7 @@ pub struct Told {
     /// In the order of their coming.
     pub log: Vec<String>,
     /// What fails from now on, as the log would call it.
-    pub fails: Option<&'static str>,
+    pub fails: Vec<&'static str>,
     pub cases: BTreeMap<String, View>,
     pub leases: Vec<Lease>,
 }
@@ -36,13 +36,13 @@ impl World {
         std::mem::take(&mut self.told().log)
     }
 
-    pub fn fail(&self, what: Option<&'static str>) {
-        self.told().fails = what;
+    pub fn fail(&self, what: impl IntoIterator<Item = &'static str>) {
+        self.told().fails = what.into_iter().collect();
     }
 
     fn hear(&self, what: String) -> io::Result<MutexGuard<'_, Told>> {
         let mut told = self.told();
-        let fails = told.fails.is_some_and(|fails| what.starts_with(fails));
+        let fails = told.fails.iter().any(|fails| what.starts_with(fails));
         told.log.push(if fails { format!("{what} FAILED") } else { what });
         if fails { Err(io::Error::other("disk full")) } else { Ok(told) }
     }

@@ -86,8 +86,9 @@ fn a_grant_is_in_the_ledger_and_the_store_before_the_session_hears_of_it() {
     assert_eq!(room.grant("ben", 300), Ok(Standing::Granted));
     room.log(&[
         "ledger granted by ben",
-        "store granted with a lease",
+        "store granted",
         "ledger ended granted: granted by ben",
+        "store granted with a lease",
         "announced granted",
     ]);
     assert_eq!(heard(&mut told), format!("granted {ID}"));
@@ -111,6 +112,26 @@ fn a_grant_that_cannot_be_kept_releases_nothing_and_can_be_given_again() {
         assert_eq!(heard(&mut told), format!("granted {ID}"), "{fails}");
         assert_eq!(room.leases.count(), 1, "{fails}");
     }
+}
+
+#[test]
+fn a_void_grant_gives_no_lease_at_the_next_start() {
+    let check = |fails: &[&'static str], granted: bool, stored: usize| {
+        let mut room = Room::new();
+        let _told = room.ask(1);
+        room.world.fail(fails.iter().copied());
+        assert_eq!(room.grant("ben", 300).is_ok(), granted, "{fails:?}");
+        assert_eq!(room.leases.count(), usize::from(granted), "{fails:?}");
+        room.world.fail(None);
+        let after = Room::over(room.world.clone());
+        assert_eq!(after.leases.count(), stored, "{fails:?}");
+    };
+    check(&[], true, 1);
+    check(&["ledger ended granted"], false, 0);
+    // Nor can the store take the grant back.
+    check(&["ledger ended granted", "store pending"], false, 0);
+    check(&["ledger ended granted", "store removes"], false, 0);
+    check(&["store granted with"], true, 0);
 }
 
 #[test]
