@@ -51,11 +51,6 @@ impl Admin {
         self.shared.address
     }
 
-    /// The URL that links and browser logins begin with.
-    pub fn url(&self) -> String {
-        self.shared.url().to_string()
-    }
-
     /// Puts new settings in force for the requests that follow: users, roles, issuers, TLS,
     /// the public URL. The address and the limits stay what they were at the start.
     ///

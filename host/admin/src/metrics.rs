@@ -72,7 +72,7 @@ impl Numbers {
             policies: summary.policies.len(),
             policies_failed: summary.failures.len(),
             approvals_pending: shared.parts.approvals.waiting(),
-            leases: shared.parts.approvals.leases().await.len(),
+            leases: shared.parts.approvals.leases().len(),
             lags: (shared.parts.lags)(),
         }
     }

@@ -1,6 +1,5 @@
 //! The handle that sessions and the control surface hold, and the thread behind it.
 
-use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -102,7 +101,7 @@ impl Approvals {
         let case = Case::new(id.clone(), question, asked_at, expires_at);
         let open = Box::new(Open { case, attached, tell, place });
         self.commands.send(Command::Ask(open)).map_err(|_| AskError::Stopped)?;
-        Ok(Waiting { id, expires_at, answer: Some(answer), commands: self.commands.clone() })
+        Ok(Waiting { id, answer: Some(answer), commands: self.commands.clone() })
     }
 
     /// The lease under which a statement of this shape may pass now. Takes no lock.
@@ -166,7 +165,7 @@ impl Approvals {
     }
 
     /// Leases in force, the one that ends next first.
-    pub async fn leases(&self) -> Vec<Lease> {
+    pub fn leases(&self) -> Vec<Lease> {
         self.leases.all(seconds_now())
     }
 
@@ -208,7 +207,6 @@ impl Approvals {
 #[derive(Debug)]
 pub struct Waiting {
     id: String,
-    expires_at: u64,
     /// None once it was heard, or withdrawn.
     answer: Option<oneshot::Receiver<Decided>>,
     commands: mpsc::Sender<Command>,
@@ -220,21 +218,12 @@ impl Waiting {
         &self.id
     }
 
-    pub fn expires_at(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(self.expires_at)
-    }
-
     /// Ready once; polled again, it says that there is nothing more to come.
     pub fn poll_decided(&mut self, cx: &mut Context<'_>) -> Poll<Decided> {
         let Some(answer) = &mut self.answer else { return Poll::Ready(Decided::Unavailable) };
         let decided = std::task::ready!(Pin::new(answer).poll(cx));
         self.answer = None;
         Poll::Ready(decided.unwrap_or(Decided::Unavailable))
-    }
-
-    /// Cancel safe: what was not heard is heard the next time.
-    pub async fn decided(&mut self) -> Decided {
-        poll_fn(|cx| self.poll_decided(cx)).await
     }
 
     /// Nobody waits for it any more, because of `reason`. A decision that crosses it on its

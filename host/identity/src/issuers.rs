@@ -140,8 +140,8 @@ impl Issuers {
         self.ask(issuer, async move |issuer| issuer.exchange_code(&login).await).await
     }
 
-    /// How many logins and checks are under way.
-    pub fn under_way(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn under_way(&self) -> usize {
         UNDER_WAY_MAX.saturating_sub(self.under_way.available_permits())
     }
 

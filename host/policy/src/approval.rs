@@ -160,11 +160,6 @@ impl Case {
         self.ended_because.as_deref()
     }
 
-    /// May `approver` decide it, alone or with others?
-    pub fn accepts(&self, approver: &Principal) -> Result<(), Ineligible> {
-        self.counts_for(approver).map(|_| ())
-    }
-
     /// Counts one approver's grant; the standing says whether that was enough.
     pub fn grant(
         &mut self,

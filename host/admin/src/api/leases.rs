@@ -15,7 +15,7 @@ use crate::text::seconds;
 
 /// `GET /v1/leases`
 pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Response {
-    let leases = shared.parts.approvals.leases().await;
+    let leases = shared.parts.approvals.leases();
     let leases = leases.iter().map(|lease| {
         json!({
             "id": lease.id,
