@@ -24,6 +24,8 @@ use crate::shared::Shared;
 
 pub(crate) use approvals::problem as approval_problem;
 
+const REASON_BYTES_MAX: usize = 200;
+
 /// What a handler gives.
 type Answer = Result<Response, Problem>;
 
@@ -78,6 +80,17 @@ async fn record(
     let Some(action) = operation.route().change else { return Ok(()) };
     let by = caller.actor();
     shared.record(Notable::Administered { by, action, target, refused: None }).await
+}
+
+/// Why something is done, on one line; none when it is empty.
+fn one_line(reason: Option<String>) -> Result<Option<String>, Problem> {
+    let reason = reason.unwrap_or_default();
+    let reason = reason.trim();
+    if reason.len() > REASON_BYTES_MAX || reason.contains(char::is_control) {
+        let detail = format!("a reason is one line of at most {REASON_BYTES_MAX} bytes");
+        return Err(Problem::malformed(detail));
+    }
+    Ok((!reason.is_empty()).then(|| reason.to_owned()))
 }
 
 fn json(value: serde_json::Value) -> Response {

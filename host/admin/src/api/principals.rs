@@ -9,15 +9,13 @@ use portcullis_identity::DisabledSubject;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, json, record};
+use super::{Answer, json, one_line, record};
 use crate::caller::Caller;
 use crate::extract::{Entity, Segment};
 use crate::operation::Operation;
 use crate::problem::Problem;
 use crate::shared::Shared;
 use crate::text::time;
-
-const REASON_BYTES_MAX: usize = 200;
 
 /// `GET /v1/whoami`
 pub(super) async fn who_am_i(caller: Caller) -> Response {
@@ -60,11 +58,7 @@ pub(super) async fn disable(
     Segment(subject): Segment,
     Entity(Disable { reason }): Entity<Disable>,
 ) -> Answer {
-    let reason = reason.unwrap_or_default();
-    if reason.len() > REASON_BYTES_MAX || reason.contains(char::is_control) {
-        let detail = format!("a reason is one line of at most {REASON_BYTES_MAX} bytes");
-        return Err(Problem::malformed(detail));
-    }
+    let reason = one_line(reason)?.unwrap_or_default();
     if subject == caller.proven.subject {
         return Err(Problem::conflict("nobody disables themselves: ask another administrator"));
     }

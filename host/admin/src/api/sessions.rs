@@ -8,15 +8,13 @@ use portcullis_proxy::{SessionState, SessionView};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Answer, json, record};
+use super::{Answer, json, one_line, record};
 use crate::caller::Caller;
 use crate::extract::{Entity, Segment};
 use crate::operation::Operation;
 use crate::problem::Problem;
 use crate::shared::Shared;
 use crate::text::time;
-
-const REASON_BYTES_MAX: usize = 200;
 
 /// `GET /v1/sessions`
 pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Response {
@@ -39,12 +37,8 @@ pub(super) async fn end(
     Entity(end): Entity<End>,
 ) -> Answer {
     let number: u64 = id.parse().map_err(|_| Problem::malformed("a session's id is a number"))?;
-    let reason = match end.reason.as_deref().map(str::trim) {
-        Some("") | None => "ended by an administrator".to_owned(),
-        Some(reason) if reason.len() > REASON_BYTES_MAX || reason.contains(char::is_control) => {
-            let detail = format!("a reason is one line of at most {REASON_BYTES_MAX} bytes");
-            return Err(Problem::malformed(detail));
-        }
+    let reason = match one_line(end.reason)? {
+        None => "ended by an administrator".to_owned(),
         Some(reason) => format!("ended by an administrator: {reason}"),
     };
     let known = shared.parts.control.sessions().iter().any(|session| session.id == number);
