@@ -46,15 +46,7 @@ pub(crate) struct Expected<'e> {
 impl<'t> Unverified<'t> {
     /// Reads a token of an issuer that may use `allowed`.
     pub(crate) fn read(token: &'t str, allowed: &[Algorithm]) -> Result<Unverified<'t>, Refusal> {
-        if token.len() > TOKEN_BYTES_MAX {
-            return Err(Refusal::Oversized);
-        }
-        let mut parts = token.split('.');
-        let (Some(header), Some(claims), Some(signature), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(Refusal::Malformed);
-        };
+        let [header, claims, signature] = parts(token)?;
         let (algorithm, key_id) = check_header(&part(header)?, allowed)?;
         let claims = part(claims)?;
         if signature.is_empty() {
@@ -87,6 +79,28 @@ impl<'t> Unverified<'t> {
         jsonwebtoken::decode::<Value>(self.token, key, &validation)
             .map_err(|error| refusal(error.kind()))?;
         Ok(Verified { claims: self.claims, algorithm: self.algorithm })
+    }
+}
+
+/// The issuer that a token says it is from. Nobody has proved it: it is good for choosing whom
+/// to ask, and for nothing else.
+///
+/// # Errors
+/// When the token is not well-formed, or names none.
+pub fn claimed_issuer(token: &str) -> Result<String, Refusal> {
+    let [_, claims, _] = parts(token)?;
+    let claims = part(claims)?;
+    claims.get("iss").and_then(Value::as_str).map(str::to_owned).ok_or(Refusal::Issuer)
+}
+
+fn parts(token: &str) -> Result<[&str; 3], Refusal> {
+    if token.len() > TOKEN_BYTES_MAX {
+        return Err(Refusal::Oversized);
+    }
+    let mut parts = token.split('.');
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some(header), Some(claims), Some(signature), None) => Ok([header, claims, signature]),
+        _ => Err(Refusal::Malformed),
     }
 }
 

@@ -93,6 +93,7 @@ pub use disabled::{DISABLED_MAX, Disabled, DisabledStore, DisabledSubject};
 pub use issuer_config::{CLOCK_SKEW_MAX, IssuerConfig, IssuerFault, KindRule, RECHECK_MIN};
 pub use issuers::{DeviceLogin, Issuers};
 pub use jwks::KeyTimes;
+pub use jwt::claimed_issuer;
 pub use message::{SCRAM_SHA_256, SCRAM_SHA_256_PLUS};
 pub use method::{LoginRule, Method, Methods, Pattern, is_in, network};
 pub use oauthbearer::{BearerFailure, BearerFirst, OAUTHBEARER};
