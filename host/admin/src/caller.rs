@@ -8,12 +8,13 @@ use std::time::{Instant, SystemTime};
 use axum::http::{HeaderMap, StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use portcullis_identity::Proven;
+use portcullis_identity::{Proven, Refusal, TokenError, claimed_issuer};
 use portcullis_policy::Principal;
 use portcullis_policy::event::{Actor, Notable};
 
 use crate::problem::Problem;
 use crate::role::{Held, Need};
+use crate::settings::AdminSettings;
 use crate::shared::Shared;
 
 /// Names and passwords longer than this are nobody's.
@@ -79,6 +80,31 @@ pub(crate) fn given(headers: &HeaderMap) -> Option<Given<'_>> {
     Some(Given::Password { name: name.to_owned(), password: password.to_owned() })
 }
 
+/// Why a login does not come about.
+#[derive(Debug)]
+pub(crate) enum Unproven {
+    /// What was shown is not enough: it counts, and is recorded.
+    Failed(String),
+    /// Nobody could judge it, which is not the fault of who came.
+    NotJudged(&'static str),
+}
+
+impl From<TokenError> for Unproven {
+    fn from(error: TokenError) -> Unproven {
+        match error {
+            TokenError::Unavailable(_) | TokenError::Busy | TokenError::TimedOut => {
+                tracing::warn!(%error, "a login to the control surface cannot be judged");
+                Unproven::NotJudged(error.for_client())
+            }
+            TokenError::Refused(_)
+            | TokenError::UnknownIssuer
+            | TokenError::NotOffered(_)
+            | TokenError::Declined
+            | TokenError::Ended(_) => Unproven::Failed(error.to_string()),
+        }
+    }
+}
+
 /// Who shows this.
 pub(crate) async fn by(
     shared: &Arc<Shared>,
@@ -99,20 +125,33 @@ pub(crate) async fn by_password(
     address: SocketAddr,
 ) -> Result<Caller, Problem> {
     if name.len() > NAME_BYTES_MAX || password.len() > PASSWORD_BYTES_MAX {
-        let too_long = Err("the name or password is too long".to_owned());
+        let too_long = Err(Unproven::Failed("the name or password is too long".to_owned()));
         return settle(shared, too_long, "(too long)", address).await;
     }
-    let found = {
-        let Ok(_turn) = shared.password_checks.acquire().await else {
-            return Err(Problem::unavailable("shutting down"));
-        };
-        let users = shared.settings.load().directory.users.clone();
-        let (user, password) = (name.to_owned(), password.to_owned());
-        let check = move || users.by_password(&user, &password, SystemTime::now());
-        shared.blocking(check).await?
+    let Ok(turn) = Arc::clone(&shared.password_checks).acquire_owned().await else {
+        return Err(shutting_down());
     };
-    let proven = found.ok_or_else(|| "wrong name or password".to_owned());
-    settle(shared, proven, name, address).await
+    let users = shared.settings.load().directory.users.clone();
+    let (user, password) = (name.to_owned(), password.to_owned());
+    let check = move || {
+        // Its turn lasts as long as it does, also when nobody waits for it any more.
+        let _turn = turn;
+        users.by_password(&user, &password, SystemTime::now())
+    };
+    let (shared_there, name_there) = (Arc::clone(shared), name.to_owned());
+    // A task of its own: who hangs up meanwhile is counted and recorded all the same.
+    let judging = tokio::spawn(async move {
+        let found = shared_there.blocking(check).await?;
+        let wrong = || Unproven::Failed("wrong name or password".to_owned());
+        judge(&shared_there, found.ok_or_else(wrong), &name_there, address).await
+    });
+    let judged = judging.await.unwrap_or_else(|_| Err(shutting_down()));
+    slow_down(shared, name, address).await;
+    judged
+}
+
+fn shutting_down() -> Problem {
+    Problem::unavailable("shutting down")
 }
 
 async fn by_token(
@@ -121,32 +160,54 @@ async fn by_token(
     address: SocketAddr,
 ) -> Result<Caller, Problem> {
     let settings = shared.settings.load_full();
+    let proven = proven_by_token(&settings, token).await.map_err(Unproven::from);
+    settle(shared, proven, TOKEN, address).await
+}
+
+/// Asks only the issuer that the token says it is from, so that its word is the answer, and
+/// no other that is down or does not know the key.
+async fn proven_by_token(settings: &AdminSettings, token: &str) -> Result<Proven, TokenError> {
     let issuers = &settings.directory.issuers;
-    let mut proven = Err("no issuer's tokens are taken here".to_owned());
-    // Each compares the token's issuer with its own before anything else.
-    for issuer in &settings.token_issuers {
-        proven = issuers.verify(issuer, token.to_owned()).await.map_err(|error| error.to_string());
-        if proven.is_ok() {
-            break;
+    let claimed = claimed_issuer(token)?;
+    let mut why = None;
+    // Several may share one URL, each with an audience of its own.
+    for name in &settings.token_issuers {
+        if issuers.config(name).is_none_or(|config| config.url != claimed) {
+            continue;
+        }
+        match issuers.verify(name, token.to_owned()).await {
+            Ok(proven) => return Ok(proven),
+            Err(error) => why = why.or(Some(error)),
         }
     }
-    settle(shared, proven, TOKEN, address).await
+    Err(why.unwrap_or(TokenError::Refused(Refusal::Issuer)))
 }
 
 /// Ends a login: lets in who is proved, unless that does not hold any more, and records who
 /// is not. Either answer is held back as long as failures so far ask for.
 pub(crate) async fn settle(
     shared: &Shared,
-    proven: Result<Proven, String>,
+    proven: Result<Proven, Unproven>,
     name: &str,
     address: SocketAddr,
 ) -> Result<Caller, Problem> {
-    match proven.and_then(|proven| caller(shared, proven, address)) {
-        Ok(caller) => {
-            slow_down(shared, name, address).await;
-            Ok(caller)
-        }
-        Err(reason) => Err(failed(shared, name, address, &reason).await),
+    let judged = judge(shared, proven, name, address).await;
+    slow_down(shared, name, address).await;
+    judged
+}
+
+/// The part of it that leaves traces. It begins to write them before it waits for anything.
+async fn judge(
+    shared: &Shared,
+    proven: Result<Proven, Unproven>,
+    name: &str,
+    address: SocketAddr,
+) -> Result<Caller, Problem> {
+    let held = |proven| caller(shared, proven, address).map_err(Unproven::Failed);
+    match proven.and_then(held) {
+        Ok(caller) => Ok(caller),
+        Err(Unproven::Failed(reason)) => Err(failed(shared, name, address, &reason).await),
+        Err(Unproven::NotJudged(why)) => Err(Problem::unavailable(why)),
     }
 }
 
@@ -162,9 +223,10 @@ pub(crate) fn caller(
     Ok(Caller { proven, roles, address })
 }
 
-/// Counts a failed login, and records it.
+/// Counts a failed login, and records it: before it is held back, which who hangs up does not
+/// wait for.
 async fn failed(shared: &Shared, name: &str, address: SocketAddr, reason: &str) -> Problem {
-    hold_back_failed(shared, name, address).await;
+    count_failed(shared, name, address);
     let refused = Notable::LoginRefused {
         role: name.to_owned(),
         client_address: address.to_string(),
@@ -178,9 +240,13 @@ async fn failed(shared: &Shared, name: &str, address: SocketAddr, reason: &str) 
 
 /// Counts a failure, and waits as long as it costs.
 pub(crate) async fn hold_back_failed(shared: &Shared, name: &str, address: SocketAddr) {
+    count_failed(shared, name, address);
+    slow_down(shared, name, address).await;
+}
+
+fn count_failed(shared: &Shared, name: &str, address: SocketAddr) {
     let throttle = shared.settings.load().directory.throttle.clone();
     throttle.failed(address.ip(), &counted(name, address), Instant::now());
-    slow_down(shared, name, address).await;
 }
 
 async fn slow_down(shared: &Shared, name: &str, address: SocketAddr) {

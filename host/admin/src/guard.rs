@@ -8,9 +8,11 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use portcullis_policy::event::{Actor, Notable};
+use tokio::runtime::Handle;
 
 use crate::caller::{self, Caller};
 use crate::operation::Operation;
+use crate::parts::Record;
 use crate::problem::{Problem, Refusal};
 use crate::settings::{host, is_loopback};
 use crate::shared::Shared;
@@ -84,17 +86,63 @@ pub(crate) async fn admit(
     next: Next,
 ) -> Response {
     let target = target(&request);
+    let nobody = caller::anonymous(address);
+    let mut unanswered = Unanswered::watch(&shared, operation, nobody, &target);
     let (actor, answer) = match admitted(&shared, operation, address, request.headers()).await {
         Ok(caller) => match caller.meets(operation.route().need) {
             Ok(()) => {
+                unanswered.is_over();
+                let mut unanswered = Unanswered::watch(&shared, operation, caller.actor(), &target);
                 request.extensions_mut().insert(caller.clone());
-                (caller.actor(), next.run(request).await)
+                let answer = next.run(request).await;
+                unanswered.is_over();
+                (caller.actor(), answer)
             }
             Err(problem) => (caller.actor(), problem.into_response()),
         },
         Err(problem) => (caller::anonymous(address), problem.into_response()),
     };
+    unanswered.is_over();
     record_refusal(&shared, operation, actor, target, answer).await
+}
+
+/// What a change leaves in the ledger when nobody is answered: it took too long, or the caller
+/// went away.
+struct Unanswered {
+    record: Record,
+    /// None for what changes nothing, and for what is over.
+    notable: Option<Notable>,
+}
+
+impl Unanswered {
+    fn watch(shared: &Shared, operation: Operation, by: Actor, target: &str) -> Unanswered {
+        let refused = "it took too long, or the caller went away: nobody was answered";
+        let notable = operation.route().change.map(|action| Notable::Administered {
+            by,
+            action,
+            target: target.to_owned(),
+            refused: Some(refused.to_owned()),
+        });
+        Unanswered { record: shared.parts.record.clone(), notable }
+    }
+
+    fn is_over(&mut self) {
+        self.notable = None;
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        let Some(notable) = self.notable.take() else { return };
+        let Ok(runtime) = Handle::try_current() else { return };
+        let record = self.record.clone();
+        // Nobody is left to be told when it fails.
+        runtime.spawn_blocking(move || {
+            if let Err(error) = record(notable) {
+                tracing::error!(%error, "the control surface could not write the ledger");
+            }
+        });
+    }
 }
 
 async fn admitted(

@@ -24,7 +24,7 @@ pub(crate) struct Shared {
     pub flows: Flows,
     /// Of the marks in forms.
     pub key: Key,
-    pub password_checks: Semaphore,
+    pub password_checks: Arc<Semaphore>,
     /// Held while a decision by link is taken, so that of two at once one finds it used.
     pub link_in_use: tokio::sync::Mutex<()>,
 }
@@ -45,7 +45,7 @@ impl Shared {
             browsers: Browsers::new(limits.browsers_max, limits.browser_login),
             flows: Flows::default(),
             key,
-            password_checks: Semaphore::new(limits.password_checks_max),
+            password_checks: Arc::new(Semaphore::new(limits.password_checks_max)),
             link_in_use: tokio::sync::Mutex::default(),
         }))
     }

@@ -66,8 +66,9 @@ pub(super) async fn decide(
     let Some((caller, cookie)) = signed_in(&shared, &headers, address) else {
         let refused = Problem::forbidden("this needs a login");
         let by = caller::anonymous(address);
+        let recorded = record_refusal(&shared, by, "", &refused).await;
         caller::hold_back_failed(&shared, "", address).await;
-        return match record_refusal(&shared, by, "", &refused).await {
+        return match recorded {
             Ok(()) => log_in_first(&token),
             Err(problem) => problem_page(problem),
         };

@@ -182,10 +182,13 @@ pub(super) async fn back_from_issuer(
         nonce: flow.nonce,
     };
     let proven = issuers.exchange_code(&flow.issuer, login).await;
-    let proven = proven.map_err(|error| error.to_string());
+    let proven = proven.map_err(caller::Unproven::from);
     match caller::settle(&shared, proven, BROWSER, address).await {
         Ok(caller) => log_in(&shared, &headers, caller.proven, &flow.next),
-        Err(problem) => problem_page(Problem { status: StatusCode::FORBIDDEN, ..problem }),
+        Err(problem) if problem.status == StatusCode::UNAUTHORIZED => {
+            problem_page(Problem { status: StatusCode::FORBIDDEN, ..problem })
+        }
+        Err(problem) => problem_page(problem),
     }
 }
 

@@ -84,6 +84,26 @@ fn slow_clients_are_left() {
 }
 
 #[test]
+fn a_change_that_takes_too_long_is_recorded() {
+    let stage = hasty();
+    let begun = b"PUT /v1/principals/ana/disabled HTTP/1.1\r\nHost: localhost\r\n\
+          Authorization: Basic cm9vdDpyb290J3Mgb3duIHNlY3JldA==\r\nConnection: close\r\n\
+          Content-Type: application/json\r\nContent-Length: 10\r\n\r\n{";
+    assert_eq!(raw(begun, stage.admin.address()).status, 408);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let changes = loop {
+        let changes = stage.heard.changes();
+        if !changes.is_empty() || Instant::now() > deadline {
+            break changes;
+        }
+        std::thread::yield_now();
+    };
+    let [change] = changes.as_slice() else { panic!("{changes:?}") };
+    assert!(change.starts_with("root disable-principal /v1/principals/ana"), "{change}");
+    assert!(change.ends_with("nobody was answered"), "{change}");
+}
+
+#[test]
 fn too_many_connections_wait_and_are_served_then() {
     let stage = hasty();
     let address = stage.admin.address();

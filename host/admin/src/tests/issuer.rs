@@ -5,6 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_identity::{IssuerConfig, Issuers};
 
 use super::http::Ask;
@@ -158,6 +160,36 @@ fn a_token_that_nobody_signed_is_refused_and_recorded() {
     assert_eq!(answer.status, 401);
     let records = format!("{:?}", stage.heard.take());
     assert!(records.contains("(token)") && !records.contains("eyJ"), "{records}");
+}
+
+#[test]
+fn a_login_that_no_issuer_can_judge_does_not_count() {
+    // Nobody listens on that port.
+    let gone = "http://127.0.0.1:1";
+    let provider = Provider::start();
+    let stage = Stage::with(|settings| {
+        let config = |name: &str, url: &str, prefix: &str| {
+            let mut config = IssuerConfig::new(name, url, vec!["portcullis".to_owned()]);
+            config.subject_prefix = prefix.to_owned();
+            config
+        };
+        let configs = vec![config("corp", &provider.url, "corp:"), config("gone", gone, "gone:")];
+        settings.directory.issuers = Issuers::start(configs).unwrap();
+        settings.token_issuers = vec!["corp".to_owned(), "gone".to_owned()];
+    });
+    let check = |issuer: &str, status: u16, recorded: &str| {
+        let part = |json: serde_json::Value| URL_SAFE_NO_PAD.encode(json.to_string());
+        let header = part(serde_json::json!({"alg": "RS256", "kid": "k"}));
+        let claims = part(serde_json::json!({"iss": issuer, "sub": "root"}));
+        let shown = format!("Bearer {header}.{claims}.AAAA");
+        let answer = stage.ask(Ask::get("/v1/whoami").header("Authorization", &shown));
+        assert_eq!(answer.status, status, "{issuer}: {answer:?}");
+        let records = format!("{:?}", stage.heard.take());
+        assert!(records.contains(recorded), "{issuer}: {records}");
+    };
+    check(gone, 503, "[]");
+    check(&provider.url, 401, "signature is wrong");
+    check("https://elsewhere.example", 401, "from another issuer");
 }
 
 #[test]
