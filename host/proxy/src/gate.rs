@@ -1,6 +1,7 @@
 //! The gate: nothing reaches the server but through here.
 
 use std::rc::Rc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use portcullis_policy::event::{DecisionMade, EventId, Intent, PolicyAnswer, RelationTouched};
 use portcullis_policy::principal::Asker;
@@ -379,4 +380,10 @@ fn answer(given: &VerdictAnswer) -> PolicyAnswer {
         Err(fault) => (format!("fault: {}", fault.kind.as_str()), Vec::new()),
     };
     PolicyAnswer { policy: given.policy.clone(), mode: given.mode, answer, tags }
+}
+
+/// Seconds since the Unix epoch.
+pub fn now() -> u32 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
 }

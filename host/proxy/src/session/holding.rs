@@ -17,8 +17,7 @@ use portcullis_wire::backend::TransactionStatus;
 use portcullis_wire::encode;
 
 use super::Session;
-use super::request::now;
-use crate::gate::{Judged, relations_touched};
+use crate::gate::{Judged, now, relations_touched};
 use crate::refusal::Refusal;
 use crate::release::{Release, content, repeatable};
 use crate::shared::Phase;

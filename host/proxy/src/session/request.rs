@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::rc::Rc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use portcullis_policy::statement::SessionEffect;
 use portcullis_policy::{Access, Action, NoParameters, Parameters, PolicySet, Statement};
@@ -13,7 +12,7 @@ use portcullis_wire::{Expect, Frame, Frontend, encode};
 use super::holding::{Asked, Hold, Settled};
 use super::{End, Session, WAITING_BYTES_MAX};
 use crate::facts::{Facts, Reading};
-use crate::gate::{Gate, Harmless, makes_unseen_code};
+use crate::gate::{Gate, Harmless, makes_unseen_code, now};
 use crate::masks::Planner;
 use crate::parameters::{unreadable_encoding, unreadable_encoding_in};
 use crate::refusal::Refusal;
@@ -595,9 +594,3 @@ const NAME_BYTES_MAX: usize = 63;
 
 /// Of a transaction, this many messages are remembered, the latest.
 const TRANSACTION_STATEMENTS_MAX: usize = 32;
-
-/// Seconds since the Unix epoch.
-pub(super) fn now() -> u32 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
-}
