@@ -47,6 +47,8 @@ pub struct Credential {
     /// The user of the configuration that they were, if they were one: the credential is
     /// good only while that user is still there and still the same.
     pub of_user: Option<String>,
+    /// Tells that user's password from the next one, where it was what proved them.
+    pub of_password: Option<String>,
     /// The one database it is good for.
     pub database: String,
     pub issued_at: SystemTime,
@@ -189,6 +191,7 @@ impl Credentials {
             claims: to.claims.clone(),
             issued_on: to.proof.to_owned(),
             of_user: user_behind(&to.basis),
+            of_password: password_behind(&to.basis),
             database: database.to_owned(),
             issued_at: now,
             expires_at,
@@ -316,6 +319,13 @@ fn user_behind(basis: &Basis) -> Option<String> {
     match basis {
         Basis::User { name, .. } | Basis::Certificate { user: name, .. } => Some(name.clone()),
         Basis::Credential { .. } | Basis::Token(_) => None,
+    }
+}
+
+fn password_behind(basis: &Basis) -> Option<String> {
+    match basis {
+        Basis::User { password, .. } => Some(password.text()),
+        Basis::Certificate { .. } | Basis::Credential { .. } | Basis::Token(_) => None,
     }
 }
 

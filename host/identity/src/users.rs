@@ -225,8 +225,10 @@ impl Users {
     /// A user's short-lived password stands and falls with the user.
     fn upholds(&self, credential: &Credential) -> bool {
         let Some(name) = &credential.of_user else { return true };
+        let mark = |user: &User| user.verifier.as_ref().map(|verifier| verifier.mark().text());
         self.named(name).is_some_and(|user| {
-            user.kind == credential.kind
+            (credential.of_password.is_none() || credential.of_password == mark(user))
+                && user.kind == credential.kind
                 && user.groups == credential.groups
                 && user.acts_for == credential.on_behalf_of
                 && user.may_use(&credential.database)

@@ -27,6 +27,13 @@ pub struct Verifier {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PasswordMark(Key);
 
+impl PasswordMark {
+    /// As it is stored beside what stands and falls with the password.
+    pub(crate) fn text(self) -> String {
+        encode(&self.0)
+    }
+}
+
 impl fmt::Debug for PasswordMark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PasswordMark")

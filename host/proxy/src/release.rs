@@ -58,7 +58,7 @@ impl Release {
     ) -> Result<Permitted<T>, Held<T>> {
         match (&self.by, statements) {
             (ReleasedBy::Grant(grant), _) => held.release(grant, session, &self.content),
-            (ReleasedBy::Lease(lease), [statement]) => match repeatable(statement) {
+            (ReleasedBy::Lease(lease), [statement]) => match repeatable(asker, statement) {
                 Some(repeatable) => held.release_under(lease, asker, &repeatable, now),
                 None => Err(held),
             },
@@ -73,7 +73,7 @@ impl Release {
 ///
 /// It begins with the fingerprint that the ledger has. That alone is no digest that nobody
 /// could find two texts for.
-pub fn repeatable(statement: &Statement) -> Option<String> {
+pub fn repeatable(asker: &Asker, statement: &Statement) -> Option<String> {
     let by_name =
         matches!(statement.effect, SessionEffect::Execute { .. } | SessionEffect::Fetch { .. });
     let in_literals = statement.actions.iter().copied().any(acts_on_literals);
@@ -81,7 +81,10 @@ pub fn repeatable(statement: &Statement) -> Option<String> {
     if by_name || in_literals || !resolved || !statement.opaque.is_empty() {
         return None;
     }
+    // Who released it must not be whom an agent acts for by now.
+    let acts_for = asker.principal.on_behalf_of.as_deref().unwrap_or_default();
     let mut parts: Vec<&[u8]> = vec![statement.shape.as_bytes()];
+    parts.extend([asker.principal.kind.as_str().as_bytes(), acts_for.as_bytes()]);
     parts.extend(statement.actions.iter().map(|action| action.as_str().as_bytes()));
     for relation in &statement.relations {
         parts.extend([relation.name.as_bytes(), relation.access.as_str().as_bytes()]);

@@ -230,7 +230,13 @@ async fn dismiss(mut transport: crate::transport::Transport, report: &encode::Re
 }
 
 /// For the operator: in the log, the metrics and the ledger.
+/// Of a name or a reason that somebody without a login gave.
+const REFUSED_CHARACTERS_MAX: usize = 200;
+
 fn note_refused(shared: &Shared, role: String, address: SocketAddr, reason: String) {
+    // What nobody has proved is not worth much room in the ledger.
+    let cut = |text: String| text.chars().take(REFUSED_CHARACTERS_MAX).collect::<String>();
+    let (role, reason) = (cut(role), cut(reason));
     tracing::info!(%address, role, reason, "login refused");
     shared.metrics.add(Count::LoginsRefused, 1);
     let client_address = address.to_string();

@@ -68,9 +68,13 @@ fn a_reload_ends_the_logins_of_those_it_changes() {
     let cases: [(&str, Change, Outcomes); 12] = [
         ("nothing", |_| {}, [Ok(()); 3]),
         ("the password again", same_password, [Ok(()); 3]),
-        ("password", other_password, [Err(PasswordChanged), Ok(()), Ok(())]),
-        ("salt", other_salt, [Err(PasswordChanged), Ok(()), Ok(())]),
-        ("no password", |user| user.verifier = None, [Err(UserGone), Ok(()), Ok(())]),
+        ("password", other_password, [Err(PasswordChanged), Err(CredentialRevoked), Ok(())]),
+        ("salt", other_salt, [Err(PasswordChanged), Err(CredentialRevoked), Ok(())]),
+        (
+            "no password",
+            |user| user.verifier = None,
+            [Err(UserGone), Err(CredentialRevoked), Ok(())],
+        ),
         (
             "certificates",
             |user| user.certificates = vec!["cn:somebody".parse().unwrap()],

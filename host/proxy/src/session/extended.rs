@@ -33,6 +33,9 @@ impl Session {
             Ok(facts) => facts,
             Err(refusal) => return self.refuse(Expect::Parse, refusal),
         };
+        if self.names_what_may_not_be(&facts) {
+            return Ok(Handled::Later);
+        }
         let resolved = self.resolve_first(&facts, &policies).await;
         let statements = first(&facts, resolved.as_ref());
         let judged = self.judge(frame, (&facts, &statements), &policies, &NoParameters);
@@ -109,6 +112,9 @@ impl Session {
             Ok(facts) => facts,
             Err(refusal) => return self.refuse(Expect::Bind, refusal),
         };
+        if self.names_what_may_not_be(&facts) {
+            return Ok(Handled::Later);
+        }
         let resolved = self.resolve_first(&facts, &policies).await;
         let statements = first(&facts, resolved.as_ref());
         let parameters = BoundParameters { bind, types: &prepared.parameter_types };
@@ -120,7 +126,13 @@ impl Session {
             statements: &statements,
             policies: &policies,
             parameters,
-            content: &[b"bind", &prepared.text, &prepared.parameter_types, frame.body],
+            content: &[
+                b"bind",
+                &prepared.text,
+                &prepared.parameter_types,
+                frame.body,
+                &self.named_content(&statements),
+            ],
             text: (parameters == 0).then_some(&*prepared.text),
             carried: self.released_with(&statements),
             recorded: None,
@@ -235,6 +247,9 @@ impl Session {
             Ok(facts) => facts,
             Err(refusal) => return self.refuse(Expect::Execute, refusal),
         };
+        if self.names_what_may_not_be(&facts) {
+            return Ok(Handled::Later);
+        }
         let resolved = self.resolve_first(&facts, &policies).await;
         let statements = first(&facts, resolved.as_ref());
         let judged = match Frontend::read(bind_frame(&portal.bind)) {

@@ -129,7 +129,7 @@ impl Session {
         let carried = asked.carried.clone();
         candidates.extend(carried.filter(|release| release.lease().is_none_or(in_force)));
         if let [statement] = asked.statements
-            && let Some(repeatable) = repeatable(statement)
+            && let Some(repeatable) = repeatable(&self.asker, statement)
             && let Some(lease) = self.shared.approvals.lease(&self.asker, &repeatable)
         {
             candidates.push(Release::by_lease(content, lease));
@@ -167,7 +167,7 @@ impl Session {
             terms: asked.policies.terms(policy),
         });
         let fingerprints: Option<Vec<String>> =
-            asked.statements.iter().map(|statement| repeatable(statement)).collect();
+            asked.statements.iter().map(|s| repeatable(&self.asker, s)).collect();
         let question = Question {
             asker: self.asker.clone(),
             session: self.id,

@@ -68,6 +68,47 @@ impl Session {
         }
     }
 
+    /// EXECUTE or FETCH of a name whose definition is on its way: what it stands for shows
+    /// when the server has answered, which may have refused it.
+    pub(super) fn names_what_may_not_be(&self, facts: &Facts) -> bool {
+        let on_its_way = |confirmed: bool, segment: u64| !confirmed && segment != self.segment;
+        facts.statements.iter().any(|statement| match &statement.effect {
+            SessionEffect::Execute { name } => {
+                let named = self.names.statement(name.as_bytes());
+                named.is_some_and(|named| on_its_way(named.confirmed.get(), named.segment))
+            }
+            SessionEffect::Fetch { name } => {
+                let named = self.names.portal(name.as_bytes());
+                named.is_some_and(|named| on_its_way(named.confirmed.get(), named.segment))
+            }
+            SessionEffect::None
+            | SessionEffect::Prepare { .. }
+            | SessionEffect::Declare { .. }
+            | SessionEffect::Deallocate { .. }
+            | SessionEffect::CloseCursor { .. }
+            | SessionEffect::DiscardAll => false,
+        })
+    }
+
+    /// The text and values that EXECUTE and FETCH run, for a grant to bind as well.
+    pub(super) fn named_content(&self, statements: &[&Statement]) -> Vec<u8> {
+        let mut content = Vec::new();
+        for statement in statements {
+            if let SessionEffect::Execute { name } = &statement.effect
+                && let Some(named) = self.names.statement(name.as_bytes())
+            {
+                content.extend_from_slice(&named.text);
+            }
+            if let SessionEffect::Fetch { name } = &statement.effect
+                && let Some(named) = self.names.portal(name.as_bytes())
+            {
+                content.extend_from_slice(&named.prepared.text);
+                content.extend_from_slice(&named.bind);
+            }
+        }
+        content
+    }
+
     /// The facts of a prepared statement as the database is now.
     pub(super) async fn current_facts(
         &mut self,

@@ -236,6 +236,9 @@ impl Session {
             Ok(facts) => facts,
             Err(refusal) => return self.refuse(Expect::Query, refusal),
         };
+        if self.names_what_may_not_be(&facts) {
+            return Ok(Handled::Later);
+        }
         let mut resolved = Vec::with_capacity(facts.statements.len());
         for index in 0..facts.statements.len() {
             resolved.push(self.resolve(&facts, index, &policies).await);
@@ -252,7 +255,7 @@ impl Session {
             statements: &statements,
             policies: &policies,
             parameters: 0,
-            content: &[b"query", text],
+            content: &[b"query", text, &self.named_content(&statements)],
             text: Some(text),
             carried: self.released_with(&statements),
             recorded: None,

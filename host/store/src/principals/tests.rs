@@ -20,6 +20,7 @@ fn credential(id: &str, expires_in: u64) -> Credential {
         claims: vec![("team".into(), "\u{e9}'\"".into())],
         issued_on: "device".into(),
         of_user: Some("ana".into()),
+        of_password: Some("mark".into()),
         database: "shop".into(),
         issued_at: at,
         expires_at: at + Duration::from_secs(expires_in),

@@ -560,3 +560,29 @@ async fn without_the_proxy_these_texts_mean_what_they_hide() {
     session.exchange(run).await;
     assert!(bench.needles.leak(&session.received).is_some(), "names");
 }
+
+/// A Parse that the server refuses changes no name: what EXECUTE runs by then is what is
+/// judged, whatever the client has said meanwhile.
+#[tokio::test]
+async fn execute_is_judged_by_what_the_server_took_the_name_for() {
+    let bench = Bench::new().await;
+    let harmless = "SELECT word FROM scratch ORDER BY id LIMIT 1";
+    let runs: [fn(Batch) -> Batch; 3] = [
+        |batch| batch.query("EXECUTE s"),
+        |batch| batch.run("EXECUTE s").sync(),
+        |batch| batch.parse("x", "EXECUTE s").bind("", "x", &[], false).execute("", 0).sync(),
+    ];
+    for run in runs {
+        let mut session = bench.session().await;
+        session.exchange(Batch::new().parse("s", HIDDEN).sync()).await;
+        let mut answer = session.exchange(run(Batch::new().parse("s", harmless).sync())).await;
+        answer.extend(session.until_ready().await);
+        bench.unharmed("EXECUTE of a name that was refused", &session, &answer).await;
+    }
+    // In one go, and not refused.
+    let mut session = bench.session().await;
+    let batch = Batch::new().parse("s", "SELECT 7").sync().query("EXECUTE s");
+    let mut answer = session.exchange(batch).await;
+    answer.extend(session.until_ready().await);
+    assert_eq!(first_column(&answer), ["7"]);
+}
