@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 
 use miette::{IntoDiagnostic, Result, WrapErr, miette};
-use portcullis_admin::{Admin, AdminSettings, Lags, Parts, PublicUrl, Roles, SinkLag};
+use portcullis_admin::{Admin, AdminSettings, Lags, Parts, PublicUrl, SinkLag};
 use portcullis_approvals::{Approvals, Links, Recorder};
 use portcullis_engine::{Engine, EngineConfig, SetSummary};
 use portcullis_ledger::{Ledger, Options, Stream};
@@ -238,16 +238,10 @@ fn lags(ledger: Ledger, waiting: Waiting) -> Arc<dyn Fn() -> Lags + Send + Sync>
 fn admin_settings(config: &AdminConfig, all: &Config, known: &Directory) -> Result<AdminSettings> {
     let tls = config.tls.as_ref().map(|files| server_tls(files, None)).transpose()?;
     let public_url = config.public_url.as_ref().map(|url| PublicUrl::parse(url.as_str()));
-    let roles = Roles {
-        viewer: config.roles.viewer.clone(),
-        operator: config.roles.operator.clone(),
-        approver: config.roles.approver.clone(),
-        administrator: config.roles.administrator.clone(),
-    };
     Ok(AdminSettings {
-        tls: tls.map(Arc::new),
+        tls: tls.map(|(config, _)| Arc::new(config)),
         public_url: public_url.transpose().map_err(|error| miette!("{error}"))?,
-        roles,
+        roles: config.roles.clone(),
         token_issuers: all.issuers.iter().map(|issuer| issuer.name.clone()).collect(),
         browser_issuer: config.issuer.clone(),
         credential_lifetime_max: all.credentials.lifetime_max,

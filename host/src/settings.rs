@@ -64,16 +64,21 @@ fn listener(config: &Listen) -> Result<ListenSettings> {
 }
 
 fn client_facing_tls(files: &TlsFiles, authority: Option<&ClientAuthority>) -> Result<ServerTls> {
-    let mut config = server_tls(files, authority)?;
+    let (mut config, certificate) = server_tls(files, authority)?;
     // What direct TLS negotiates.
     config.alpn_protocols = vec![b"postgresql".to_vec()];
-    let chain = certificates(&files.certificate)?;
-    let certificate = chain.first().map(|leaf| leaf.to_vec()).unwrap_or_default();
     Ok(ServerTls { config: Arc::new(config), certificate })
 }
 
-/// A server's side of TLS; with an authority, clients may show certificates of it.
-pub fn server_tls(files: &TlsFiles, authority: Option<&ClientAuthority>) -> Result<ServerConfig> {
+/// A server's side of TLS, and the leaf certificate it serves (DER): read once, so that what
+/// channels are bound to is what is served. With an authority, clients may show certificates
+/// of it.
+pub fn server_tls(
+    files: &TlsFiles,
+    authority: Option<&ClientAuthority>,
+) -> Result<(ServerConfig, Vec<u8>)> {
+    let chain = certificates(&files.certificate)?;
+    let leaf = chain.first().map(|leaf| leaf.to_vec()).unwrap_or_default();
     let key = PrivateKeyDer::from_pem_file(&files.key)
         .map_err(|error| miette!("{}: no private key: {error}", files.key.display()))?;
     let builder = match authority {
@@ -82,12 +87,10 @@ pub fn server_tls(files: &TlsFiles, authority: Option<&ClientAuthority>) -> Resu
             ServerConfig::builder().with_client_cert_verifier(client_verifier(authority)?)
         }
     };
-    builder
-        .with_single_cert(certificates(&files.certificate)?, key)
-        .into_diagnostic()
-        .wrap_err_with(|| {
-            format!("{} and {} do not fit", files.certificate.display(), files.key.display())
-        })
+    let config = builder.with_single_cert(chain, key).into_diagnostic().wrap_err_with(|| {
+        format!("{} and {} do not fit", files.certificate.display(), files.key.display())
+    })?;
+    Ok((config, leaf))
 }
 
 /// Whoever shows a certificate must have a good one; whether one is needed is for the login

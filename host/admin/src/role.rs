@@ -49,6 +49,11 @@ pub struct Roles {
 }
 
 impl Roles {
+    /// Has no group any role?
+    pub fn is_empty(&self) -> bool {
+        Role::ALL.iter().all(|role| self.groups(*role).is_empty())
+    }
+
     /// What a member of `groups` holds.
     pub(crate) fn of(&self, groups: &[String]) -> Held {
         let holds = |role: &Role| groups.iter().any(|group| self.groups(*role).contains(group));

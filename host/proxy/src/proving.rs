@@ -96,11 +96,7 @@ async fn scram(login: &mut Login, settings: &Settings) -> Result<Proven, Unprove
 
 /// A token as the password: asked for over TLS only, since it is sent as it is.
 async fn token(login: &mut Login, settings: &Settings, issuer: &str) -> Result<Proven, Unproven> {
-    if !login.transport.is_tls() {
-        return Err(Unproven::Refused(Refusal::NotPermitted(
-            "a token is accepted over TLS only: use sslmode=verify-full".into(),
-        )));
-    }
+    over_tls(login)?;
     let mut out = Vec::new();
     encode::authentication_cleartext(&mut out);
     login.transport.write_all(&out).await?;
@@ -117,11 +113,7 @@ async fn oauth_bearer(
     settings: &Settings,
     issuer: &str,
 ) -> Result<Proven, Unproven> {
-    if !login.transport.is_tls() {
-        return Err(Unproven::Refused(Refusal::NotPermitted(
-            "a token is accepted over TLS only: use sslmode=verify-full".into(),
-        )));
-    }
+    over_tls(login)?;
     let Some(config) = settings.directory.issuers.config(issuer) else {
         return Err(Unproven::Refused(Refusal::NoMethod { user: login.user.clone() }));
     };
@@ -151,6 +143,16 @@ async fn oauth_bearer(
         AuthError::Malformed => Err(failed(AuthError::Malformed)),
         AuthError::Refused | AuthError::Unavailable => Err(refusal),
     }
+}
+
+/// Tokens are sent as they are.
+fn over_tls(login: &Login) -> Result<(), Unproven> {
+    if login.transport.is_tls() {
+        return Ok(());
+    }
+    Err(Unproven::Refused(Refusal::NotPermitted(
+        "a token is accepted over TLS only: use sslmode=verify-full".into(),
+    )))
 }
 
 async fn verify(settings: &Settings, issuer: &str, token: &str) -> Result<Proven, Unproven> {

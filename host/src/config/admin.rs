@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use portcullis_admin::Roles;
 use reqwest::Url;
 use toml::de::DeTable;
 
@@ -28,24 +29,6 @@ pub struct AdminConfig {
     pub roles: Roles,
     /// Whom people log in with in a browser; `None`: as local users.
     pub issuer: Option<String>,
-}
-
-/// The groups that have each role.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Roles {
-    pub viewer: Vec<String>,
-    pub operator: Vec<String>,
-    pub approver: Vec<String>,
-    pub administrator: Vec<String>,
-}
-
-impl Roles {
-    /// Has no group any role?
-    pub fn is_empty(&self) -> bool {
-        [&self.viewer, &self.operator, &self.approver, &self.administrator]
-            .iter()
-            .all(|groups| groups.is_empty())
-    }
 }
 
 /// How held statements are waited for.
