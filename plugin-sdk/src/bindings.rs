@@ -15,6 +15,7 @@ pub mod imports {
             world sdk-imports {
                 import portcullis:policy/types@0.1.0;
                 import portcullis:policy/host@0.1.0;
+                import portcullis:policy/statement-text@0.1.0;
                 import portcullis:policy/parameters@0.1.0;
                 import portcullis:policy/egress@0.1.0;
             }

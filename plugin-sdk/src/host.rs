@@ -40,6 +40,15 @@ pub fn error(message: &str) {
     log(Level::Error, message);
 }
 
+/// The text of the statement being judged as it was sent, literals and all. A component that
+/// calls this imports it, so whoever installs it can see that it reads texts.
+pub fn statement_text() -> String {
+    #[cfg(target_arch = "wasm32")]
+    return crate::bindings::imports::portcullis::policy::statement_text::get();
+    #[cfg(not(target_arch = "wasm32"))]
+    stand_in::statement_text()
+}
+
 /// Values bound to the statement being judged. A component that calls these imports them, so
 /// whoever installs it can see that it reads values.
 pub mod parameters {
@@ -88,8 +97,13 @@ pub(crate) mod stand_in {
     type Post = Box<dyn Fn(&str, &str, &[u8]) -> Result<Response, EgressError>>;
 
     thread_local! {
+        pub(crate) static TEXT: RefCell<String> = const { RefCell::new(String::new()) };
         pub(crate) static PARAMETERS: RefCell<Vec<Option<String>>> = const { RefCell::new(Vec::new()) };
         pub(crate) static POST: RefCell<Option<Post>> = const { RefCell::new(None) };
+    }
+
+    pub(crate) fn statement_text() -> String {
+        TEXT.with(|slot| slot.borrow().clone())
     }
 
     pub(crate) fn parameter_count() -> u32 {

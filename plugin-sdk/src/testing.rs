@@ -68,7 +68,6 @@ impl Request {
     /// action is `other`, until [`Request::does`] says what it is.
     pub fn of(text: &str) -> Request {
         let statement = Statement {
-            text: text.to_owned(),
             shape: text.to_owned(),
             fingerprint: "0000000000000000".to_owned(),
             actions: vec![Action::Other],
@@ -225,6 +224,14 @@ impl ResultShape {
             attributes: Vec::new(),
         }
     }
+}
+
+/// Runs `test` with this as the text of the statement being judged.
+pub fn with_statement_text<T>(text: &str, test: impl FnOnce() -> T) -> T {
+    stand_in::TEXT.with(|slot| slot.replace(text.to_owned()));
+    let result = test();
+    stand_in::TEXT.with(|slot| slot.take());
+    result
 }
 
 /// Runs `test` with these values bound to the statement.

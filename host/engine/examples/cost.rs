@@ -34,6 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         principal: &principal,
         database: &database,
         statement: &statement,
+        text: &statement.text,
         in_transaction: false,
         now: 1_700_000_000,
         attributes: &[],

@@ -12,6 +12,7 @@ wasmtime::component::bindgen!({
 
         world every-kind {
             import portcullis:policy/host@0.1.0;
+            import portcullis:policy/statement-text@0.1.0;
             import portcullis:policy/parameters@0.1.0;
             import portcullis:policy/egress@0.1.0;
             export portcullis:policy/plugin@0.1.0;
@@ -27,7 +28,7 @@ wasmtime::component::bindgen!({
 
 /// What plugins import.
 pub(crate) mod imports {
-    pub(crate) use super::portcullis::policy::{egress, host, parameters};
+    pub(crate) use super::portcullis::policy::{egress, host, parameters, statement_text};
 }
 
 /// What plugins export.

@@ -48,7 +48,6 @@ pub(crate) fn with_request<R>(
         principal: asker.principal(),
         database: asker.database(),
         statement: types::Statement {
-            text: &statement.text,
             shape: &statement.shape,
             fingerprint: &statement.fingerprint,
             actions: &actions,

@@ -20,7 +20,9 @@ pub(crate) struct GuestState {
     log: Arc<LogBudget>,
     pub(crate) deadline: Deadline,
     ticker: Arc<Ticker>,
-    /// The values bound to the statement being judged.
+    /// The text of the statement being judged.
+    pub(crate) text: Option<Arc<str>>,
+    /// The values bound to it.
     pub(crate) parameters: Option<Arc<[Option<String>]>>,
     /// The way out, during a delivery.
     pub(crate) egress: Option<EgressPort>,
@@ -48,6 +50,7 @@ impl GuestState {
             log,
             deadline: Deadline::default(),
             ticker,
+            text: None,
             parameters: None,
             egress: None,
             moments: 0,
@@ -259,6 +262,12 @@ pub(crate) fn printable(message: &str) -> String {
         }
     }
     line
+}
+
+impl imports::statement_text::Host for GuestState {
+    fn get(&mut self) -> String {
+        self.text.as_deref().unwrap_or_default().to_owned()
+    }
 }
 
 impl imports::parameters::Host for GuestState {

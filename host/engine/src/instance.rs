@@ -143,18 +143,21 @@ impl Instance {
         })
     }
 
-    /// Judges a request; `parameters` are the values it may look at meanwhile.
+    /// Judges a request; `text` and `parameters` are what it may look at meanwhile.
     pub(crate) fn judge(
         &mut self,
         request: &types::Request<'_>,
+        text: Option<Arc<str>>,
         parameters: Option<Arc<[Option<String>]>>,
     ) -> Result<Verdict, Fault> {
-        self.store.data_mut().parameters = parameters;
+        let state = self.store.data_mut();
+        (state.text, state.parameters) = (text, parameters);
         let verdict = self.call(|store, guests| match &guests.guardrail {
             Some(guest) => guest.call_judge(store, request.clone()),
             None => Ok(Err(not_exported("guardrail"))),
         });
-        self.store.data_mut().parameters = None;
+        let state = self.store.data_mut();
+        (state.text, state.parameters) = (None, None);
         let verdict = convert::verdict(verdict?);
         answers::check_verdict(&verdict).map_err(malformed)?;
         Ok(verdict)

@@ -85,7 +85,8 @@ pub(crate) struct Plugin {
     pub(crate) imports: Vec<String>,
     /// Linked to an empty WASI.
     pub(crate) wasi_inert: bool,
-    /// Values of statements are handed out only to those that can read them.
+    /// Texts and values of statements are handed out only to those that can read them.
+    pub(crate) reads_text: bool,
     pub(crate) reads_parameters: bool,
     pub(crate) pre: InstancePre<GuestState>,
     pub(crate) indices: Indices,
@@ -124,8 +125,18 @@ impl Plugin {
         };
         let pre = link(sandbox, component, kinds, wasi_inert).map_err(fail)?;
         let indices = Indices::of(&pre, kinds).map_err(fail)?;
-        let reads_parameters = imports.iter().any(|import| interface_of(import) == "parameters");
-        Ok(Plugin { digest, kinds, imports, wasi_inert, reads_parameters, pre, indices })
+        let reads = |what| imports.iter().any(|import| interface_of(import) == what);
+        let (reads_text, reads_parameters) = (reads("statement-text"), reads("parameters"));
+        Ok(Plugin {
+            digest,
+            kinds,
+            imports,
+            wasi_inert,
+            reads_text,
+            reads_parameters,
+            pre,
+            indices,
+        })
     }
 }
 
@@ -153,6 +164,7 @@ fn link(
 ) -> wasmtime::Result<InstancePre<GuestState>> {
     let mut linker: Linker<GuestState> = Linker::new(&sandbox.engine);
     imports::host::add_to_linker::<_, Own>(&mut linker, |state| state)?;
+    imports::statement_text::add_to_linker::<_, Own>(&mut linker, |state| state)?;
     imports::parameters::add_to_linker::<_, Own>(&mut linker, |state| state)?;
     if kinds.audit_sink {
         imports::egress::add_to_linker::<_, Own>(&mut linker, |state| state)?;
@@ -176,7 +188,7 @@ fn interface_of(import: &str) -> &str {
 fn check_imports(imports: &[String], kinds: Kinds, wasi_inert: bool) -> Result<(), EngineError> {
     for import in imports {
         let reason = match interface_of(import) {
-            "types" | "host" | "parameters" => continue,
+            "types" | "host" | "statement-text" | "parameters" => continue,
             "egress" if kinds.audit_sink => continue,
             "egress" => "may be imported by audit sinks only",
             _ if inert_wasi::is_wasi(import) && wasi_inert => continue,

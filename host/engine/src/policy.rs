@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use portcullis_policy::set::PolicyName;
+use portcullis_policy::set::{PolicyName, Reads};
 use portcullis_policy::{Mode, Terms};
 
 use crate::error::Failure;
@@ -98,6 +99,26 @@ pub(crate) struct Set {
 impl Set {
     pub(crate) fn find(&self, name: &str) -> Option<&Arc<Policy>> {
         self.policies.iter().find(|policy| &*policy.name == name)
+    }
+
+    /// A number that stands for the classifiers' components and settings.
+    pub(crate) fn classifiers(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for policy in self.policies.iter().filter(|policy| policy.kinds().classifier) {
+            policy.form.plugin.digest.to_string().hash(&mut hasher);
+            policy.form.settings.hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    /// What guardrails of the set may look at beside the request.
+    pub(crate) fn reads(&self) -> Reads {
+        let guardrails = self.policies.iter().filter(|policy| policy.kinds().guardrail);
+        let plugins = guardrails.map(|policy| &policy.form.plugin);
+        plugins.fold(Reads::default(), |reads, plugin| Reads {
+            text: reads.text || plugin.reads_text,
+            parameters: reads.parameters || plugin.reads_parameters,
+        })
     }
 
     /// True when both hold the very same policies.

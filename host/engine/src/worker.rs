@@ -2,14 +2,14 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use portcullis_policy::set::{
-    Parameters, PlanAnswer, PolicyHub, PolicyName, PolicySet, PolicySource, Request, VerdictAnswer,
+    Parameters, PlanAnswer, PolicyHub, PolicyName, PolicySet, PolicySource, Reads, Request,
+    VerdictAnswer,
 };
 use portcullis_policy::{
     Cells, ColumnSample, Coverage, Database, Fault, FaultKind, Label, Masked, Mode, Principal,
@@ -56,6 +56,9 @@ struct WorkerSet {
     set: Arc<Set>,
     /// One per policy, in the same order.
     bench: Vec<Rc<Seat>>,
+    /// Stands for the classifiers' components and settings.
+    classifiers: u64,
+    reads: Reads,
 }
 
 impl WorkerSet {
@@ -69,7 +72,8 @@ impl WorkerSet {
                 .map_or_else(|| Rc::new(Seat::new(Arc::clone(&policy.form))), Rc::clone)
         };
         let bench = set.policies.iter().map(seat).collect();
-        WorkerSet { set, bench }
+        let (classifiers, reads) = (set.classifiers(), set.reads());
+        WorkerSet { set, bench, classifiers, reads }
     }
 
     fn seats(&self) -> impl Iterator<Item = (&Policy, &Seat)> {
@@ -176,6 +180,10 @@ impl PolicySet for WorkerSet {
         coverage
     }
 
+    fn reads(&self) -> Reads {
+        self.reads
+    }
+
     fn terms(&self, policy: &PolicyName) -> Terms {
         let found = self.set.policies.iter().find(|known| known.name == *policy);
         found.map(|known| known.terms).unwrap_or_default()
@@ -184,20 +192,23 @@ impl PolicySet for WorkerSet {
     fn judge(&self, request: &Request<'_>, parameters: &dyn Parameters) -> Vec<VerdictAnswer> {
         // Printed once, and only if somebody may look.
         let mut printed: Option<Arc<[Option<String>]>> = None;
+        let mut copied: Option<Arc<str>> = None;
         convert::with_request(request, |wit| {
             self.seats()
                 .filter(|(policy, _)| policy.kinds().guardrail)
                 .filter(|(policy, _)| policy.matching.holds(request.principal, request.database))
                 .map(|(policy, seat)| {
-                    let values = policy
-                        .form
-                        .plugin
+                    let plugin = &policy.form.plugin;
+                    let text = plugin
+                        .reads_text
+                        .then(|| Arc::clone(copied.get_or_insert_with(|| request.text.into())));
+                    let values = plugin
                         .reads_parameters
                         .then(|| Arc::clone(printed.get_or_insert_with(|| print(parameters))));
                     VerdictAnswer {
                         policy: Arc::clone(&policy.name),
                         mode: policy.mode,
-                        answer: seat.call(|instance| instance.judge(wit, values)),
+                        answer: seat.call(|instance| instance.judge(wit, text, values)),
                     }
                 })
                 .collect()
@@ -235,12 +246,7 @@ impl PolicySet for WorkerSet {
     }
 
     fn classifiers(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        for policy in self.set.policies.iter().filter(|policy| policy.kinds().classifier) {
-            policy.form.plugin.digest.to_string().hash(&mut hasher);
-            policy.form.settings.hash(&mut hasher);
-        }
-        hasher.finish()
+        self.classifiers
     }
 
     /// Policies that only observe are asked too: a label is a fact, not an effect.

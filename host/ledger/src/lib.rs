@@ -94,6 +94,8 @@
 //!
 //! Lists that are empty and values that are absent are left out.
 
+mod head;
+mod statements;
 mod record;
 mod event_id;
 mod segment;
@@ -106,10 +108,11 @@ mod follower;
 mod ledger;
 
 pub use follower::{Batch, Follower};
+pub use head::LAYOUT;
 pub use ledger::Ledger;
 pub use portcullis_policy::event::EventId;
 pub use reader::{ReadError, Reader, Record};
-pub use record::LAYOUT;
+pub use statements::{Intent, Part};
 pub use stream::{Options, Position, Stream};
 
 #[cfg(test)]

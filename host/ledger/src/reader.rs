@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::head::LAYOUT;
 use crate::lines::{Line, Lines, Place};
-use crate::record::LAYOUT;
 use crate::segment;
 
 /// One record, as it stands in the ledger.

@@ -9,8 +9,10 @@ use portcullis_policy::event::Event;
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
-use crate::record::{self, Note, Place};
+use crate::head::{Clock, Place};
+use crate::record::{Note, Writer};
 use crate::segment;
+use crate::statements::Intent;
 use crate::sync::{Delay, Mark, Progress, Syncer};
 
 /// How a stream behaves; set for the whole ledger.
@@ -51,6 +53,7 @@ pub struct Stream {
     /// Number of the last record in `pending`, or of the last one written.
     seq: u64,
     pending: Vec<u8>,
+    writer: Writer,
     /// Why nothing can be written at present.
     outage: Option<Outage>,
     syncer: Syncer,
@@ -97,6 +100,7 @@ impl Stream {
             written,
             seq: tail.seq,
             pending: Vec::with_capacity(1 << 16),
+            writer: Writer::default(),
             outage: None,
             syncer: Syncer::start(name, written, options.sync_interval, on_progress)?,
             _lock: lock,
@@ -111,9 +115,17 @@ impl Stream {
 
     /// Adds a record to the batch. It is in the ledger after the next commit.
     pub fn append(&mut self, event: &Event) {
-        let place = Place { seq: self.seq + 1, stream: &self.name, now: OffsetDateTime::now_utc() };
         let before = self.pending.len();
-        record::write_event(&mut self.pending, place, event);
+        let place = Place { seq: self.seq + 1, stream: &self.name, now: OffsetDateTime::now_utc() };
+        self.writer.event(&mut self.pending, place, event);
+        self.keep(before);
+    }
+
+    /// The same, for what is about to leave.
+    pub fn append_intent(&mut self, intent: &Intent<'_>) {
+        let before = self.pending.len();
+        let place = Place { seq: self.seq + 1, stream: &self.name, now: OffsetDateTime::now_utc() };
+        self.writer.intent(&mut self.pending, place, intent);
         self.keep(before);
     }
 
@@ -167,7 +179,7 @@ impl Stream {
 
     fn note(&mut self, note: &Note<'_>) {
         let place = Place { seq: self.seq + 1, stream: &self.name, now: OffsetDateTime::now_utc() };
-        record::write_note(&mut self.pending, place, note);
+        self.writer.note(&mut self.pending, place, note);
         self.seq += 1;
     }
 
@@ -245,7 +257,7 @@ impl Stream {
         }
         tracing::error!(stream = self.name, %error, "the ledger cannot be written");
         let mut since = Vec::new();
-        record::write_time(&mut since, OffsetDateTime::now_utc());
+        Clock::default().write(&mut since, OffsetDateTime::now_utc());
         self.outage = Some(Outage {
             since: String::from_utf8_lossy(&since).into_owned(),
             error: error.to_string(),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::principal::{Database, Principal};
-use crate::set::{Mode, PolicyName};
-use crate::statement::{Access, Action};
+use crate::set::PolicyName;
+use crate::statement::Access;
 
 /// One event's name: unique over all workers and restarts, sortable by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,16 +25,6 @@ pub enum Durability {
     Synced,
 }
 
-/// One policy's answer about one statement, as the ledger keeps it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PolicyAnswer {
-    pub policy: PolicyName,
-    pub mode: Mode,
-    /// "allow", "deny", "require-approval" or "fault: trap".
-    pub answer: String,
-    pub tags: Vec<String>,
-}
-
 /// A relation as the ledger names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelationTouched {
@@ -42,31 +32,6 @@ pub struct RelationTouched {
     pub access: Access,
     pub columns: Vec<String>,
     pub labels: Vec<String>,
-}
-
-/// Written before a statement leaves, or when it is refused.
-#[derive(Clone, Debug)]
-pub struct Intent {
-    pub id: EventId,
-    pub session: u64,
-    pub principal: Arc<Principal>,
-    pub database: Arc<Database>,
-    /// "query", "parse", "bind", "execute", "function-call", "fetch".
-    pub message: &'static str,
-    /// The text with literals redacted.
-    pub text: String,
-    pub fingerprint: String,
-    pub command: String,
-    pub actions: Vec<Action>,
-    pub relations: Vec<RelationTouched>,
-    pub functions: Vec<String>,
-    pub opaque: Vec<String>,
-    pub parameters: u32,
-    pub decision: DecisionMade,
-    pub answers: Vec<PolicyAnswer>,
-    /// The approval or lease that released it, where one was needed.
-    pub released_by: Option<String>,
-    pub revision: u64,
 }
 
 /// What was decided, as the ledger keeps it.
@@ -212,7 +177,6 @@ pub enum ApprovalStep {
 /// A record of the ledger, before it has a place in it.
 #[derive(Clone, Debug)]
 pub enum Event {
-    Intent(Box<Intent>),
     Outcome(Outcome),
     Notable(Notable),
 }

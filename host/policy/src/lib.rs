@@ -23,7 +23,7 @@ pub use mask::{Cells, ColumnAction, Edits, MaskAction, Masked};
 pub use principal::{Database, Principal, PrincipalKind};
 pub use set::{
     Coverage, Fault, FaultKind, Mode, NoParameters, Parameters, PlanAnswer, PolicyName, PolicySet,
-    PolicySource, Request, ResultShape, VerdictAnswer,
+    PolicySource, Reads, Request, ResultShape, VerdictAnswer,
 };
 pub use statement::{Access, Action, Opaque, RelationUse, Statement};
 pub use verdict::{Approval, Decision, Denial, Terms, Verdict};

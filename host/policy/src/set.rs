@@ -72,6 +72,9 @@ pub struct Request<'a> {
     pub principal: &'a Arc<Principal>,
     pub database: &'a Arc<Database>,
     pub statement: &'a Statement,
+    /// The statement's text as it was sent: facts are shared by all texts of a shape, this is
+    /// not.
+    pub text: &'a str,
     pub in_transaction: bool,
     /// Seconds since the Unix epoch.
     pub now: u32,
@@ -110,6 +113,15 @@ pub struct ResultShape<'a> {
     pub attributes: &'a [(String, String)],
 }
 
+/// What guardrails may look at beside the request they judge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Reads {
+    /// The text with its literals.
+    pub text: bool,
+    /// Bound values.
+    pub parameters: bool,
+}
+
 /// What one guardrail answered.
 #[derive(Clone, Debug)]
 pub struct VerdictAnswer {
@@ -143,6 +155,10 @@ pub trait PolicySet {
 
     /// Asks every guardrail that matches, in the order of the policies' names.
     fn judge(&self, request: &Request<'_>, parameters: &dyn Parameters) -> Vec<VerdictAnswer>;
+
+    /// What guardrails may look at beside the request. What none of them can see decides
+    /// nothing.
+    fn reads(&self) -> Reads;
 
     /// What `policy`'s file allows those who release what it holds.
     fn terms(&self, policy: &PolicyName) -> Terms;

@@ -81,7 +81,8 @@ impl Asking {
         let mut refused = None;
         let mut bytes = 0;
         loop {
-            let (tag, body) = self.upstream.transport.read_frame(FRAME_BYTES_MAX).await?;
+            let Upstream { transport, frames, .. } = &mut self.upstream;
+            let (tag, body) = frames.next(transport, FRAME_BYTES_MAX).await?;
             bytes += body.len() + HEADER_BYTES;
             if bytes > ANSWER_BYTES_MAX {
                 return Err(io::ErrorKind::InvalidData.into());

@@ -19,6 +19,8 @@ use crate::upstream;
 
 /// DDL that passed another way than through the proxy is seen within this time.
 const AGE_MAX: Duration = Duration::from_secs(30);
+/// It is read again from this age on, while nobody has to wait for it.
+const AGE_DUE: Duration = Duration::from_secs(20);
 /// Views that were locked are looked for again after this time.
 const PARTIAL_AGE_MAX: Duration = Duration::from_secs(5);
 /// The proxy's own questions never wait for a client's locks, nor long for anything.
@@ -41,6 +43,8 @@ pub struct View {
     pub search_path: Arc<[String]>,
     /// Relations with triggers of somebody's own: what those say is not seen.
     pub triggered: Arc<HashSet<u32>>,
+    /// From then on it is read again while it still holds.
+    due_at: Instant,
     /// DDL that passed another way than through the proxy may be unknown from then on.
     stale_at: Instant,
 }
@@ -68,6 +72,8 @@ pub struct DatabaseState {
     view: ArcSwap<View>,
     stale: AtomicBool,
     version: AtomicU64,
+    /// Somebody reads the catalog ahead of its time.
+    is_read_ahead: AtomicBool,
     /// The connection to ask on; the lock makes one question out of many sessions' same.
     asking: Mutex<Option<Asking>>,
 }
@@ -81,6 +87,7 @@ impl DatabaseState {
             labels: Labels::default(),
             search_path: Arc::default(),
             triggered: Arc::default(),
+            due_at: Instant::now(),
             stale_at: Instant::now(),
         };
         DatabaseState {
@@ -88,6 +95,7 @@ impl DatabaseState {
             view: ArcSwap::from_pointee(view),
             stale: AtomicBool::new(true),
             version: AtomicU64::new(0),
+            is_read_ahead: AtomicBool::new(false),
             asking: Mutex::new(None),
         }
     }
@@ -95,6 +103,11 @@ impl DatabaseState {
     /// What is known now.
     pub fn view(&self) -> Arc<View> {
         self.view.load_full()
+    }
+
+    /// The number of what is known now.
+    pub fn view_version(&self) -> u64 {
+        self.view.load().version
     }
 
     /// The catalog has changed, or something was seen that it does not explain.
@@ -127,11 +140,37 @@ impl DatabaseState {
         if !self.is_stale() {
             return Ok(());
         }
+        self.read(&mut asking).await
+    }
+
+    /// Has the catalog read again soon enough that no statement has to wait for it; by the
+    /// thread that this is called on, while it goes on with its sessions.
+    pub fn refresh_ahead(self: &Arc<Self>) {
+        if self.view.load().due_at > Instant::now()
+            || self.is_read_ahead.swap(true, Ordering::AcqRel)
+        {
+            return;
+        }
+        let database = self.clone();
+        tokio::task::spawn_local(async move {
+            let mut asking = database.asking.lock().await;
+            if database.view.load().due_at <= Instant::now()
+                && let Err(error) = database.read(&mut asking).await
+            {
+                // What is known holds for a while; then a statement waits, and is told.
+                let name = &database.settings.database.name;
+                tracing::warn!(database = name, %error, "catalog not read");
+            }
+            database.is_read_ahead.store(false, Ordering::Release);
+        });
+    }
+
+    /// On failure what was known stands.
+    async fn read(&self, asking: &mut Option<Asking>) -> io::Result<()> {
         let changed = self.stale.swap(false, Ordering::AcqRel);
         let old = self.view();
-        let read = self
-            .ask(&mut asking, async |asking| snapshot::read(asking, old.version + 1).await)
-            .await;
+        let read =
+            self.ask(asking, async |asking| snapshot::read(asking, old.version + 1).await).await;
         let snapshot = match read {
             Ok(snapshot) => snapshot,
             Err(error) => {
@@ -142,15 +181,33 @@ impl DatabaseState {
         let mut labels = Labels::default();
         labels.configure(&snapshot.catalog, &self.settings.column_labels);
         labels.keep_sampled(&old.labels, &old.catalog, &snapshot.catalog);
-        self.view.store(Arc::new(View {
-            version: self.next_version(),
-            catalog: Arc::new(snapshot.catalog),
-            type_names: Arc::new(snapshot.type_names),
+        let (due_in, stale_in) =
+            if snapshot.complete { (AGE_DUE, AGE_MAX) } else { (PARTIAL_AGE_MAX, PARTIAL_AGE_MAX) };
+        let is_same = old.version > 0
+            && snapshot.catalog.is_like(&old.catalog)
+            && snapshot.type_names == *old.type_names
+            && snapshot.search_path == *old.search_path
+            && snapshot.triggered == *old.triggered
+            && labels == old.labels;
+        let mut view = View {
+            version: old.version,
+            catalog: old.catalog.clone(),
+            type_names: old.type_names.clone(),
             labels,
-            search_path: snapshot.search_path.into(),
-            triggered: Arc::new(snapshot.triggered),
-            stale_at: Instant::now() + if snapshot.complete { AGE_MAX } else { PARTIAL_AGE_MAX },
-        }));
+            search_path: old.search_path.clone(),
+            triggered: old.triggered.clone(),
+            due_at: Instant::now() + due_in,
+            stale_at: Instant::now() + stale_in,
+        };
+        // What was found out under a view that says the same goes on holding.
+        if !is_same {
+            view.version = self.next_version();
+            view.catalog = Arc::new(snapshot.catalog);
+            view.type_names = Arc::new(snapshot.type_names);
+            view.search_path = snapshot.search_path.into();
+            view.triggered = Arc::new(snapshot.triggered);
+        }
+        self.view.store(Arc::new(view));
         Ok(())
     }
 
@@ -175,6 +232,7 @@ impl DatabaseState {
             labels,
             search_path: view.search_path.clone(),
             triggered: view.triggered.clone(),
+            due_at: view.due_at,
             stale_at: view.stale_at,
         }));
         outcome

@@ -1,11 +1,12 @@
 //! Facts about texts, cached by shape: one cache per worker.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use portcullis_ledger::Part;
 use portcullis_policy::{ColumnRef, Outputs, PolicySet, Statement};
 use portcullis_sql::{Limits, Scope};
 
@@ -27,9 +28,37 @@ pub struct Facts {
     pub classifiers: u64,
     /// No change of the catalog was known that the view does not have.
     pub current: bool,
+    /// What the ledger is told of each statement, once it was told.
+    parts: OnceCell<Vec<Part>>,
 }
 
 impl Facts {
+    pub fn new(
+        statements: Vec<Statement>,
+        view: Arc<View>,
+        classifiers: u64,
+        current: bool,
+    ) -> Facts {
+        Facts { statements, view, classifiers, current, parts: OnceCell::new() }
+    }
+
+    /// What the ledger is told of one of the statements.
+    pub fn part(&self, index: usize) -> Part {
+        let parts =
+            self.parts.get_or_init(|| self.statements.iter().map(Part::statement).collect());
+        // The index was taken from the statements.
+        parts[index].clone()
+    }
+
+    /// The text of one of the statements, where `message` is what the client sent. Facts are
+    /// shared by all texts of a shape, so that a text of one statement is taken from there.
+    pub fn text<'t>(&'t self, index: usize, message: &'t str) -> &'t str {
+        match self.statements.as_slice() {
+            [_] => message.trim_matches(|c: char| c.is_ascii_whitespace() || c == ';'),
+            several => several.get(index).map_or(message, |statement| &statement.text),
+        }
+    }
+
     /// True when these facts still hold.
     pub fn is_of(&self, view: &View, classifiers: u64) -> bool {
         self.view.version == view.version && self.classifiers == classifiers
@@ -76,7 +105,12 @@ impl FactsCache {
         limits: &Limits,
         policies: &dyn PolicySet,
     ) -> io::Result<Rc<Facts>> {
-        let current = refresh(database).await?;
+        let current = if database.is_stale() {
+            Box::pin(refresh(database)).await?
+        } else {
+            database.refresh_ahead();
+            true
+        };
         let view = database.view();
         let key = self.key(database, (view.version, policies.classifiers()), text, reading);
         let key = key.filter(|_| current);
@@ -85,15 +119,16 @@ impl FactsCache {
             return Ok(facts);
         }
         let mut view = view;
-        let mut statements = analyze(database, &view, text, reading, limits).await?;
+        let analyzed = Box::pin(analyze(database, &view, text, reading, limits));
+        let mut statements = analyzed.await?;
         let unseen = relations(&statements, &view, policies.classifiers());
         if !unseen.is_empty() {
-            database.sample(&unseen, policies).await?;
+            Box::pin(database.sample(&unseen, policies)).await?;
             view = database.view();
         }
         label(&mut statements, &view);
         let classifiers = policies.classifiers();
-        let facts = Rc::new(Facts { statements, view: view.clone(), classifiers, current });
+        let facts = Rc::new(Facts::new(statements, view.clone(), classifiers, current));
         if let Some(mut key) = key {
             key.view = view.version;
             self.keep(key, facts.clone());
@@ -158,9 +193,6 @@ impl FactsCache {
 /// Reads the catalog where it is stale. False when it has changed and cannot be read: then
 /// names may mean something else than what is known.
 async fn refresh(database: &Arc<DatabaseState>) -> io::Result<bool> {
-    if !database.is_stale() {
-        return Ok(true);
-    }
     match database.refresh().await {
         Ok(()) => Ok(true),
         // Without any catalog there is nothing to judge by.

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use portcullis_policy::event::{DecisionMade, EventId, Intent, PolicyAnswer, RelationTouched};
+use portcullis_policy::event::RelationTouched;
 use portcullis_policy::principal::Asker;
 use portcullis_policy::{
     Access, Action, Decision, Denial, Mode, Opaque, Outputs, Parameters, Permitted, PolicySet,
@@ -12,6 +12,8 @@ use portcullis_policy::{
 use portcullis_wire::{Frame, encode};
 
 use crate::buffers::Queue;
+use crate::facts::Facts;
+use crate::known::{Answers, Asked};
 use crate::masks::{Planner, is_of_nobody_known};
 
 /// Messages of a client that carry no statement: they need no verdict.
@@ -121,32 +123,47 @@ pub struct Gate<'a> {
     pub now: u32,
 }
 
-/// A judged message and the answers that led there, one list per statement.
+/// A judged message and the answers that led there.
 pub struct Judged<T> {
     pub ruling: Ruling<T>,
-    pub answers: Vec<Vec<VerdictAnswer>>,
+    pub answers: Rc<Answers>,
 }
 
 impl Gate<'_> {
-    /// Judges a message by the statements it stands for.
-    pub fn judge<T>(&self, message: T, statements: &[&Statement]) -> Judged<T> {
+    /// Judges a message by the answers about the statements it stands for.
+    pub fn judge<T>(&self, message: T, answers: Rc<Answers>) -> Judged<T> {
         let coverage = self.policies.coverage(&self.asker.principal, &self.asker.database);
-        let mut unseen_code = self.unseen_code;
-        let answers = statements.iter().map(|statement| {
-            let answers = self.verdicts(statement, unseen_code);
-            unseen_code |= makes_unseen_code(statement);
-            answers
-        });
-        let answers: Vec<Vec<VerdictAnswer>> = answers.collect();
         let ruling = judge(message, answers.iter().flatten(), coverage, self.unmatched);
         Judged { ruling, answers }
     }
 
-    fn verdicts(&self, statement: &Statement, unseen_code: bool) -> Vec<VerdictAnswer> {
+    /// What guardrails and the host say about statements, read from `text` as `facts`.
+    pub fn answers(&self, facts: &Facts, text: &str, statements: &[&Statement]) -> Answers {
+        let mut unseen_code = self.unseen_code;
+        let answers = statements.iter().enumerate().map(|(index, statement)| {
+            let answers = self.verdicts(statement, facts.text(index, text), unseen_code);
+            unseen_code |= makes_unseen_code(statement);
+            answers
+        });
+        answers.collect()
+    }
+
+    /// All that the answers about one statement rest on, beside what is known of it.
+    pub fn asked(&self, text: &[u8]) -> Asked {
+        Asked {
+            text: self.policies.reads().text.then(|| text.into()),
+            in_transaction: self.in_transaction,
+            unseen_code: self.unseen_code,
+            now: self.now,
+        }
+    }
+
+    fn verdicts(&self, statement: &Statement, text: &str, unseen_code: bool) -> Vec<VerdictAnswer> {
         let request = Request {
             principal: &self.asker.principal,
             database: &self.asker.database,
             statement,
+            text,
             in_transaction: self.in_transaction,
             now: self.now,
             attributes: &[],
@@ -333,36 +350,6 @@ fn too_complex(statement: &Statement) -> Option<Denial> {
     None
 }
 
-/// The record of one statement's intent, as a simple query that needed nobody's release.
-pub fn intent(
-    asker: &Asker,
-    (id, session): (EventId, u64),
-    statement: &Statement,
-    answers: &[VerdictAnswer],
-    decision: &DecisionMade,
-    revision: u64,
-) -> Intent {
-    Intent {
-        id,
-        session,
-        principal: asker.principal.clone(),
-        database: asker.database.clone(),
-        message: "query",
-        text: statement.shape.clone(),
-        fingerprint: statement.fingerprint.clone(),
-        command: statement.command.clone(),
-        actions: statement.actions.clone(),
-        relations: relations_touched(statement),
-        functions: statement.functions.clone(),
-        opaque: statement.opaque.iter().map(Opaque::to_string).collect(),
-        parameters: 0,
-        decision: decision.clone(),
-        answers: answers.iter().map(answer).collect(),
-        released_by: None,
-        revision,
-    }
-}
-
 /// The relations of a statement, as records name them.
 pub fn relations_touched(statement: &Statement) -> Vec<RelationTouched> {
     let touched = |relation: &portcullis_policy::RelationUse| RelationTouched {
@@ -372,14 +359,6 @@ pub fn relations_touched(statement: &Statement) -> Vec<RelationTouched> {
         labels: relation.labels.clone(),
     };
     statement.relations.iter().map(touched).collect()
-}
-
-fn answer(given: &VerdictAnswer) -> PolicyAnswer {
-    let (answer, tags) = match &given.answer {
-        Ok(verdict) => (verdict.decision.as_str().to_owned(), verdict.tags.clone()),
-        Err(fault) => (format!("fault: {}", fault.kind.as_str()), Vec::new()),
-    };
-    PolicyAnswer { policy: given.policy.clone(), mode: given.mode, answer, tags }
 }
 
 /// Seconds since the Unix epoch.

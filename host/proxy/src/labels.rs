@@ -16,7 +16,7 @@ const SAMPLE_CHARACTERS_MAX: usize = 256;
 const CONFIDENCE_MIN: f32 = 0.5;
 
 /// Labels by relation OID and attribute number.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Labels {
     by_column: HashMap<(u32, i16), Vec<String>>,
     /// Relations whose content was looked at, and under which classifiers.

@@ -10,6 +10,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use portcullis_policy::event::EventId;
+use portcullis_wire::Malformed;
+use portcullis_wire::backend::{self, Field};
 
 use crate::facts::Facts;
 use crate::release::Release;
@@ -22,6 +24,38 @@ pub struct ResultField {
     pub attribute: i16,
     pub type_oid: u32,
     pub binary: bool,
+}
+
+/// A RowDescription, read.
+pub struct Described {
+    body: Box<[u8]>,
+    pub fields: Rc<[ResultField]>,
+}
+
+impl Described {
+    /// Reads `body`, unless it is the one that was read before.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn again(before: Option<&Rc<Described>>, body: &[u8]) -> Result<Rc<Described>, Malformed> {
+        if let Some(before) = before.filter(|before| *before.body == *body) {
+            return Ok(before.clone());
+        }
+        let fields = backend::row_description(body)?.iter().map(ResultField::of).collect();
+        Ok(Rc::new(Described { body: body.into(), fields }))
+    }
+}
+
+impl ResultField {
+    fn of(field: &Field<'_>) -> ResultField {
+        ResultField {
+            name: String::from_utf8_lossy(field.name).into_owned(),
+            table_oid: field.table_oid,
+            attribute: field.attribute,
+            type_oid: field.type_oid,
+            binary: field.binary,
+        }
+    }
 }
 
 /// Bytes that a session holds as long as this lives.
@@ -47,7 +81,7 @@ pub struct Prepared {
     /// The reading the facts were made under, by its number in the session.
     pub reading: Cell<u64>,
     /// Its result's columns once described; their formats are not yet known.
-    pub fields: RefCell<Option<Rc<[ResultField]>>>,
+    pub described: RefCell<Option<Rc<Described>>>,
     /// The server has said ParseComplete.
     pub confirmed: Cell<bool>,
     /// Something ran that may have redefined the name behind our back.

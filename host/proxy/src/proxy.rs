@@ -178,7 +178,7 @@ impl Proxy {
     /// is over. Returns when all have ended.
     pub fn shut_down(mut self) {
         let drain = self.common.settings.load().limits.drain;
-        self.phase.send_replace(Phase::Draining);
+        self.enter(Phase::Draining);
         let deadline = std::time::Instant::now() + drain;
         while self.connections() > 0 && std::time::Instant::now() < deadline {
             std::thread::park_timeout(std::time::Duration::from_millis(20));
@@ -186,8 +186,14 @@ impl Proxy {
         self.stop();
     }
 
+    fn enter(&self, phase: Phase) {
+        self.phase.send_replace(phase);
+        // Sessions look at it whenever they are awake, and wait for nothing else to.
+        self.common.registry.wake();
+    }
+
     fn stop(&mut self) {
-        self.phase.send_replace(Phase::Stopped);
+        self.enter(Phase::Stopped);
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a worker ended by a panic");

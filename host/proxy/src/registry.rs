@@ -241,6 +241,11 @@ impl Registry {
         locked(&self.lines).get(&id).cloned()
     }
 
+    /// Wakes every session: something that they all look at has changed.
+    pub fn wake(&self) {
+        self.lines().iter().for_each(|line| line.waker.wake());
+    }
+
     /// By number: the oldest first.
     pub fn views(&self) -> Vec<SessionView> {
         let mut views: Vec<SessionView> = self.lines().iter().map(|line| line.view()).collect();

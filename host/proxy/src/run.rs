@@ -10,6 +10,7 @@ use portcullis_policy::event::EventId;
 use portcullis_policy::{PolicySet, Statement};
 
 use crate::facts::Facts;
+use crate::known::Known;
 use crate::names::{Portal, Prepared, Undo};
 use crate::refusal::Refusal;
 use crate::release::Release;
@@ -20,6 +21,7 @@ pub struct Running {
     /// The statement with what its names stand for filled in; else that of the facts.
     pub resolved: Option<Rc<Statement>>,
     pub index: usize,
+    pub known: Rc<Known>,
     pub event: EventId,
     /// It is judged, masked and recorded under this set, whatever is published meanwhile.
     pub policies: Rc<dyn PolicySet>,

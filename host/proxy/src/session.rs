@@ -17,10 +17,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use portcullis_approvals::Decided;
+use portcullis_ledger::Part;
 use portcullis_policy::event::{Ending, Event, Notable};
 use portcullis_policy::principal::Asker;
 use portcullis_wire::backend::TransactionStatus;
 use portcullis_wire::{Malformed, Pipeline, encode};
+use tokio::sync::watch;
 
 use crate::buffers::{BUFFER_BYTES, Queue};
 use crate::cancel::CancelKey;
@@ -71,7 +73,6 @@ enum Wake {
     Gone(End),
 }
 
-type PhaseChange = Pin<Box<dyn Future<Output = Phase>>>;
 /// A cancel on its way to the server, until the server has passed it on.
 type Stopping = Pin<Box<dyn Future<Output = ()>>>;
 
@@ -79,6 +80,8 @@ type Stopping = Pin<Box<dyn Future<Output = ()>>>;
 pub struct Session {
     id: u64,
     asker: Asker,
+    /// The same, as each record of the session has it.
+    asker_part: Part,
     database: Arc<DatabaseState>,
     /// Parameters that the client may not set.
     reserved: Vec<String>,
@@ -103,7 +106,8 @@ pub struct Session {
     names: Names,
     status: TransactionStatus,
     phase: Phase,
-    phase_change: PhaseChange,
+    /// Looked at whenever the session is awake; the registry wakes it for that.
+    phases: watch::Receiver<Phase>,
     /// How the session's texts are read, as far as the server has told.
     reading: Reading,
     /// Counts up with every change of `reading`.
@@ -175,12 +179,14 @@ impl Session {
             search_path: Some(parts.database.view().search_path.clone()),
             standard_conforming_strings: strings,
         };
-        let phase_change = phase_after(&shared, Phase::Running);
+        let line = parts.entry.line();
         Session {
-            id: parts.entry.line().id,
-            asker: parts.entry.line().asker.clone(),
+            id: line.id,
+            asker: line.asker.clone(),
+            asker_part: Part::asker(line.id, &line.asker.principal, &line.asker.database),
             reserved: parts.database.settings.reserved(),
             database: parts.database,
+            phases: shared.phases.clone(),
             shared,
             client: parts.client,
             upstream: parts.upstream.transport,
@@ -189,13 +195,12 @@ impl Session {
             upstream_key: (parts.upstream.process_id, parts.upstream.secret_key),
             inbox: Vec::new(),
             outbox: Outbox::default(),
-            partial: Vec::new(),
+            partial: parts.upstream.frames.into_rest(),
             reply: Queue::default(),
             pipeline: Pipeline::default(),
             names: Names::default(),
             status: TransactionStatus::Idle,
             phase: Phase::Running,
-            phase_change,
             reading,
             reading_number: 0,
             reading_unknown: parts.reading_unknown,
@@ -220,7 +225,7 @@ impl Session {
 
     /// Runs the session to its end. All its control flow is here: what is called below waits
     /// for nothing but the ledger and the proxy's own questions, each with a deadline.
-    pub async fn run(mut self) {
+    pub async fn run(mut self: Box<Self>) {
         let end = loop {
             let handled = match poll_fn(|cx| self.poll_wake(cx)).await {
                 Wake::Client(buffer, count) => self.on_client(buffer, count).await,
@@ -246,7 +251,7 @@ impl Session {
                 break End::Refused(Refusal::Shutdown);
             }
         };
-        self.finish(end).await;
+        Box::pin(self.finish(end)).await;
     }
 
     /// Writes what can be written and reads what may be read.
@@ -256,6 +261,12 @@ impl Session {
     fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
         if let Poll::Ready(signal) = self.entry.line().poll_signal(cx) {
             return Poll::Ready(Wake::Signal(signal));
+        }
+        match self.phases.has_changed() {
+            Ok(false) => {}
+            Ok(true) => return Poll::Ready(Wake::Phase(*self.phases.borrow_and_update())),
+            Err(_) if self.phase == Phase::Stopped => {}
+            Err(_) => return Poll::Ready(Wake::Phase(Phase::Stopped)),
         }
         if let Hold::Waiting { waiting, .. } = &mut self.hold
             && let Poll::Ready(decided) = waiting.poll_decided(cx)
@@ -294,10 +305,7 @@ impl Session {
                 Poll::Pending => self.shared.buffers.give_back(buffer),
             }
         }
-        match self.phase_change.as_mut().poll(cx) {
-            Poll::Ready(phase) => Poll::Ready(Wake::Phase(phase)),
-            Poll::Pending => Poll::Pending,
-        }
+        Poll::Pending
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<End> {
@@ -344,7 +352,6 @@ impl Session {
 
     fn on_phase(&mut self, phase: Phase) -> Result<(), End> {
         self.phase = phase;
-        self.phase_change = phase_after(&self.shared, phase);
         match phase {
             Phase::Running => Ok(()),
             Phase::Draining => {
@@ -371,7 +378,7 @@ impl Session {
     }
 
     /// Says goodbye to both sides and records what was left open.
-    async fn finish(mut self, end: End) {
+    async fn finish(mut self: Box<Self>, end: End) {
         let still_running = !self.pipeline.is_idle();
         let why = match &end {
             End::Client => "the client disconnected",
@@ -428,14 +435,3 @@ impl Session {
 
 /// A peer that does not take its last message within this time does not get it.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(2);
-
-/// Completes when the proxy leaves `phase`.
-fn phase_after(shared: &Shared, phase: Phase) -> PhaseChange {
-    let mut phases = shared.phases.clone();
-    Box::pin(async move {
-        match phases.wait_for(|now| *now != phase).await {
-            Ok(now) => *now,
-            Err(_) => Phase::Stopped,
-        }
-    })
-}

@@ -2,17 +2,20 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::time::Duration;
 
 use portcullis_approvals::Approvals;
-use portcullis_ledger::{Ledger, Position, Stream};
+use portcullis_ledger::{Intent, Ledger, Position, Stream};
 use portcullis_masking::Keys;
 use portcullis_policy::PolicySource;
 use portcullis_policy::event::Event;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::buffers::Buffers;
 use crate::facts::FactsCache;
+use crate::known::KnownStatements;
 use crate::metrics::WorkerMetrics;
 use crate::settings::{Limits, Settings};
 
@@ -30,12 +33,17 @@ pub enum Phase {
 pub struct Shared {
     pub buffers: Buffers,
     pub facts: FactsCache,
+    pub known: KnownStatements,
     pub policies: Box<dyn PolicySource>,
     pub ledger: Ledger,
     pub approvals: Approvals,
     pub metrics: Arc<WorkerMetrics>,
     stream: RefCell<Stream>,
     uncommitted: Cell<bool>,
+    /// Somebody was told that there is something to commit.
+    expected: Cell<bool>,
+    /// Wakes [`commit_in_time`].
+    bell: Rc<Notify>,
     pub limits: Limits,
     pub analysis: portcullis_sql::Limits,
     pub keys: Arc<Keys>,
@@ -54,12 +62,15 @@ impl Shared {
         Shared {
             buffers: Buffers::default(),
             facts: FactsCache::default(),
+            known: KnownStatements::default(),
             policies,
             ledger,
             approvals,
             metrics,
             stream: RefCell::new(stream),
             uncommitted: Cell::new(false),
+            expected: Cell::new(false),
+            bell: Rc::default(),
             limits: settings.limits.clone(),
             analysis: portcullis_sql::Limits {
                 statement_bytes_max: settings.limits.statement_bytes_max,
@@ -73,6 +84,12 @@ impl Shared {
     /// Adds a record to the batch.
     pub fn append(&self, event: &Event) {
         self.stream.borrow_mut().append(event);
+        self.uncommitted.set(true);
+    }
+
+    /// The same, for what is about to leave.
+    pub fn append_intent(&self, intent: &Intent<'_>) {
+        self.stream.borrow_mut().append_intent(intent);
         self.uncommitted.set(true);
     }
 
@@ -97,6 +114,14 @@ impl Shared {
         }
     }
 
+    /// The same, not at once: records of what has ended go with the next statement's, or when
+    /// the worker has waited a little for one.
+    pub fn commit_soon(&self) {
+        if self.uncommitted.get() && !self.expected.replace(true) {
+            self.bell.notify_one();
+        }
+    }
+
     pub fn synced(&self, position: Position) -> impl Future<Output = io::Result<()>> + use<> {
         self.stream.borrow().synced(position)
     }
@@ -104,5 +129,26 @@ impl Shared {
     pub fn record(&self, event: &Event) {
         self.append(event);
         self.commit_quietly();
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.bell.notify_one();
+    }
+}
+
+/// Records of what has ended wait this long for a statement to be written with.
+const COMMIT_DELAY: Duration = Duration::from_millis(5);
+
+/// Commits what nobody else has, until the worker's last session is gone.
+pub async fn commit_in_time(shared: Weak<Shared>) {
+    let Some(bell) = shared.upgrade().map(|shared| shared.bell.clone()) else { return };
+    loop {
+        bell.notified().await;
+        tokio::time::sleep(COMMIT_DELAY).await;
+        let Some(shared) = shared.upgrade() else { return };
+        shared.commit_quietly();
+        shared.expected.set(false);
     }
 }

@@ -15,6 +15,7 @@ use portcullis_identity::{ChannelBinding, ScramClient, md5_response};
 use portcullis_wire::backend::{self, Authentication, TransactionStatus};
 use portcullis_wire::encode;
 
+use crate::frames::Frames;
 use crate::settings::{Endpoint, SslMode, UpstreamSettings};
 use crate::transport::{Transport, invalid};
 
@@ -28,6 +29,8 @@ const LOGIN_FRAMES_MAX: usize = 1_000;
 /// A session on the database's side.
 pub struct Upstream {
     pub transport: Transport,
+    /// What it has said beyond its login.
+    pub frames: Frames,
     pub process_id: u32,
     pub secret_key: Vec<u8>,
     /// ParameterStatus as reported at login.
@@ -170,12 +173,13 @@ async fn log_in(
     startup.extend(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     encode::startup(&mut out, &startup);
     transport.write_all(&out).await?;
-    authenticate(&mut transport, settings).await?;
-    until_ready(transport).await
+    let mut frames = Frames::default();
+    authenticate((&mut transport, &mut frames), settings).await?;
+    until_ready(transport, frames).await
 }
 
 async fn authenticate(
-    transport: &mut Transport,
+    (transport, frames): (&mut Transport, &mut Frames),
     settings: &UpstreamSettings,
 ) -> Result<(), UpstreamError> {
     let keys = || {
@@ -185,7 +189,7 @@ async fn authenticate(
     let mut scram: Option<ScramClient> = None;
     let mut proved = false;
     for _ in 0..LOGIN_FRAMES_MAX {
-        let body = login_frame(transport, b'R').await?;
+        let body = login_frame(transport, frames, b'R').await?;
         let mut out = Vec::new();
         match backend::authentication(&body).map_err(invalid)? {
             // A server that began SCRAM must finish it: its proof is half of the exchange.
@@ -244,10 +248,14 @@ async fn respond(
     mut client: ScramClient,
     challenge: Vec<u8>,
 ) -> Result<(ScramClient, Vec<u8>), UpstreamError> {
+    let is_costly = client.is_costly(&challenge);
     let answer = move || {
         let response = client.respond(&challenge).map_err(|error| protocol(error.to_string()))?;
         Ok((client, response))
     };
+    if !is_costly {
+        return answer();
+    }
     match tokio::task::spawn_blocking(answer).await {
         Ok(answered) => answered,
         Err(_) => Err(protocol("the key derivation failed")),
@@ -274,9 +282,13 @@ fn certificate_of(transport: &Transport) -> Option<Vec<u8>> {
 }
 
 /// The next message of the login, which must be `expected`; notices pass, errors end it.
-async fn login_frame(transport: &mut Transport, expected: u8) -> Result<Vec<u8>, UpstreamError> {
+async fn login_frame(
+    transport: &mut Transport,
+    frames: &mut Frames,
+    expected: u8,
+) -> Result<Vec<u8>, UpstreamError> {
     for _ in 0..LOGIN_FRAMES_MAX {
-        let (tag, body) = transport.read_frame(LOGIN_FRAME_BYTES_MAX).await?;
+        let (tag, body) = frames.next(transport, LOGIN_FRAME_BYTES_MAX).await?;
         match tag {
             b'E' => return Err(UpstreamError::Refused(body)),
             b'N' | b'v' => {}
@@ -292,11 +304,14 @@ async fn login_frame(transport: &mut Transport, expected: u8) -> Result<Vec<u8>,
     Err(protocol("the server's login does not end"))
 }
 
-async fn until_ready(mut transport: Transport) -> Result<Upstream, UpstreamError> {
+async fn until_ready(
+    mut transport: Transport,
+    mut frames: Frames,
+) -> Result<Upstream, UpstreamError> {
     let mut parameters = Vec::new();
     let (mut process_id, mut secret_key) = (0, Vec::new());
     for _ in 0..LOGIN_FRAMES_MAX {
-        let (tag, body) = transport.read_frame(LOGIN_FRAME_BYTES_MAX).await?;
+        let (tag, body) = frames.next(&mut transport, LOGIN_FRAME_BYTES_MAX).await?;
         match tag {
             b'S' => {
                 let (name, value) = backend::parameter_status(&body).map_err(invalid)?;
@@ -309,7 +324,7 @@ async fn until_ready(mut transport: Transport) -> Result<Upstream, UpstreamError
             }
             b'Z' => {
                 TransactionStatus::read(&body).map_err(invalid)?;
-                return Ok(Upstream { transport, process_id, secret_key, parameters });
+                return Ok(Upstream { transport, frames, process_id, secret_key, parameters });
             }
             b'E' => return Err(UpstreamError::Refused(body)),
             b'N' => {}

@@ -28,7 +28,7 @@ use crate::refusal::Refusal;
 use crate::registry::{Entry, Line, Registry};
 use crate::session::{Parts, Session};
 use crate::settings::{NoRole, RoleMapping, Settings};
-use crate::shared::{Phase, Shared};
+use crate::shared::{Phase, Shared, commit_in_time};
 use crate::startup::{self, Arrival, Login, StartupError, Unproven};
 use crate::upstream::{self, Upstream, UpstreamError};
 
@@ -104,6 +104,7 @@ pub fn run(
     let shared = Rc::new(shared);
     drop(settings);
     let local = LocalSet::new();
+    local.spawn_local(commit_in_time(Rc::downgrade(&shared)));
     local.spawn_local(accept(common.clone(), shared, arrivals));
     runtime.block_on(local);
     Ok(())
@@ -121,7 +122,10 @@ async fn accept(
 
 async fn serve(common: Common, shared: Rc<Shared>, arriving: Arriving) {
     let Arriving { stream, address, listener, place } = arriving;
-    if let Some(session) = log_in(&common, &shared, stream, address, &listener).await {
+    // A task is as large as the largest of its states, for as long as it lives: what a login
+    // needs is given back with it.
+    let session = Box::pin(log_in(&common, &shared, stream, address, &listener)).await;
+    if let Some(session) = session {
         session.run().await;
     }
     drop(place);
@@ -134,7 +138,7 @@ async fn log_in(
     stream: std::net::TcpStream,
     address: SocketAddr,
     listener: &str,
-) -> Option<Session> {
+) -> Option<Box<Session>> {
     let stream = tokio::net::TcpStream::from_std(stream).ok()?;
     let settings = common.settings.load_full();
     let listener = settings.listeners.iter().find(|known| known.name == listener)?;
@@ -250,7 +254,7 @@ async fn open(
     shared: &Rc<Shared>,
     login: Login,
     proven: Proven,
-) -> Option<Session> {
+) -> Option<Box<Session>> {
     let connected = connect(common, shared, &login, proven).await;
     let Login { mut transport, address, user, minor, greeted, .. } = login;
     let connected = match connected {
@@ -274,7 +278,7 @@ async fn open(
         return None;
     }
     let parts = Parts { database, client: transport, upstream, cancel_key, entry, reading_unknown };
-    Some(Session::new(shared.clone(), parts))
+    Some(Box::new(Session::new(shared.clone(), parts)))
 }
 
 /// What a session stands on, beside its client.

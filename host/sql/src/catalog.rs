@@ -99,6 +99,11 @@ impl Catalog {
         catalog
     }
 
+    /// True when both describe the same database.
+    pub fn is_like(&self, other: &Catalog) -> bool {
+        self.relations == other.relations && self.functions == other.functions
+    }
+
     pub fn relation(&self, oid: u32) -> Option<&Relation> {
         self.relations.get(&oid)
     }

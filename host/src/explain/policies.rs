@@ -88,6 +88,7 @@ impl Policies {
             principal: &self.asker.principal,
             database: &self.asker.database,
             statement,
+            text: &statement.text,
             in_transaction: false,
             now: u32::try_from(since.as_secs()).unwrap_or(u32::MAX),
             attributes: &[],

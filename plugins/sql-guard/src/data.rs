@@ -34,7 +34,7 @@ fn destructive(statement: &Statement) -> Option<Finding> {
     if (statement.does(Action::Drop) || command == "DROP OWNED") && !only_temporary {
         return finding(format!("{command} would destroy {what}"));
     }
-    if alters && !only_temporary && Words::of(&statement.text).alter_destructively() {
+    if alters && !only_temporary && Words::of(&statement.shape).alter_destructively() {
         return finding(format!("{command} would destroy a part of {what}"));
     }
     None
@@ -88,7 +88,7 @@ fn code(statement: &Statement) -> Option<Finding> {
     if statement.does(Action::Load) {
         return Some(Finding::new(Rule::Code, "LOAD would load a library into the server", advice));
     }
-    let nested = command == "CREATE SCHEMA" && Words::of(&statement.text).has(&["trigger"]);
+    let nested = command == "CREATE SCHEMA" && Words::of(&statement.shape).has(&["trigger"]);
     if nested || object(command).is_some_and(|object| CODE_OBJECTS.contains(&object)) {
         let reason = format!("{command} would define code that runs unseen");
         return Some(Finding::new(Rule::Code, reason, advice));
@@ -118,13 +118,13 @@ const PRIVILEGE_COMMANDS: [&str; 11] = [
 fn privileges(statement: &Statement) -> Option<Finding> {
     let command = command(statement);
     let by_alter = || {
-        let words = Words::of(&statement.text);
+        let words = Words::of(&statement.shape);
         words.has(&["owner", "to"]) || words.has(&["row", "level", "security"])
     };
     let found = statement.does(Action::Grant)
         || PRIVILEGE_COMMANDS.contains(&command)
         || (command.starts_with("ALTER ") && by_alter())
-        || (command == "CREATE SCHEMA" && Words::of(&statement.text).has(&["grant"]));
+        || (command == "CREATE SCHEMA" && Words::of(&statement.shape).has(&["grant"]));
     found.then(|| {
         let reason = format!("{command} would change who may do what");
         Finding::new(Rule::Privileges, reason, "Ask whoever administers the database.")

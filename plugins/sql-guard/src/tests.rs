@@ -19,7 +19,7 @@ fn sql(text: &str, command: &str, action: Action) -> Request {
 
 fn check_with(settings: &str, request: &Request, expected: &str) {
     let policy: SqlGuard = testing::policy(settings).unwrap();
-    assert_eq!(policy.judge(request).to_string(), expected, "{}", request.statement.text);
+    assert_eq!(policy.judge(request).to_string(), expected, "{}", request.statement.shape);
 }
 
 fn check(request: Request, expected: &str) {
@@ -34,7 +34,7 @@ fn passes(request: Request) {
 fn refuses(request: Request, part: &str) {
     let policy: SqlGuard = testing::policy("{}").unwrap();
     let verdict = policy.judge(&request).to_string();
-    let text = &request.statement.text;
+    let text = &request.statement.shape;
     assert!(verdict.starts_with("deny: ") && verdict.contains(part), "{text}: {verdict}");
 }
 

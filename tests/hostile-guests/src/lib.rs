@@ -15,6 +15,7 @@ mod bindings {
 
             world guest {
                 import portcullis:policy/host@0.1.0;
+                import portcullis:policy/statement-text@0.1.0;
                 import portcullis:policy/parameters@0.1.0;
                 import portcullis:policy/egress@0.1.0;
                 export portcullis:policy/plugin@0.1.0;
@@ -38,6 +39,7 @@ mod bindings {
 
             world guest {
                 import portcullis:policy/host@0.1.0;
+                import portcullis:policy/statement-text@0.1.0;
                 import portcullis:policy/parameters@0.1.0;
                 import portcullis:policy/egress@0.1.0;
                 import wasi:cli/environment@0.2.0;
@@ -74,7 +76,7 @@ use bindings::exports::portcullis::policy::masker::{
 };
 use bindings::exports::portcullis::policy::plugin::{Guest as Plugin, Manifest};
 use bindings::portcullis::policy::egress::{self, EgressError};
-use bindings::portcullis::policy::parameters;
+use bindings::portcullis::policy::{parameters, statement_text};
 
 /// The tests change these bytes to get another component that does the same.
 #[used]
@@ -122,7 +124,7 @@ impl Plugin for Hostile {
 
 impl Guardrail for Hostile {
     fn judge(request: Request) -> Result<Verdict, PluginError> {
-        let told = request.statement.text.strip_prefix("do:").map(str::to_owned);
+        let told = statement_text::get().strip_prefix("do:").map(str::to_owned);
         let behaviour = told.unwrap_or_else(|| setting("behaviour"));
         violence::commit(&behaviour);
         let calls = CALLS.get() + 1;

@@ -47,6 +47,7 @@ fn parameters_are_seen_during_their_judgement_only() {
         principal: &principal,
         database: &database,
         statement: &statement,
+        text: &statement.text,
         in_transaction: false,
         now: 1,
         attributes: &[],

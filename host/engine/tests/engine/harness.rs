@@ -226,6 +226,7 @@ pub(crate) fn judge_on(set: &dyn PolicySet, text: &str, on: &str) -> Vec<Verdict
         principal: &principal,
         database: &database,
         statement: &statement,
+        text: &statement.text,
         in_transaction: false,
         now: 1,
         attributes: &[],

@@ -1,14 +1,18 @@
 //! What a record looks like.
 
 use expect_test::{Expect, expect};
-use portcullis_policy::event::{
-    DecisionMade, Ending, Event, EventId, Intent, Notable, Outcome, PolicyAnswer, RelationTouched,
+use portcullis_policy::event::{DecisionMade, Ending, Event, EventId, Notable, Outcome};
+use portcullis_policy::statement::SessionEffect;
+use portcullis_policy::{
+    Access, Action, Fault, FaultKind, Mode, Opaque, Outputs, RelationUse, Statement, Verdict,
+    VerdictAnswer,
 };
-use portcullis_policy::{Access, Action, Mode};
 use time::OffsetDateTime;
 
 use super::{database, outcome, principal};
-use crate::record::{Note, Place, write_event, write_note};
+use crate::head::Place;
+use crate::record::{Note, Writer};
+use crate::statements::{Intent, Part};
 
 fn place() -> Place<'static> {
     let now = OffsetDateTime::from_unix_timestamp_nanos(1_800_000_000_000_042_999).unwrap();
@@ -25,55 +29,70 @@ fn pretty(line: &[u8]) -> String {
 
 fn check(event: &Event, expected: Expect) {
     let mut line = Vec::new();
-    write_event(&mut line, place(), event);
+    Writer::default().event(&mut line, place(), event);
     expected.assert_eq(&pretty(&line));
 }
 
-fn intent(decision: DecisionMade) -> Intent {
-    Intent {
-        id: EventId(0x1234),
-        session: 7,
-        principal: principal(),
-        database: database(),
-        message: "query",
-        text: "select email from users where id = $1".to_owned(),
+fn statement() -> Statement {
+    Statement {
+        text: "select email from users where id = 17".to_owned(),
+        shape: "select email from users where id = $1".to_owned(),
         fingerprint: "fp".to_owned(),
-        command: "SELECT".to_owned(),
         actions: vec![Action::Select],
+        command: "SELECT".to_owned(),
         relations: Vec::new(),
         functions: Vec::new(),
+        parameters_set: Vec::new(),
+        unbounded_write: false,
+        unbounded_read: false,
         opaque: Vec::new(),
-        parameters: 0,
-        decision,
-        answers: Vec::new(),
-        released_by: None,
-        revision: 4,
+        outputs: Outputs::Nothing,
+        written: Vec::new(),
+        columns: Vec::new(),
+        effect: SessionEffect::None,
+        copy: None,
     }
+}
+
+fn check_intent(intent: &Intent<'_>, expected: Expect) {
+    let mut line = Vec::new();
+    Writer::default().intent(&mut line, place(), intent);
+    expected.assert_eq(&pretty(&line));
 }
 
 #[test]
 fn an_intent_with_everything() {
-    let mut intent = intent(DecisionMade::Denied {
-        policy: Some("10-guard".into()),
-        reason: "a \"quoted\"\nreason".to_owned(),
-    });
-    intent.relations.push(RelationTouched {
+    let mut statement = statement();
+    statement.relations.push(RelationUse {
         name: "public.users".to_owned(),
+        resolved: true,
+        oid: Some(16_400),
         access: Access::Read,
         columns: vec!["email".to_owned()],
+        all_columns: false,
         labels: vec!["pii.email".to_owned()],
     });
-    intent.functions.push("lower".to_owned());
-    intent.opaque.push("body not seen: f".to_owned());
-    intent.parameters = 2;
-    intent.answers.push(PolicyAnswer {
-        policy: "10-guard".into(),
-        mode: Mode::Enforce,
-        answer: "deny".to_owned(),
-        tags: vec!["bulk".to_owned()],
-    });
-    check(
-        &Event::Intent(Box::new(intent)),
+    statement.functions.push("lower".to_owned());
+    statement.opaque.push(Opaque::Body("f".to_owned()));
+    let decision = DecisionMade::Denied {
+        policy: Some("10-guard".into()),
+        reason: "a \"quoted\"\nreason".to_owned(),
+    };
+    let answer = |answer| VerdictAnswer { policy: "10-guard".into(), mode: Mode::Enforce, answer };
+    let verdict = Verdict { tags: vec!["bulk".to_owned()], ..Verdict::deny("no") };
+    let fault = Fault { kind: FaultKind::Trap, message: "unreachable".to_owned() };
+    check_intent(
+        &Intent {
+            event: EventId(0x1234),
+            asker: &Part::asker(7, &principal(), &database()),
+            message: "query",
+            statement: &Part::statement(&statement),
+            parameters: 2,
+            decision: &decision,
+            answers: &[answer(Ok(verdict)), answer(Err(fault))],
+            released_by: Some("lease 7"),
+            revision: 4,
+        },
         expect![[r#"
             {"v":1,
             "seq":12,
@@ -108,7 +127,10 @@ fn an_intent_with_everything() {
             "answers":[{"policy":"10-guard",
             "mode":"enforce",
             "answer":"deny",
-            "tags":["bulk"]}],
+            "tags":["bulk"]},{"policy":"10-guard",
+            "mode":"enforce",
+            "answer":"fault: trap"}],
+            "released_by":"lease 7",
             "revision":4}
         "#]],
     );
@@ -116,8 +138,18 @@ fn an_intent_with_everything() {
 
 #[test]
 fn an_intent_with_nothing_to_add() {
-    check(
-        &Event::Intent(Box::new(intent(DecisionMade::Permitted))),
+    check_intent(
+        &Intent {
+            event: EventId(0x1234),
+            asker: &Part::asker(7, &principal(), &database()),
+            message: "query",
+            statement: &Part::statement(&statement()),
+            parameters: 0,
+            decision: &DecisionMade::Permitted,
+            answers: &[],
+            released_by: None,
+            revision: 4,
+        },
         expect![[r#"
             {"v":1,
             "seq":12,
@@ -182,7 +214,8 @@ fn endings() {
     ] {
         let Event::Outcome(outcome) = outcome(EventId(1)) else { unreachable!() };
         let mut line = Vec::new();
-        write_event(&mut line, place(), &Event::Outcome(Outcome { ending, ..outcome }));
+        let event = Event::Outcome(Outcome { ending, ..outcome });
+        Writer::default().event(&mut line, place(), &event);
         let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
         let fields = ["ending", "tag", "sqlstate"].map(|name| line[name].as_str().unwrap_or("-"));
         lines.push_str(&fields.join(" "));
@@ -219,14 +252,14 @@ fn everything_else() {
         },
         Notable::Fault { policy: "50-pii".into(), kind: "trap", message: "unreachable".to_owned() },
     ] {
-        write_event(&mut lines, place(), &Event::Notable(notable));
+        Writer::default().event(&mut lines, place(), &Event::Notable(notable));
     }
     for note in [
         Note::Recovered { segment: 3, bytes_removed: 17 },
         Note::Resumed { since: "then", error: "full", first_seq: 3, last_seq: 9, unwritten: 1 },
         Note::Unsynced { first_seq: 3, last_seq: 9, error: "gone" },
     ] {
-        write_note(&mut lines, place(), &note);
+        Writer::default().note(&mut lines, place(), &note);
     }
     let text = String::from_utf8(lines).unwrap();
     let shared = "{\"v\":1,\"seq\":12,\"stream\":\"0\",\"time\":\"2027-01-15T08:00:00.000042Z\",";

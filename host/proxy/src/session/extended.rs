@@ -9,6 +9,7 @@ use portcullis_wire::frontend::{Bind, Target};
 use portcullis_wire::{Expect, Frame, Frontend};
 
 use super::holding::{Asked, Settled};
+use super::meaning::Resolved;
 use super::request::Handled;
 use super::{End, Session};
 use crate::gate::{Harmless, Judged};
@@ -37,8 +38,10 @@ impl Session {
             return Ok(Handled::Later);
         }
         let resolved = self.resolve_first(&facts, &policies).await;
-        let statements = first(&facts, resolved.as_ref());
-        let judged = self.judge(frame, (&facts, &statements), &policies, &NoParameters);
+        let statements = first(&facts, &resolved);
+        let known = self.known(&facts, &resolved, &policies);
+        let judged =
+            self.judge((frame, text), (&facts, &statements), (&policies, &known), &NoParameters);
         let permitted = match judged.ruling {
             // Only a refusal is worth a record here: what is prepared has not been asked yet.
             Ruling::Permitted(permitted) => permitted,
@@ -49,6 +52,7 @@ impl Session {
                 let asked = Asked {
                     message: "parse",
                     statements: &statements,
+                    known: &known,
                     policies: &policies,
                     parameters: 0,
                     content: &[],
@@ -68,7 +72,7 @@ impl Session {
             parameter_types: parameter_types.to_vec(),
             facts: RefCell::new(facts),
             reading: Cell::new(self.reading_number),
-            fields: RefCell::new(None),
+            described: RefCell::new(None),
             confirmed: Cell::new(false),
             stale: Cell::new(false),
             segment: self.segment,
@@ -116,14 +120,21 @@ impl Session {
             return Ok(Handled::Later);
         }
         let resolved = self.resolve_first(&facts, &policies).await;
-        let statements = first(&facts, resolved.as_ref());
+        let statements = first(&facts, &resolved);
+        let known = self.known(&facts, &resolved, &policies);
         let parameters = BoundParameters { bind, types: &prepared.parameter_types };
-        let judged = self.judge(frame, (&facts, &statements), &policies, &parameters);
+        let judged = self.judge(
+            (frame, &prepared.text),
+            (&facts, &statements),
+            (&policies, &known),
+            &parameters,
+        );
         let revision = policies.revision();
         let parameters = parameters.count();
         let asked = Asked {
             message: "bind",
             statements: &statements,
+            known: &known,
             policies: &policies,
             parameters,
             content: &[
@@ -145,12 +156,11 @@ impl Session {
         self.prepare_anew(&prepared, bind.statement);
         let mut run = Run::client();
         let ended = Rc::new(Cell::new(false));
-        if let Some(&event) = events.first() {
+        if let (Some(&event), Some(known)) = (events.first(), known.first()) {
+            let of = (facts.clone(), 0);
             let mut running =
-                self.running(facts.clone(), 0, event, &policies, permitted.limit_rows);
-            if let Some(statement) = statements.first() {
-                running.withhold = self.withholds(statement, &facts, &policies).await;
-            }
+                self.running(of, known.clone(), event, &policies, permitted.limit_rows);
+            running.withhold = self.withholds(&running, &facts, &policies).await;
             running.ended = ended.clone();
             run.statements.push(running);
         }
@@ -251,15 +261,27 @@ impl Session {
             return Ok(Handled::Later);
         }
         let resolved = self.resolve_first(&facts, &policies).await;
-        let statements = first(&facts, resolved.as_ref());
-        let judged = match Frontend::read(bind_frame(&portal.bind)) {
-            Ok(Frontend::Bind(bind)) => {
-                let parameters =
-                    BoundParameters { bind: &bind, types: &portal.prepared.parameter_types };
-                self.judge(frame, (&facts, &statements), &policies, &parameters)
-            }
-            // A cursor has no parameters.
-            Ok(_) | Err(_) => self.judge(frame, (&facts, &statements), &policies, &NoParameters),
+        let statements = first(&facts, &resolved);
+        let known = self.known(&facts, &resolved, &policies);
+        let judged = {
+            let bind = Frontend::read(bind_frame(&portal.bind));
+            let bound = match &bind {
+                Ok(Frontend::Bind(bind)) => {
+                    Some(BoundParameters { bind, types: &portal.prepared.parameter_types })
+                }
+                // A cursor has no parameters.
+                Ok(_) | Err(_) => None,
+            };
+            let parameters: &dyn Parameters = match &bound {
+                Some(bound) => bound,
+                None => &NoParameters,
+            };
+            self.judge(
+                (frame, &portal.prepared.text),
+                (&facts, &statements),
+                (&policies, &known),
+                parameters,
+            )
         };
         let revision = policies.revision();
         let carried = portal.release.borrow().clone();
@@ -275,6 +297,7 @@ impl Session {
         let asked = Asked {
             message: "execute",
             statements: &statements,
+            known: &known,
             policies: &policies,
             parameters: 0,
             content: &[b"execute", &portal.prepared.text, &portal.bind],
@@ -298,18 +321,19 @@ impl Session {
         portal.release.replace(release.clone());
         self.remember(&facts);
         let mut run = Run::client();
-        if let Some(&event) = events.first() {
+        if let (Some(&event), Some(known)) = (events.first(), known.first()) {
+            let of = (facts.clone(), 0);
             let mut running =
-                self.running(facts.clone(), 0, event, &policies, permitted.limit_rows);
+                self.running(of, known.clone(), event, &policies, permitted.limit_rows);
             running.ended = ended;
             running.release = release;
             running.given = portal.given.clone();
-            if let Some(resolved) = resolved {
+            if let Some(resolved) = resolved.into_iter().next().flatten() {
                 running.resolved = Some(Rc::new(resolved.statement));
                 running.inner = resolved.inner;
             }
             self.count_on(&mut running);
-            running.withhold = self.withholds(running.statement(), &facts, &policies).await;
+            running.withhold = self.withholds(&running, &facts, &policies).await;
             self.withholding |= running.withhold && !running.statement().is_read_only();
             self.describe_for_masks(&portal, name, running.statement());
             self.note_effects(running.statement());
@@ -340,16 +364,26 @@ impl Session {
         } else if portal.described.get() || portal.fields.borrow().is_some() {
             return;
         }
-        let known =
-            portal.prepared.fields.borrow().clone().filter(|_| !varies && !portal.bind.is_empty());
-        if let (Some(fields), Ok(Frontend::Bind(bind))) =
+        let known = portal
+            .prepared
+            .described
+            .borrow()
+            .clone()
+            .filter(|_| !varies && !portal.bind.is_empty());
+        if let (Some(known), Ok(Frontend::Bind(bind))) =
             (known, Frontend::read(bind_frame(&portal.bind)))
         {
-            let with_format = |(index, field): (usize, &ResultField)| ResultField {
-                binary: bind.result_formats.is_binary(index),
-                ..field.clone()
+            let is_binary = |index| bind.result_formats.is_binary(index);
+            let mut fields = known.fields.iter().enumerate();
+            let fields = if fields.all(|(index, field)| field.binary == is_binary(index)) {
+                known.fields.clone()
+            } else {
+                let with_format = |(index, field): (usize, &ResultField)| ResultField {
+                    binary: is_binary(index),
+                    ..field.clone()
+                };
+                known.fields.iter().enumerate().map(with_format).collect()
             };
-            let fields: Rc<[ResultField]> = fields.iter().enumerate().map(with_format).collect();
             portal.fields.replace(Some(fields));
             return;
         }
@@ -387,22 +421,24 @@ impl Session {
         &mut self,
         facts: &Rc<crate::facts::Facts>,
         policies: &Rc<dyn PolicySet>,
-    ) -> Option<super::meaning::Resolved> {
-        if facts.statements.first()?.effect == SessionEffect::None {
-            return None;
+    ) -> Vec<Option<Resolved>> {
+        match facts.statements.first() {
+            Some(first) if first.effect != SessionEffect::None => {
+                vec![Box::pin(self.resolve(facts, 0, policies)).await]
+            }
+            Some(_) | None => Vec::new(),
         }
-        self.resolve(facts, 0, policies).await
     }
 }
 
 /// The one statement of a prepared text, with its names filled in.
 fn first<'a>(
     facts: &'a crate::facts::Facts,
-    resolved: Option<&'a super::meaning::Resolved>,
+    resolved: &'a [Option<Resolved>],
 ) -> Vec<&'a Statement> {
     match resolved {
-        Some(resolved) => vec![&resolved.statement],
-        None => facts.statements.iter().collect(),
+        [Some(resolved)] => vec![&resolved.statement],
+        _ => facts.statements.iter().collect(),
     }
 }
 

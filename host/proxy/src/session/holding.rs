@@ -18,6 +18,7 @@ use portcullis_wire::encode;
 
 use super::Session;
 use crate::gate::{Judged, now, relations_touched};
+use crate::known::Known;
 use crate::refusal::Refusal;
 use crate::release::{Release, content, repeatable};
 use crate::shared::Phase;
@@ -46,6 +47,8 @@ pub(super) enum Hold {
 pub(super) struct Asked<'a> {
     pub message: &'static str,
     pub statements: &'a [&'a Statement],
+    /// One per statement.
+    pub known: &'a [Rc<Known>],
     pub policies: &'a Rc<dyn PolicySet>,
     /// How many values are bound.
     pub parameters: u32,
@@ -101,14 +104,18 @@ impl Session {
                 let (denial, policy) = (denied.denial, denied.policy);
                 Settled::Refused(Refusal::Denied { denial, policy, event })
             }
-            Ruling::Held(held) => match self.hold(&held.approvals, events.clone(), &asked).await {
-                Ok(()) => Settled::Waiting,
-                Err(refusal) => {
-                    self.record_held_end(&events, &Ending::Refused, asked.policies.revision());
-                    self.shared.commit_quietly();
-                    Settled::Refused(refusal)
+            Ruling::Held(held) => {
+                // Rare, and larger than all else that a session waits in.
+                let hold = Box::pin(self.hold(&held.approvals, events.clone(), &asked));
+                match hold.await {
+                    Ok(()) => Settled::Waiting,
+                    Err(refusal) => {
+                        self.record_held_end(&events, &Ending::Refused, asked.policies.revision());
+                        self.shared.commit_quietly();
+                        Settled::Refused(refusal)
+                    }
                 }
-            },
+            }
         }
     }
 

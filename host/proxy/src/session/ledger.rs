@@ -1,15 +1,19 @@
 //! The session's records: intents before statements leave, outcomes after them.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Instant;
 
-use portcullis_policy::event::{DecisionMade, Ending, Event, EventId, Intent, Outcome};
+use portcullis_ledger::Intent;
+use portcullis_policy::event::{DecisionMade, Ending, Event, EventId, Outcome};
 use portcullis_policy::{PolicySet, VerdictAnswer};
 
 use super::Session;
 use super::holding::Asked;
-use crate::gate::intent;
+use crate::facts::Facts;
+use crate::known::{Answers, Known};
 use crate::metrics::Count;
 use crate::names::Bound;
 use crate::refusal::Refusal;
@@ -24,21 +28,25 @@ impl Session {
     pub(super) async fn record_intents(
         &mut self,
         asked: &Asked<'_>,
-        answers: &[Vec<VerdictAnswer>],
+        answers: &Answers,
         decision: &DecisionMade,
         released_by: Option<String>,
     ) -> Result<Vec<EventId>, Refusal> {
         let revision = asked.policies.revision();
         let mut events = Vec::with_capacity(asked.statements.len());
-        for (statement, answers) in asked.statements.iter().zip(answers) {
+        for (known, answers) in asked.known.iter().zip(answers) {
             let event = self.shared.ledger.event_id();
-            let record = Intent {
+            self.shared.append_intent(&Intent {
+                event,
+                asker: &self.asker_part,
                 message: asked.message,
+                statement: &known.part,
                 parameters: asked.parameters,
-                released_by: released_by.clone(),
-                ..intent(&self.asker, (event, self.id), statement, answers, decision, revision)
-            };
-            self.shared.append(&Event::Intent(Box::new(record)));
+                decision,
+                answers,
+                released_by: released_by.as_deref(),
+                revision,
+            });
             if matches!(decision, DecisionMade::Denied { .. }) {
                 self.record_unrun_event(event, Ending::Refused, revision);
             }
@@ -54,6 +62,8 @@ impl Session {
             },
             1,
         );
+        // One write takes what all sessions have to record that were heard together.
+        after_the_others().await;
         let position = self.shared.commit().map_err(|_| Refusal::Ledger)?;
         let must_sync = match self.database.settings.audit {
             Audit::Strict => true,
@@ -135,8 +145,8 @@ impl Session {
     /// A permitted statement as it is remembered while it runs.
     pub(super) fn running(
         &self,
-        facts: Rc<crate::facts::Facts>,
-        index: usize,
+        (facts, index): (Rc<Facts>, usize),
+        known: Rc<Known>,
         event: EventId,
         policies: &Rc<dyn PolicySet>,
         limit_rows: Option<u32>,
@@ -145,6 +155,7 @@ impl Session {
             facts,
             resolved: None,
             index,
+            known,
             event,
             policies: policies.clone(),
             limit_rows,
@@ -157,6 +168,22 @@ impl Session {
             release: None,
         }
     }
+}
+
+/// Ready when the worker's other sessions that can go on have had their turn.
+///
+/// Cancel safe: it holds nothing.
+async fn after_the_others() {
+    let mut have_waited = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut have_waited, true) {
+            return Poll::Ready(());
+        }
+        // Behind all that are ready now.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 fn faults(answers: &[VerdictAnswer]) -> u64 {

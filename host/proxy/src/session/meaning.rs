@@ -124,7 +124,7 @@ impl Session {
         let facts = self.analyse(&prepared.text, policies).await?;
         prepared.facts.replace(facts.clone());
         // The server plans anew as well, and may describe the result otherwise.
-        prepared.fields.replace(None);
+        prepared.described.replace(None);
         prepared.reading.set(self.reading_number);
         Ok(facts)
     }

@@ -2,7 +2,7 @@
 
 use portcullis_policy::event::Ending;
 use portcullis_policy::statement::SessionEffect;
-use portcullis_policy::{Access, ColumnRef, Outputs, PolicySet, Statement, Unmatched};
+use portcullis_policy::{Access, ColumnRef, Outputs, PolicySet, Unmatched};
 use portcullis_wire::backend;
 use portcullis_wire::{Frame, encode};
 
@@ -18,6 +18,9 @@ use crate::run::{Masks, Role, Run, Running};
 /// Error classes whose messages name things and never quote values: syntax and access
 /// rules, transaction state, serialisation, operator intervention, resources.
 const CLASSES_WITHOUT_VALUES: [&[u8]; 7] = [b"42", b"25", b"40", b"57", b"53", b"08", b"26"];
+
+/// A masker that has served a larger result has larger buffers, and is not kept.
+const SPARED_BYTES_MAX: u64 = 16 * 1024;
 
 /// Fields of an error that say where and which, never what: severity, code, schema, table,
 /// column, data type, constraint.
@@ -58,11 +61,18 @@ impl Session {
     /// Records the end of the statement whose result is arriving, and turns to the next.
     pub(super) fn end_current(&mut self, run: &mut Run, ending: Ending) {
         let tally = std::mem::take(&mut run.tally);
+        let masks = std::mem::take(&mut run.masks);
         if let Some(running) = run.running() {
+            let is_small = tally.bytes <= SPARED_BYTES_MAX;
             self.record_outcome(running, ending, tally);
+            if let Masks::Rows(masker) = masks
+                && is_small
+                && masker.pending() == 0
+            {
+                running.known.give_back(masker);
+            }
         }
         run.current += 1;
-        run.masks = Masks::Undecided;
         run.over_limit = false;
     }
 
@@ -129,7 +139,7 @@ impl Session {
             parameter_types: Vec::new(),
             facts: RefCell::new(facts),
             reading: Cell::new(self.reading_number),
-            fields: RefCell::new(None),
+            described: RefCell::new(None),
             confirmed: Cell::new(true),
             stale: Cell::new(false),
             segment: self.segment,
@@ -223,10 +233,11 @@ impl Session {
     /// principal.
     pub(super) async fn withholds(
         &mut self,
-        statement: &Statement,
+        running: &Running,
         facts: &Facts,
         policies: &Rc<dyn PolicySet>,
     ) -> bool {
+        let statement = running.statement();
         let labels = &facts.view.labels;
         let written =
             statement.relations.iter().filter(|relation| relation.access == Access::Write);
@@ -240,10 +251,13 @@ impl Session {
             || !statement.opaque.is_empty()
         {
             // Who knows what it touches: a trigger too can read anything, and say it.
-            return self.may_hide_anything(policies).await;
+            return Box::pin(self.may_hide_anything(policies)).await;
         }
         if labels.is_empty() {
             return false;
+        }
+        if let Some(withholds) = running.known.withholds.get() {
+            return withholds;
         }
         let mut columns: Vec<ColumnRef> = Vec::new();
         for relation in statement.relations.iter().filter(|relation| !relation.labels.is_empty()) {
@@ -258,7 +272,9 @@ impl Session {
         }
         columns.extend(crate::facts::sources(&statement.outputs).cloned());
         columns.retain(|column| !labels.of_column(column).is_empty());
-        columns.iter().any(|column| self.hides(column, facts, policies))
+        let withholds = columns.iter().any(|column| self.hides(column, facts, policies));
+        running.known.withholds.set(Some(withholds));
+        withholds
     }
 
     /// Looked up once per column, revision and view.

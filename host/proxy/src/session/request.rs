@@ -10,9 +10,12 @@ use portcullis_wire::frame::cut;
 use portcullis_wire::{Expect, Frame, Frontend, encode};
 
 use super::holding::{Asked, Hold, Settled};
+use super::meaning::Resolved;
 use super::{End, Session, WAITING_BYTES_MAX};
+use crate::database::View;
 use crate::facts::{Facts, Reading};
-use crate::gate::{Gate, Harmless, makes_unseen_code, now};
+use crate::gate::{Gate, Harmless, Judged, makes_unseen_code, now};
+use crate::known::{Answers, Known, Under};
 use crate::masks::Planner;
 use crate::parameters::{unreadable_encoding, unreadable_encoding_in};
 use crate::refusal::Refusal;
@@ -154,7 +157,7 @@ impl Session {
                 Ok(Handled::Done)
             }
             Frontend::FunctionCall { function_oid } => {
-                self.function_call(frame, function_oid).await
+                Box::pin(self.function_call(frame, function_oid)).await
             }
             // Outside COPY the server ignores these; a client may still be sending what a
             // failed COPY asked for.
@@ -239,20 +242,28 @@ impl Session {
         if self.names_what_may_not_be(&facts) {
             return Ok(Handled::Later);
         }
-        let mut resolved = Vec::with_capacity(facts.statements.len());
-        for index in 0..facts.statements.len() {
-            resolved.push(self.resolve(&facts, index, &policies).await);
+        let mut resolved = Vec::new();
+        if facts.statements.iter().any(|statement| statement.effect != SessionEffect::None) {
+            for index in 0..facts.statements.len() {
+                resolved.push(Box::pin(self.resolve(&facts, index, &policies)).await);
+            }
         }
         let statements: Vec<&Statement> = facts
             .statements
             .iter()
-            .zip(&resolved)
-            .map(|(own, resolved)| resolved.as_ref().map_or(own, |resolved| &resolved.statement))
+            .enumerate()
+            .map(|(index, own)| match resolved.get(index).and_then(Option::as_ref) {
+                Some(resolved) => &resolved.statement,
+                None => own,
+            })
             .collect();
-        let judged = self.judge(frame, (&facts, &statements), &policies, &NoParameters);
+        let known = self.known(&facts, &resolved, &policies);
+        let judged =
+            self.judge((frame, text), (&facts, &statements), (&policies, &known), &NoParameters);
         let asked = Asked {
             message: "query",
             statements: &statements,
+            known: &known,
             policies: &policies,
             parameters: 0,
             content: &[b"query", text, &self.named_content(&statements)],
@@ -267,16 +278,17 @@ impl Session {
         };
         self.remember(&facts);
         let mut run = Run::client();
-        for (index, (resolved, event)) in resolved.into_iter().zip(events).enumerate() {
+        let mut resolved = resolved.into_iter();
+        for (index, (known, event)) in known.into_iter().zip(events).enumerate() {
             let mut running =
-                self.running(facts.clone(), index, event, &policies, permitted.limit_rows);
-            if let Some(resolved) = resolved {
+                self.running((facts.clone(), index), known, event, &policies, permitted.limit_rows);
+            if let Some(resolved) = resolved.next().flatten() {
                 running.resolved = Some(Rc::new(resolved.statement));
                 running.inner = resolved.inner;
             }
             self.count_on(&mut running);
             running.release = release.clone();
-            running.withhold = self.withholds(running.statement(), &facts, &policies).await;
+            running.withhold = self.withholds(&running, &facts, &policies).await;
             self.withholding |= running.withhold && !running.statement().is_read_only();
             self.note_effects(running.statement());
             run.statements.push(running);
@@ -308,10 +320,17 @@ impl Session {
             Err(refusal) => return self.refuse(Expect::FunctionCall, refusal),
         };
         let statements: Vec<&Statement> = facts.statements.iter().collect();
-        let judged = self.judge(frame, (&facts, &statements), &policies, &NoParameters);
+        let known = self.known(&facts, &[], &policies);
+        let judged = self.judge(
+            (frame, text.as_bytes()),
+            (&facts, &statements),
+            (&policies, &known),
+            &NoParameters,
+        );
         let asked = Asked {
             message: "function-call",
             statements: &statements,
+            known: &known,
             policies: &policies,
             parameters: 0,
             content: &[b"function-call", frame.body],
@@ -326,9 +345,9 @@ impl Session {
         };
         self.remember(&facts);
         let mut run = Run::client();
-        for (index, event) in events.into_iter().enumerate() {
-            let mut running = self.running(facts.clone(), index, event, &policies, None);
-            running.withhold = self.withholds(running.statement(), &facts, &policies).await;
+        for (index, (known, event)) in known.into_iter().zip(events).enumerate() {
+            let mut running = self.running((facts.clone(), index), known, event, &policies, None);
+            running.withhold = self.withholds(&running, &facts, &policies).await;
             self.withholding |= running.withhold && !running.statement().is_read_only();
             self.note_effects(running.statement());
             run.statements.push(running);
@@ -400,26 +419,75 @@ impl Session {
         }
     }
 
+    /// What was found out about the statements of a message before. What a name stands for can
+    /// be another thing the next time.
+    pub(super) fn known(
+        &self,
+        facts: &Rc<Facts>,
+        resolved: &[Option<Resolved>],
+        policies: &Rc<dyn PolicySet>,
+    ) -> Vec<Rc<Known>> {
+        let under = self.under(&**policies);
+        let known = |index: usize| match resolved.get(index).and_then(Option::as_ref) {
+            Some(resolved) => Rc::new(Known::of_resolved(facts, &resolved.statement, under)),
+            None => self.shared.known.of(self.id, facts, index, under),
+        };
+        (0..facts.statements.len()).map(known).collect()
+    }
+
+    /// What the answers about a statement rest on.
+    pub(super) fn under(&self, policies: &dyn PolicySet) -> Under {
+        Under { revision: policies.revision(), view: self.database.view_version() }
+    }
+
+    /// Judges a message; with it comes the text that its statements were read from.
     pub(super) fn judge<T>(
         &self,
-        message: T,
+        (message, text): (T, &[u8]),
         (facts, statements): (&Facts, &[&Statement]),
-        policies: &Rc<dyn PolicySet>,
+        (policies, known): (&Rc<dyn PolicySet>, &[Rc<Known>]),
         parameters: &dyn Parameters,
-    ) -> crate::gate::Judged<T> {
+    ) -> Judged<T> {
         let view = self.database.view();
-        let gate = Gate {
+        let gate = self.gate((&view, policies), facts, parameters);
+        // The same question is not put twice. With one statement it usually is one: shapes come
+        // again and again, and Parse, Bind and Execute ask about the same.
+        let known = match known {
+            [known] if !(policies.reads().parameters && parameters.count() > 0) => Some(known),
+            _ => None,
+        };
+        let asked = gate.asked(text);
+        let answers = match known.and_then(|known| known.verdicts(&asked)) {
+            Some(answers) => answers,
+            None => {
+                let text = String::from_utf8_lossy(text);
+                let answers = Rc::new(gate.answers(facts, &text, statements));
+                if let Some(known) = known {
+                    known.keep_verdicts(asked, &answers);
+                }
+                answers
+            }
+        };
+        gate.judge(message, answers)
+    }
+
+    fn gate<'a>(
+        &'a self,
+        (view, policies): (&'a View, &'a Rc<dyn PolicySet>),
+        facts: &Facts,
+        parameters: &'a dyn Parameters,
+    ) -> Gate<'a> {
+        Gate {
             asker: &self.asker,
             policies,
-            planner: self.planner(&view, &**policies),
+            planner: self.planner(view, &**policies),
             unmatched: self.database.settings.unmatched,
             reserved: &self.reserved,
             in_transaction: self.status != TransactionStatus::Idle,
             unseen_code: self.unseen_code || !facts.current,
             parameters,
             now: now(),
-        };
-        gate.judge(message, statements)
+        }
     }
 
     pub(super) fn planner<'a>(
@@ -452,7 +520,7 @@ impl Session {
     }
 
     /// What guardrails want the client to know.
-    pub(super) fn notices(&mut self, answers: &[Vec<portcullis_policy::VerdictAnswer>]) {
+    pub(super) fn notices(&mut self, answers: &Answers) {
         for answer in answers.iter().flatten() {
             let enforced = answer.mode == portcullis_policy::Mode::Enforce;
             if let (true, Ok(verdict)) = (enforced, &answer.answer)

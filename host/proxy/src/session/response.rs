@@ -54,7 +54,7 @@ impl Session {
         if self.pipeline.is_skipping() {
             self.withdraw("an earlier statement of its pipeline failed", &Ending::Skipped);
         }
-        self.shared.commit_quietly();
+        self.shared.commit_soon();
         handled.map(|_| ())
     }
 

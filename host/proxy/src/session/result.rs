@@ -3,17 +3,20 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use portcullis_masking::{CopyFormat, CopyMasker, CsvOptions, Flushed, RowMasker, TextOptions};
+use portcullis_masking::{
+    CopyFormat, CopyMasker, CsvOptions, Flushed, MaskColumn, RowMasker, TextOptions,
+};
 use portcullis_policy::event::{Event, Notable};
 use portcullis_policy::statement::CopyForm;
 use portcullis_policy::{Outputs, PolicySet, Statement};
-use portcullis_wire::backend::{self, Field};
+use portcullis_wire::backend;
 use portcullis_wire::{Frame, encode};
 
 use super::response::Flow;
 use super::{End, Session};
+use crate::known::Plan;
 use crate::masks::{MaskPlan, Planner};
-use crate::names::ResultField;
+use crate::names::{Described, ResultField};
 use crate::refusal::Refusal;
 use crate::run::{Masks, Role, Run, Running};
 use crate::upstream;
@@ -103,41 +106,70 @@ impl Session {
     }
 
     pub(super) async fn row_description(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
-        let fields: Vec<ResultField> =
-            backend::row_description(frame.body)?.iter().map(field).collect();
+        let Some(known) = self.front_running().map(|running| running.known.clone()) else {
+            return Err(self.malformed("columns of a statement that was not asked"));
+        };
+        let fields = known.fields(frame.body)?;
         self.decide_rows(&fields).await?;
         Ok(Flow::Forward)
     }
 
     /// Describe was answered: the columns are known before the rows.
     pub(super) fn described(&mut self, frame: Frame<'_>, run: &Run) -> Result<(), End> {
-        let fields: Rc<[ResultField]> =
-            backend::row_description(frame.body)?.iter().map(field).collect();
-        if let Some(portal) = &run.portal {
-            portal.prepared.fields.replace(Some(fields.clone()));
-            portal.fields.replace(Some(fields));
-        } else if let Some(prepared) = &run.prepared {
-            prepared.fields.replace(Some(fields));
+        let portal = run.portal.as_ref();
+        let prepared = portal.map(|portal| &portal.prepared).or(run.prepared.as_ref());
+        let Some(prepared) = prepared else { return Ok(()) };
+        let described = Described::again(prepared.described.borrow().as_ref(), frame.body)?;
+        if let Some(portal) = portal {
+            portal.fields.replace(Some(described.fields.clone()));
         }
+        prepared.described.replace(Some(described));
         Ok(())
     }
 
     /// Decides what becomes of each column of the result in front.
-    async fn decide_rows(&mut self, fields: &[ResultField]) -> Result<(), End> {
-        let Some(policies) = self.front_running().map(|running| running.policies.clone()) else {
-            return Err(self.malformed("columns of a statement that was not asked"));
-        };
-        self.explain(fields, &*policies).await;
+    async fn decide_rows(&mut self, fields: &Rc<[ResultField]>) -> Result<(), End> {
         let Some(running) = self.front_running() else {
             return Err(self.malformed("columns of a statement that was not asked"));
         };
-        let statement = Session::as_seen(running);
-        let plan = self.plan(&*policies, |planner| planner.rows(&statement, fields)).await;
-        let masks = self.row_masks(plan);
+        let (policies, known) = (running.policies.clone(), running.known.clone());
+        // Where names may mean something else than they did, what was known of them says nothing.
+        let is_seen = !running.unseen_code && running.facts.current;
+        let under = self.under(&*policies);
+        let masks = match known.plan(fields, under).filter(|_| is_seen) {
+            Some(Plan::Pass) => Masks::Pass,
+            Some(Plan::Spare(masker)) => Masks::Rows(masker),
+            Some(Plan::Rows(columns)) => self.masks_of(columns),
+            None => {
+                let planned = Box::pin(self.plan_rows(fields, &policies));
+                let (plan, may_be_kept) = planned.await?;
+                let masked = (!plan.passes_all()).then_some(plan.columns);
+                if may_be_kept && is_seen {
+                    known.keep_plan(fields, masked.clone(), under);
+                }
+                masked.map_or(Masks::Pass, |columns| self.masks_of(columns))
+            }
+        };
         if let Some(entry) = self.pipeline.front_mut() {
             entry.payload.masks = masks;
         }
         Ok(())
+    }
+
+    /// A plan, and whether it is the same for these columns the next time.
+    async fn plan_rows(
+        &mut self,
+        fields: &[ResultField],
+        policies: &Rc<dyn PolicySet>,
+    ) -> Result<(MaskPlan, bool), End> {
+        let is_explained = self.explain(fields, &**policies).await;
+        let Some(running) = self.front_running() else {
+            return Err(self.malformed("columns of a statement that was not asked"));
+        };
+        let statement = Session::as_seen(running);
+        let plan = self.plan(&**policies, |planner| planner.rows(&statement, fields)).await;
+        let may_be_kept = is_explained && !plan.is_unexplained();
+        Ok((plan, may_be_kept))
     }
 
     /// A plan for the result in front. What could come from anywhere is planned when all of
@@ -183,11 +215,8 @@ impl Session {
         }
     }
 
-    fn row_masks(&self, plan: MaskPlan) -> Masks {
-        if plan.passes_all() {
-            return Masks::Pass;
-        }
-        let masker = RowMasker::new(plan.columns, self.shared.keys.clone());
+    fn masks_of(&self, columns: Vec<MaskColumn>) -> Masks {
+        let masker = RowMasker::new(columns, self.shared.keys.clone());
         if masker.touches_rows() { Masks::Rows(Box::new(masker)) } else { Masks::Pass }
     }
 
@@ -197,8 +226,8 @@ impl Session {
 
     /// A relation that was created since the catalog was read is looked up, and looked at,
     /// before anything of it is shown. One that cannot be seen from outside the client's
-    /// transaction stays unknown, and is asked for once.
-    async fn explain(&mut self, fields: &[ResultField], policies: &dyn PolicySet) {
+    /// transaction stays unknown, and is asked for once. True when nothing was unknown.
+    async fn explain(&mut self, fields: &[ResultField], policies: &dyn PolicySet) -> bool {
         let view = self.database.view();
         let user = fields.iter().map(|field| field.table_oid).filter(|oid| *oid >= FIRST_USER_OID);
         let unknown: Vec<u32> = user
@@ -207,10 +236,13 @@ impl Session {
                     || !view.labels.is_sampled(*oid, policies.classifiers())
             })
             .collect();
+        if unknown.is_empty() {
+            return true;
+        }
         let news: Vec<u32> =
             unknown.into_iter().filter(|oid| self.unexplained.insert(*oid)).collect();
         if news.is_empty() {
-            return;
+            return false;
         }
         if news.iter().any(|oid| view.catalog.relation(*oid).is_none()) {
             self.database.mark_stale();
@@ -224,6 +256,7 @@ impl Session {
         }
         let view = self.database.view();
         self.unexplained.retain(|oid| view.catalog.relation(*oid).is_none());
+        false
     }
 
     pub(super) async fn copy_out(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
@@ -360,16 +393,6 @@ impl Session {
         }
         encode::frame(self.reply.tail(), b'A', &body);
         Ok(Flow::Keep)
-    }
-}
-
-fn field(field: &Field<'_>) -> ResultField {
-    ResultField {
-        name: String::from_utf8_lossy(field.name).into_owned(),
-        table_oid: field.table_oid,
-        attribute: field.attribute,
-        type_oid: field.type_oid,
-        binary: field.binary,
     }
 }
 

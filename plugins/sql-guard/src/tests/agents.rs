@@ -29,7 +29,7 @@ fn judged(settings: &str, request: &Request) -> (String, Option<u32>) {
 
 fn limit(settings: &str, request: &Request) -> Option<u32> {
     let (verdict, limit) = judged(settings, request);
-    assert_eq!(verdict, "allow", "{settings}: {}", request.statement.text);
+    assert_eq!(verdict, "allow", "{settings}: {}", request.statement.shape);
     limit
 }
 

@@ -1,0 +1,163 @@
+//! How every record begins, and the small texts that records are full of. Statements make most
+//! of a ledger, and what they have in common is written without a formatter.
+
+use std::io::Write;
+
+use time::OffsetDateTime;
+
+/// Version of the layout, the `v` of every record.
+pub const LAYOUT: u32 = 1;
+
+/// Where and when a record stands.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub seq: u64,
+    pub stream: &'a str,
+    pub now: OffsetDateTime,
+}
+
+/// Writes times: RFC 3339 in UTC with microseconds, of fixed width, so that text sorts as time
+/// does. The text of a second is kept, as most records share it with the one before.
+#[derive(Default)]
+pub(crate) struct Clock {
+    second: Option<i64>,
+    text: Vec<u8>,
+}
+
+impl Clock {
+    pub(crate) fn write(&mut self, buffer: &mut Vec<u8>, now: OffsetDateTime) {
+        let second = now.unix_timestamp();
+        if self.second != Some(second) {
+            self.second = Some(second);
+            self.text.clear();
+            // Writing to a Vec cannot fail.
+            let _ = write!(
+                self.text,
+                "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.",
+                now.year(),
+                u8::from(now.month()),
+                now.day(),
+                now.hour(),
+                now.minute(),
+                now.second(),
+            );
+        }
+        buffer.extend_from_slice(&self.text);
+        let mut digits = [b'0'; 6];
+        let mut rest = now.microsecond();
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        buffer.extend_from_slice(&digits);
+        buffer.push(b'Z');
+    }
+}
+
+/// Begins a record; its members follow, and `}` with a line feed ends it.
+pub(crate) fn begin(buffer: &mut Vec<u8>, clock: &mut Clock, place: Place<'_>, kind: &str) {
+    buffer.extend_from_slice(b"{\"v\":");
+    decimal(buffer, u64::from(LAYOUT));
+    member(buffer, "seq");
+    decimal(buffer, place.seq);
+    member(buffer, "stream");
+    quoted(buffer, place.stream);
+    member(buffer, "time");
+    buffer.push(b'"');
+    clock.write(buffer, place.now);
+    buffer.push(b'"');
+    member(buffer, "kind");
+    quoted(buffer, kind);
+}
+
+/// The name of a member behind others; its value follows.
+pub(crate) fn member(buffer: &mut Vec<u8>, name: &'static str) {
+    buffer.extend_from_slice(b",\"");
+    buffer.extend_from_slice(name.as_bytes());
+    buffer.extend_from_slice(b"\":");
+}
+
+/// A text that needs no escape: a word of ours.
+pub(crate) fn quoted(buffer: &mut Vec<u8>, word: &str) {
+    buffer.push(b'"');
+    buffer.extend_from_slice(word.as_bytes());
+    buffer.push(b'"');
+}
+
+/// Anybody's text.
+pub(crate) fn text(buffer: &mut Vec<u8>, text: &str) {
+    let written = serde_json::to_writer(&mut *buffer, text);
+    debug_assert!(written.is_ok(), "a Vec takes all");
+}
+
+/// A list of anybody's texts.
+pub(crate) fn texts<'t>(buffer: &mut Vec<u8>, texts: impl IntoIterator<Item = &'t str>) {
+    buffer.push(b'[');
+    for (index, one) in texts.into_iter().enumerate() {
+        if index > 0 {
+            buffer.push(b',');
+        }
+        text(buffer, one);
+    }
+    buffer.push(b']');
+}
+
+pub(crate) fn decimal(buffer: &mut Vec<u8>, mut number: u64) {
+    // As many digits as the largest number has.
+    let mut digits = [b'0'; 20];
+    let mut first = digits.len();
+    for (index, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+        first = index;
+        if number == 0 {
+            break;
+        }
+    }
+    buffer.extend_from_slice(digits.get(first..).unwrap_or_default());
+}
+
+/// 32 hexadecimal digits in quotes.
+pub(crate) fn hexadecimal(buffer: &mut Vec<u8>, number: u128) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [b'"'; 34];
+    let mut rest = number;
+    for digit in text.iter_mut().skip(1).take(32).rev() {
+        *digit = DIGITS[(rest & 15) as usize];
+        rest >>= 4;
+    }
+    buffer.extend_from_slice(&text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_the_formatter_writes_them() {
+        for number in [0, 1, 9, 10, 99, 100, 1_234_567_890, u64::MAX] {
+            let mut buffer = Vec::new();
+            decimal(&mut buffer, number);
+            assert_eq!(buffer, number.to_string().as_bytes());
+        }
+        for number in [0, 0x0123_4567_89ab_cdef, u128::MAX] {
+            let mut buffer = Vec::new();
+            hexadecimal(&mut buffer, number);
+            assert_eq!(buffer, format!("\"{number:032x}\"").as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_second_is_written_anew_when_it_is_another() {
+        let mut clock = Clock::default();
+        let mut buffer = Vec::new();
+        for nanos in [999_999_999, 1_000_000_000, 1_000_007_000, 0] {
+            let now = OffsetDateTime::from_unix_timestamp_nanos(1_800_000_000_000_000_000 + nanos);
+            clock.write(&mut buffer, now.unwrap());
+            buffer.push(b' ');
+        }
+        let expected = "2027-01-15T08:00:00.999999Z 2027-01-15T08:00:01.000000Z \
+                        2027-01-15T08:00:01.000007Z 2027-01-15T08:00:00.000000Z ";
+        assert_eq!(String::from_utf8(buffer).unwrap(), expected);
+    }
+}

@@ -1,0 +1,234 @@
+//! The records of statements: intents and outcomes. They are most of a ledger, and each holds
+//! much that others held before it: who asks, what the shape does. Those parts are written once
+//! and copied from then on.
+
+use std::sync::Arc;
+
+use portcullis_policy::event::{DecisionMade, Ending, EventId, Outcome};
+use portcullis_policy::{Database, Principal, Statement, VerdictAnswer};
+use serde::Serialize;
+
+use crate::head::{decimal, hexadecimal, member, quoted, text, texts};
+
+/// Members that many records share, written once.
+#[derive(Clone)]
+pub struct Part(Arc<[u8]>);
+
+impl Part {
+    /// Who asks: `session`, `principal` and `database`.
+    pub fn asker(session: u64, principal: &Principal, database: &Database) -> Part {
+        let mut buffer = Vec::new();
+        member(&mut buffer, "session");
+        decimal(&mut buffer, session);
+        member(&mut buffer, "principal");
+        let written = serde_json::to_writer(&mut buffer, &PrincipalBody::of(principal));
+        debug_assert!(written.is_ok(), "it has string keys only, and a Vec takes all");
+        member(&mut buffer, "database");
+        text(&mut buffer, &database.name);
+        Part(buffer.into())
+    }
+
+    /// What is asked, from `text` to `opaque`. Equal shapes have equal parts: of the text
+    /// nothing is kept but its shape, which has no literals.
+    pub fn statement(statement: &Statement) -> Part {
+        let mut buffer = Vec::new();
+        member(&mut buffer, "text");
+        text(&mut buffer, &statement.shape);
+        member(&mut buffer, "fingerprint");
+        text(&mut buffer, &statement.fingerprint);
+        member(&mut buffer, "command");
+        text(&mut buffer, &statement.command);
+        member(&mut buffer, "actions");
+        texts(&mut buffer, statement.actions.iter().map(|action| action.as_str()));
+        relations(&mut buffer, statement);
+        list(&mut buffer, "functions", &statement.functions);
+        let opaque: Vec<String> = statement.opaque.iter().map(ToString::to_string).collect();
+        list(&mut buffer, "opaque", &opaque);
+        Part(buffer.into())
+    }
+}
+
+/// Written before a statement leaves, or when it is refused.
+pub struct Intent<'a> {
+    pub event: EventId,
+    /// Of [`Part::asker`].
+    pub asker: &'a Part,
+    /// "query", "parse", "bind", "execute", "function-call", "fetch".
+    pub message: &'static str,
+    /// Of [`Part::statement`].
+    pub statement: &'a Part,
+    /// How many values were bound.
+    pub parameters: u32,
+    pub decision: &'a DecisionMade,
+    pub answers: &'a [VerdictAnswer],
+    /// The approval or lease that released it, where one was needed.
+    pub released_by: Option<&'a str>,
+    pub revision: u64,
+}
+
+/// Writes the members of an intent, behind the beginning of its record.
+pub(crate) fn write_intent(buffer: &mut Vec<u8>, intent: &Intent<'_>) {
+    member(buffer, "event");
+    hexadecimal(buffer, intent.event.0);
+    buffer.extend_from_slice(&intent.asker.0);
+    member(buffer, "message");
+    quoted(buffer, intent.message);
+    buffer.extend_from_slice(&intent.statement.0);
+    if intent.parameters > 0 {
+        member(buffer, "parameters");
+        decimal(buffer, u64::from(intent.parameters));
+    }
+    decision(buffer, intent.decision);
+    answers(buffer, intent.answers);
+    if let Some(released_by) = intent.released_by {
+        member(buffer, "released_by");
+        text(buffer, released_by);
+    }
+    member(buffer, "revision");
+    decimal(buffer, intent.revision);
+    buffer.extend_from_slice(b"}\n");
+}
+
+/// Writes the members of an outcome, behind the beginning of its record.
+pub(crate) fn write_outcome(buffer: &mut Vec<u8>, outcome: &Outcome) {
+    let (ending, detail) = match &outcome.ending {
+        Ending::Completed { tag } => ("completed", Some(("tag", tag))),
+        Ending::Failed { sqlstate } => ("failed", Some(("sqlstate", sqlstate))),
+        Ending::Suspended => ("suspended", None),
+        Ending::Skipped => ("skipped", None),
+        Ending::Refused => ("refused", None),
+        Ending::Released => ("released", None),
+        Ending::Lost => ("lost", None),
+    };
+    member(buffer, "event");
+    hexadecimal(buffer, outcome.id.0);
+    number(buffer, "session", outcome.session);
+    member(buffer, "ending");
+    quoted(buffer, ending);
+    if let Some((name, told)) = detail {
+        member(buffer, name);
+        text(buffer, told);
+    }
+    number(buffer, "rows", outcome.rows);
+    number(buffer, "bytes", outcome.bytes);
+    number(buffer, "cells_masked", outcome.cells_masked);
+    list(buffer, "labels_masked", &outcome.labels_masked);
+    number(buffer, "duration_us", outcome.duration_us);
+    number(buffer, "revision", outcome.revision);
+    buffer.extend_from_slice(b"}\n");
+}
+
+fn number(buffer: &mut Vec<u8>, name: &'static str, number: u64) {
+    member(buffer, name);
+    decimal(buffer, number);
+}
+
+/// A list of texts, left out where it is empty.
+fn list(buffer: &mut Vec<u8>, name: &'static str, items: &[String]) {
+    if !items.is_empty() {
+        member(buffer, name);
+        texts(buffer, items.iter().map(String::as_str));
+    }
+}
+
+fn relations(buffer: &mut Vec<u8>, statement: &Statement) {
+    for (index, relation) in statement.relations.iter().enumerate() {
+        if index == 0 {
+            member(buffer, "relations");
+            buffer.push(b'[');
+        } else {
+            buffer.push(b',');
+        }
+        buffer.extend_from_slice(b"{\"name\":");
+        text(buffer, &relation.name);
+        member(buffer, "access");
+        quoted(buffer, relation.access.as_str());
+        list(buffer, "columns", &relation.columns);
+        list(buffer, "labels", &relation.labels);
+        buffer.push(b'}');
+    }
+    if !statement.relations.is_empty() {
+        buffer.push(b']');
+    }
+}
+
+fn decision(buffer: &mut Vec<u8>, made: &DecisionMade) {
+    let (word, policy, reason) = match made {
+        DecisionMade::Permitted => ("permitted", None, None),
+        DecisionMade::Denied { policy, reason } => ("denied", policy.as_deref(), Some(reason)),
+        DecisionMade::Held { reason } => ("held", None, Some(reason)),
+    };
+    member(buffer, "decision");
+    quoted(buffer, word);
+    if let Some(policy) = policy {
+        member(buffer, "policy");
+        text(buffer, policy);
+    }
+    if let Some(reason) = reason {
+        member(buffer, "reason");
+        text(buffer, reason);
+    }
+}
+
+fn answers(buffer: &mut Vec<u8>, answers: &[VerdictAnswer]) {
+    for (index, given) in answers.iter().enumerate() {
+        if index == 0 {
+            member(buffer, "answers");
+            buffer.push(b'[');
+        } else {
+            buffer.push(b',');
+        }
+        buffer.extend_from_slice(b"{\"policy\":");
+        text(buffer, &given.policy);
+        member(buffer, "mode");
+        quoted(buffer, given.mode.as_str());
+        member(buffer, "answer");
+        match &given.answer {
+            Ok(verdict) => {
+                quoted(buffer, verdict.decision.as_str());
+                list(buffer, "tags", &verdict.tags);
+            }
+            Err(fault) => {
+                buffer.extend_from_slice(b"\"fault: ");
+                buffer.extend_from_slice(fault.kind.as_str().as_bytes());
+                buffer.push(b'"');
+            }
+        }
+        buffer.push(b'}');
+    }
+    if !answers.is_empty() {
+        buffer.push(b']');
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct PrincipalBody<'a> {
+    subject: &'a str,
+    kind: &'static str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    groups: &'a [String],
+    proof: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_behalf_of: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    claims: &'a [(String, String)],
+    client_address: &'a str,
+    application: &'a str,
+    role: &'a str,
+}
+
+impl<'a> PrincipalBody<'a> {
+    pub(crate) fn of(principal: &'a Principal) -> PrincipalBody<'a> {
+        PrincipalBody {
+            subject: &principal.subject,
+            kind: principal.kind.as_str(),
+            groups: &principal.groups,
+            proof: &principal.proof,
+            on_behalf_of: principal.on_behalf_of.as_deref(),
+            claims: &principal.claims,
+            client_address: &principal.client_address,
+            application: &principal.application,
+            role: &principal.role,
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! A server's messages one by one, read many at a time.
+
+use std::future::poll_fn;
+use std::io;
+
+use portcullis_wire::frame::cut;
+
+use crate::transport::{Transport, invalid};
+
+/// A login's parameters, or a few dozen rows of a catalog.
+const READ_BYTES: usize = 8 * 1024;
+
+/// What was read of a server and not yet looked at.
+#[derive(Default)]
+pub struct Frames {
+    bytes: Vec<u8>,
+    /// Of these, so many were given out.
+    given: usize,
+}
+
+impl Frames {
+    /// The next message: its tag and its body, of at most `bytes_max` bytes together.
+    ///
+    /// Not cancel safe: drop the connection with it.
+    pub async fn next(
+        &mut self,
+        transport: &mut Transport,
+        bytes_max: usize,
+    ) -> io::Result<(u8, Vec<u8>)> {
+        loop {
+            // Checks the length before anything is allocated for it.
+            let waiting = self.bytes.get(self.given..).unwrap_or_default();
+            if let Some(frame) = cut(waiting, bytes_max).map_err(invalid)? {
+                let message = (frame.tag, frame.body.to_vec());
+                self.given += frame.bytes.len();
+                return Ok(message);
+            }
+            self.bytes.drain(..self.given);
+            self.given = 0;
+            self.read(transport).await?;
+        }
+    }
+
+    async fn read(&mut self, transport: &mut Transport) -> io::Result<()> {
+        let known = self.bytes.len();
+        self.bytes.resize(known + READ_BYTES, 0);
+        let space = self.bytes.get_mut(known..).unwrap_or_default();
+        let count = poll_fn(|cx| transport.poll_read(cx, space)).await?;
+        self.bytes.truncate(known + count);
+        if count == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+    }
+
+    /// What nobody has asked for: it belongs to whoever reads on.
+    pub fn into_rest(mut self) -> Vec<u8> {
+        self.bytes.drain(..self.given);
+        self.bytes.shrink_to_fit();
+        self.bytes
+    }
+}

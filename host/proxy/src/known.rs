@@ -1,0 +1,184 @@
+//! What was found out about a statement that a session has sent before.
+//!
+//! An application sends the same few shapes all day, and under one policy set and one view of
+//! the database the same questions about them have the same answers: what is recorded, what a
+//! guardrail says to the very same request, how the result is masked, whether an error could
+//! quote a hidden value. They are asked once.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use portcullis_ledger::Part;
+use portcullis_masking::{MaskColumn, RowMasker};
+use portcullis_policy::{Statement, VerdictAnswer};
+use portcullis_wire::Malformed;
+
+use crate::facts::Facts;
+use crate::names::{Described, ResultField};
+
+/// Entries per generation; two generations are kept.
+const KEPT_MAX: usize = 4_096;
+
+/// What holds for as long as rules and catalog stand.
+pub struct Known {
+    /// Held, so that no other facts get their address.
+    _facts: Rc<Facts>,
+    under: Under,
+    /// What the ledger is told of the statement.
+    pub part: Part,
+    /// Its errors and notices may quote a value that the principal must not see.
+    pub withholds: Cell<Option<bool>>,
+    verdicts: RefCell<Option<(Asked, Rc<Answers>)>>,
+    described: RefCell<Option<Rc<Described>>>,
+    plan: RefCell<Option<KnownPlan>>,
+}
+
+/// One list per statement of a message.
+pub type Answers = Vec<Vec<VerdictAnswer>>;
+
+/// The revision and the view that were in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Under {
+    pub revision: u64,
+    pub view: u64,
+}
+
+/// All that a guardrail is told beside principal, database and facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Where a guardrail may read it.
+    pub text: Option<Box<[u8]>>,
+    pub in_transaction: bool,
+    /// The host's own refusals depend on it.
+    pub unseen_code: bool,
+    pub now: u32,
+}
+
+/// What becomes of a result with these columns.
+struct KnownPlan {
+    fields: Rc<[ResultField]>,
+    /// None: forwarded as it comes.
+    masked: Option<Vec<MaskColumn>>,
+    /// A masker that has served one result of this kind serves the next.
+    spare: Option<Box<RowMasker>>,
+}
+
+/// A plan that is known.
+pub enum Plan {
+    Pass,
+    Spare(Box<RowMasker>),
+    Rows(Vec<MaskColumn>),
+}
+
+impl Known {
+    /// Of a statement that says by itself what it does.
+    pub fn of(facts: &Rc<Facts>, index: usize, under: Under) -> Known {
+        Known::with_part(facts, facts.part(index), under)
+    }
+
+    /// Of a statement that does what a name stands for at the moment.
+    pub fn of_resolved(facts: &Rc<Facts>, statement: &Statement, under: Under) -> Known {
+        Known::with_part(facts, Part::statement(statement), under)
+    }
+
+    fn with_part(facts: &Rc<Facts>, part: Part, under: Under) -> Known {
+        Known {
+            _facts: facts.clone(),
+            under,
+            part,
+            withholds: Cell::new(None),
+            verdicts: RefCell::new(None),
+            described: RefCell::new(None),
+            plan: RefCell::new(None),
+        }
+    }
+
+    /// What guardrails said to the same question. They are pure: no clock, no randomness, no
+    /// state between calls.
+    pub fn verdicts(&self, asked: &Asked) -> Option<Rc<Answers>> {
+        let known = self.verdicts.borrow();
+        known.as_ref().filter(|(known, _)| known == asked).map(|(_, answers)| answers.clone())
+    }
+
+    /// A fault is not an answer: who failed is asked again.
+    pub fn keep_verdicts(&self, asked: Asked, answers: &Rc<Answers>) {
+        if answers.iter().flatten().all(|answer| answer.answer.is_ok()) {
+            self.verdicts.replace(Some((asked, answers.clone())));
+        }
+    }
+
+    /// The columns that a RowDescription describes.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn fields(&self, body: &[u8]) -> Result<Rc<[ResultField]>, Malformed> {
+        let described = Described::again(self.described.borrow().as_ref(), body)?;
+        let fields = described.fields.clone();
+        self.described.replace(Some(described));
+        Ok(fields)
+    }
+
+    /// What was planned for these columns, where the view is still the same.
+    pub fn plan(&self, fields: &Rc<[ResultField]>, under: Under) -> Option<Plan> {
+        let mut plan = self.plan.borrow_mut();
+        let plan = plan.as_mut().filter(|_| self.under == under)?;
+        let same = Rc::ptr_eq(&plan.fields, fields) || plan.fields == *fields;
+        if !same {
+            return None;
+        }
+        Some(match (&plan.masked, plan.spare.take()) {
+            (None, _) => Plan::Pass,
+            (Some(_), Some(masker)) => Plan::Spare(masker),
+            (Some(columns), None) => Plan::Rows(columns.clone()),
+        })
+    }
+
+    pub fn keep_plan(
+        &self,
+        fields: &Rc<[ResultField]>,
+        masked: Option<Vec<MaskColumn>>,
+        under: Under,
+    ) {
+        if self.under == under {
+            let plan = KnownPlan { fields: fields.clone(), masked, spare: None };
+            self.plan.replace(Some(plan));
+        }
+    }
+
+    /// Takes back a masker that holds nothing, for the next result.
+    pub fn give_back(&self, masker: Box<RowMasker>) {
+        if let Some(plan) = self.plan.borrow_mut().as_mut().filter(|plan| plan.masked.is_some()) {
+            plan.spare = Some(masker);
+        }
+    }
+}
+
+/// The statements that a worker's sessions have sent lately.
+#[derive(Default)]
+pub struct KnownStatements {
+    young: RefCell<Generation>,
+    old: RefCell<Generation>,
+}
+
+/// By session, since guardrails are told where a principal comes from; then by the facts'
+/// address and the statement's place in them.
+type Generation = HashMap<(u64, usize, usize), Rc<Known>>;
+
+impl KnownStatements {
+    pub fn of(&self, session: u64, facts: &Rc<Facts>, index: usize, under: Under) -> Rc<Known> {
+        let key = (session, Rc::as_ptr(facts) as usize, index);
+        let young = self.young.borrow().get(&key).cloned();
+        let known = young.or_else(|| self.old.borrow_mut().remove(&key));
+        if let Some(known) = known.filter(|known| known.under == under) {
+            return known;
+        }
+        let known = Rc::new(Known::of(facts, index, under));
+        let mut young = self.young.borrow_mut();
+        if young.len() >= KEPT_MAX {
+            *self.old.borrow_mut() = std::mem::take(&mut young);
+        }
+        young.insert(key, known.clone());
+        known
+    }
+}
