@@ -294,10 +294,14 @@ impl Session {
                 Poll::Pending => self.shared.buffers.give_back(buffer),
             }
         }
-        match self.phase_change.as_mut().poll(cx) {
-            Poll::Ready(phase) => Poll::Ready(Wake::Phase(phase)),
-            Poll::Pending => Poll::Pending,
+        if let Poll::Ready(phase) = self.phase_change.as_mut().poll(cx) {
+            return Poll::Ready(Wake::Phase(phase));
         }
+        if self.pipeline.is_idle() {
+            self.reply.rest();
+            self.outbox.queue().rest();
+        }
+        Poll::Pending
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<End> {
