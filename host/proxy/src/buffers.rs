@@ -61,14 +61,66 @@ impl Queue {
     /// The first `count` pending bytes were sent.
     pub fn sent(&mut self, count: usize) {
         self.sent += count;
-        if self.sent >= self.bytes.len() {
+        let pending = self.len();
+        if pending == 0 {
             self.sent = 0;
             self.bytes.clear();
-            // An idle session keeps nothing of what a busy moment needed.
-            self.bytes.shrink_to(KEPT_BYTES_MAX);
+            self.bytes.shrink_to(BUSY_BYTES_MAX);
+        } else if self.sent >= BUFFER_BYTES.max(pending) {
+            // A peer that is always a little behind would never see it empty. Each byte sent
+            // pays for moving one at most.
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
+    }
+
+    /// Gives back what a busy moment needed: an idle session keeps nothing of it.
+    pub fn rest(&mut self) {
+        if self.is_empty() {
+            self.bytes.shrink_to(IDLE_BYTES_MAX);
         }
     }
 }
 
-/// What a session's queue may keep allocated while it is empty.
-const KEPT_BYTES_MAX: usize = 1024;
+/// What an empty queue may keep allocated from one part of a result to the next: allocating it
+/// each time anew costs more than all else that is done with a row.
+const BUSY_BYTES_MAX: usize = 4 * BUFFER_BYTES;
+/// The same for a session that waits for its client.
+const IDLE_BYTES_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_is_always_behind_does_not_make_the_queue_grow() {
+        let mut queue = Queue::default();
+        let mut came: u8 = 0;
+        let mut expected: u8 = 0;
+        for _ in 0..10_000 {
+            while queue.len() < 4 * BUFFER_BYTES {
+                queue.tail().extend(std::iter::repeat_n(came, 10_000));
+                came = came.wrapping_add(1);
+            }
+            for _ in 0..3 {
+                assert!(queue.pending().iter().take(10_000).all(|byte| *byte == expected));
+                queue.sent(10_000);
+                expected = expected.wrapping_add(1);
+            }
+            assert!(queue.tail().capacity() < 1 << 20, "{}", queue.tail().capacity());
+        }
+    }
+
+    #[test]
+    fn what_a_busy_moment_needed_is_given_back() {
+        let mut queue = Queue::default();
+        queue.tail().resize(8 << 20, 0);
+        queue.sent(8 << 20);
+        assert!(queue.tail().capacity() <= BUSY_BYTES_MAX);
+        queue.rest();
+        assert!(queue.tail().capacity() <= IDLE_BYTES_MAX);
+        queue.tail().push(1);
+        queue.rest();
+        assert_eq!(queue.pending(), [1]);
+    }
+}

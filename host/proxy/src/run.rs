@@ -44,7 +44,13 @@ pub struct Running {
 impl Running {
     /// As many rows were given as may be.
     pub fn is_at_limit(&self) -> bool {
-        self.limit_rows.is_some_and(|limit| self.given.get() >= u64::from(limit))
+        self.rows_left() == 0
+    }
+
+    /// How many more may be.
+    pub fn rows_left(&self) -> u64 {
+        let left = |limit: u32| u64::from(limit).saturating_sub(self.given.get());
+        self.limit_rows.map_or(u64::MAX, left)
     }
 
     pub fn statement(&self) -> &Statement {

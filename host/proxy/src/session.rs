@@ -305,6 +305,10 @@ impl Session {
                 Poll::Pending => self.shared.buffers.give_back(buffer),
             }
         }
+        if self.pipeline.is_idle() {
+            self.reply.rest();
+            self.outbox.queue().rest();
+        }
         Poll::Pending
     }
 

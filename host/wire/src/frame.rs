@@ -65,6 +65,32 @@ pub fn cut(buffer: &[u8], bytes_max: usize) -> Result<Option<Frame<'_>>, Malform
     Ok(Some(Frame { tag, body, bytes }))
 }
 
+/// Whole frames of one tag, one behind another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stretch {
+    pub frames: u64,
+    /// Of all of them, with their headers.
+    pub bytes: usize,
+}
+
+/// The stretch of frames with `tag` that `buffer` begins with, `frames_max` of them at most.
+/// It ends before whatever is not such a frame, whole and within the limit; what that is,
+/// [`cut`] says.
+pub fn stretch(buffer: &[u8], tag: u8, frames_max: u64, bytes_max: usize) -> Stretch {
+    let mut found = Stretch::default();
+    while found.frames < frames_max {
+        let rest = buffer.get(found.bytes..).unwrap_or_default();
+        let Some(&[own, a, b, c, d]) = rest.first_chunk::<HEADER_BYTES>() else { break };
+        let length = u32::from_be_bytes([a, b, c, d]) as usize;
+        if own != tag || length < 4 || length >= bytes_max || length >= rest.len() {
+            break;
+        }
+        found.frames += 1;
+        found.bytes += 1 + length;
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,5 +114,28 @@ mod tests {
             assert!(matches!(cut(&bytes, 64), Err(Malformed::Oversized { .. })));
         }
         assert!(cut(b"Q\0\0\0\x3f", 64).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_stretch_ends_where_something_else_begins() {
+        let check = |bytes: &[u8], frames_max: u64, frames: u64, length: usize| {
+            let expected = Stretch { frames, bytes: length };
+            assert_eq!(stretch(bytes, b'D', frames_max, 64), expected, "{bytes:?}");
+        };
+        let rows = b"D\0\0\0\x06abD\0\0\0\x04D\0\0\0\x05x";
+        check(rows, u64::MAX, 3, 18);
+        check(rows, 2, 2, 12);
+        check(rows, 0, 0, 0);
+        for end in 13..rows.len() {
+            check(&rows[..end], 9, 2, 12);
+        }
+        check(b"", 9, 0, 0);
+        check(b"C\0\0\0\x05x", 9, 0, 0);
+        check(b"D\0\0\0\x04C\0\0\0\x04", 9, 1, 5);
+        // What `cut` refuses is left for it to refuse.
+        check(b"D\0\0\0\x04D\0\0\0\x03D\0\0\0\x04", 9, 1, 5);
+        check(&[&b"D\0\0\0\x40"[..], &[0; 64]].concat(), 9, 0, 0);
+        check(&[&b"D\0\0\0\x3f"[..], &[0; 64]].concat(), 9, 1, 64);
+        check(b"D\xff\xff\xff\xff", 9, 0, 0);
     }
 }

@@ -1,5 +1,8 @@
 //! The server's side: answers matched to what was asked, and forwarded, masked or kept.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use portcullis_policy::event::Ending;
 use portcullis_wire::backend::{self, TransactionStatus};
 use portcullis_wire::frame::cut;
@@ -20,80 +23,102 @@ pub(super) enum Flow {
     Keep,
 }
 
+/// How far what came is dealt with.
+#[derive(Clone, Copy, Default)]
+struct Progress {
+    /// The end of the last whole message.
+    used: usize,
+    /// What is before this is in the reply or will never be; from here to `used` it is
+    /// forwarded as it came.
+    settled: usize,
+}
+
 impl Session {
     pub(super) async fn on_upstream(
         &mut self,
         mut buffer: Box<[u8]>,
         count: usize,
     ) -> Result<(), End> {
-        let kept = self.partial.len();
+        let mut partial = std::mem::take(&mut self.partial);
+        let kept = partial.len();
         let handled = if kept <= BUFFER_BYTES / 2 {
             // The half message from before stands in front of what was read behind it.
-            let partial = std::mem::take(&mut self.partial);
             if let Some(front) = buffer.get_mut(..kept) {
                 front.copy_from_slice(&partial);
             }
+            partial.clear();
             let bytes = buffer.get(..kept + count).unwrap_or_default();
-            let handled = self.responses(bytes).await;
-            if let Ok(used) = handled {
-                self.partial.extend_from_slice(bytes.get(used..).unwrap_or_default());
-            }
-            handled
+            let handled = self.on_bytes(bytes).await;
+            handled.map(|used| partial.extend_from_slice(bytes.get(used..).unwrap_or_default()))
         } else {
-            let mut bytes = std::mem::take(&mut self.partial);
-            bytes.extend_from_slice(buffer.get(..count).unwrap_or_default());
-            let handled = self.responses(&bytes).await;
-            if let Ok(used) = handled {
-                bytes.drain(..used);
-                self.partial = bytes;
-            }
-            handled
+            partial.extend_from_slice(buffer.get(..count).unwrap_or_default());
+            let handled = self.on_bytes(&partial).await;
+            // The memory of a long message goes with it.
+            handled.map(|used| {
+                if used > 0 {
+                    partial = partial.get(used..).unwrap_or_default().to_vec();
+                }
+            })
         };
+        // An idle session keeps nothing of what a result needed.
+        self.partial = if partial.is_empty() { Vec::new() } else { partial };
         self.shared.buffers.give_back(buffer);
+        handled
+    }
+
+    /// Handles the whole messages of what came; says where they end.
+    async fn on_bytes(&mut self, bytes: &[u8]) -> Result<usize, End> {
+        let handled = self.responses(bytes).await;
         self.flush_masked();
         if self.pipeline.is_skipping() {
             self.withdraw("an earlier statement of its pipeline failed", &Ending::Skipped);
         }
         self.shared.commit_soon();
-        handled.map(|_| ())
-    }
-
-    /// Handles whole messages; runs of messages that nobody must change are copied at once.
-    async fn responses(&mut self, bytes: &[u8]) -> Result<usize, End> {
-        let mut used = 0;
-        let mut forwarded = 0;
-        loop {
-            let rest = bytes.get(used..).unwrap_or_default();
-            let Some(frame) = cut(rest, self.shared.limits.frame_bytes_max)? else { break };
-            let flow = match self.quick(frame) {
-                Some(flow) => flow,
-                None => {
-                    // What the handler writes comes after what is forwarded so far.
-                    self.reply
-                        .tail()
-                        .extend_from_slice(bytes.get(forwarded..used).unwrap_or_default());
-                    forwarded = used;
-                    self.response(frame).await?
-                }
-            };
-            if flow == Flow::Keep {
-                self.reply.tail().extend_from_slice(bytes.get(forwarded..used).unwrap_or_default());
-                forwarded = used + frame.bytes.len();
-            }
-            used += frame.bytes.len();
-        }
-        self.reply.tail().extend_from_slice(bytes.get(forwarded..used).unwrap_or_default());
+        let Progress { used, settled } = handled?;
+        self.pass_on(bytes.get(settled..used).unwrap_or_default()).await?;
         Ok(used)
     }
 
-    /// The hot path: a row of a result that passes, or one that is masked.
-    fn quick(&mut self, frame: Frame<'_>) -> Option<Flow> {
-        if frame.tag != b'D' || self.silent_until_ready {
-            return None;
+    /// Sends what nobody changed from where it was read. What the client does not take at once
+    /// waits.
+    async fn pass_on(&mut self, bytes: &[u8]) -> Result<(), End> {
+        let mut rest = bytes;
+        if self.reply.is_empty() && !rest.is_empty() {
+            let written = poll_fn(|cx| Poll::Ready(self.client.poll_write(cx, rest))).await;
+            match written {
+                Poll::Ready(Ok(0) | Err(_)) => return Err(End::Client),
+                Poll::Ready(Ok(count)) => rest = rest.get(count..).unwrap_or_default(),
+                Poll::Pending => {}
+            }
         }
-        let entry = self.pipeline.front_mut()?;
-        matches!(entry.expect, Expect::Query | Expect::Execute).then_some(())?;
-        self.row(frame)
+        self.reply.tail().extend_from_slice(rest);
+        Ok(())
+    }
+
+    /// Handles whole messages. Of those that nobody must change nothing is copied as long as
+    /// nothing of the proxy's own stands behind them.
+    async fn responses(&mut self, bytes: &[u8]) -> Result<Progress, End> {
+        let Progress { mut used, mut settled } = Progress::default();
+        loop {
+            let ahead = bytes.get(settled..used).unwrap_or_default();
+            let rest = bytes.get(used..).unwrap_or_default();
+            let (flow, length) = match self.rows(ahead, rest) {
+                Some(taken) => taken,
+                None => {
+                    let frame_bytes_max = self.shared.limits.frame_bytes_max;
+                    let Some(frame) = cut(rest, frame_bytes_max)? else { break };
+                    // What the handler writes comes after what is forwarded so far.
+                    self.reply.tail().extend_from_slice(ahead);
+                    settled = used;
+                    (self.response(frame).await?, frame.bytes.len())
+                }
+            };
+            used += length;
+            if flow == Flow::Keep {
+                settled = used;
+            }
+        }
+        Ok(Progress { used, settled })
     }
 
     async fn response(&mut self, frame: Frame<'_>) -> Result<Flow, End> {

@@ -10,7 +10,8 @@ use portcullis_policy::event::{Event, Notable};
 use portcullis_policy::statement::CopyForm;
 use portcullis_policy::{Outputs, PolicySet, Statement};
 use portcullis_wire::backend;
-use portcullis_wire::{Frame, encode};
+use portcullis_wire::frame::{cut, stretch};
+use portcullis_wire::{Expect, Frame, encode};
 
 use super::response::Flow;
 use super::{End, Session};
@@ -28,33 +29,49 @@ const FIRST_USER_OID: u32 = 16_384;
 const LOOKED_AT_MAX: usize = 500;
 
 impl Session {
-    /// A row, where it is already decided what becomes of the result.
-    pub(super) fn row(&mut self, frame: Frame<'_>) -> Option<Flow> {
-        let run = &mut self.pipeline.front_mut()?.payload;
-        if !matches!(run.role, Role::Client) || run.over_limit {
+    /// The hot path: rows or COPY data of a result of which it is decided what becomes of it,
+    /// as many as `bytes` begins with. Says how many bytes they are. What it puts in their
+    /// place stands behind `ahead`, which is forwarded.
+    pub(super) fn rows(&mut self, ahead: &[u8], bytes: &[u8]) -> Option<(Flow, usize)> {
+        let tag = *bytes.first().filter(|tag| matches!(**tag, b'D' | b'd'))?;
+        let entry = self.pipeline.front_mut().filter(|_| !self.silent_until_ready)?;
+        let run = &mut entry.payload;
+        let is_result = matches!(entry.expect, Expect::Query | Expect::Execute)
+            && matches!(run.role, Role::Client)
+            && !run.over_limit;
+        let running = run.statements.get(run.current).filter(|_| is_result)?;
+        let frames_max = if tag == b'D' { running.rows_left() } else { u64::MAX };
+        let found = stretch(bytes, tag, frames_max, self.shared.limits.frame_bytes_max);
+        if found.frames == 0 {
             return None;
         }
-        let running = run.statements.get(run.current)?;
-        match &mut run.masks {
-            Masks::Undecided | Masks::Copy(_) => None,
-            _ if running.is_at_limit() => None,
-            Masks::Pass => {
-                running.given.update(|rows| rows + 1);
-                run.tally.rows += 1;
-                run.tally.bytes += frame.bytes.len() as u64;
-                Some(Flow::Forward)
+        let tally = &mut run.tally;
+        match (tag, &mut run.masks) {
+            (b'D', Masks::Pass) => {
+                running.given.update(|rows| rows + found.frames);
+                tally.rows += found.frames;
+                tally.bytes += found.bytes as u64;
+                Some((Flow::Forward, found.bytes))
             }
-            Masks::Rows(masker) => {
+            (b'd', Masks::Pass) => {
+                tally.bytes += found.bytes as u64;
+                Some((Flow::Forward, found.bytes))
+            }
+            (b'D', Masks::Rows(masker)) => {
+                let frame = cut(bytes, self.shared.limits.frame_bytes_max).ok()??;
                 // A row that cannot be read falls through to the slow path, which ends it.
                 masker.push(frame.body).ok()?;
                 running.given.update(|rows| rows + 1);
                 run.tally.rows += 1;
                 run.tally.bytes += frame.bytes.len() as u64;
-                if masker.is_full() {
+                let is_full = masker.is_full();
+                self.reply.tail().extend_from_slice(ahead);
+                if is_full {
                     self.flush_masked();
                 }
-                Some(Flow::Keep)
+                Some((Flow::Keep, frame.bytes.len()))
             }
+            _ => None,
         }
     }
 
@@ -81,8 +98,8 @@ impl Session {
             };
             self.decide_rows(&fields).await?;
         }
-        match self.row(frame) {
-            Some(flow) => Ok(flow),
+        match self.rows(&[], frame.bytes) {
+            Some((flow, _)) => Ok(flow),
             None => Err(self.malformed("a row that does not fit its description")),
         }
     }
