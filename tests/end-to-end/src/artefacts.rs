@@ -38,9 +38,10 @@ pub fn tools() -> PathBuf {
     directory("PORTCULLIS_TOOLS", "target/portcullis-tools")
 }
 
-/// The files of PostgreSQL's own regression tests.
+/// The files of PostgreSQL's own regression tests; the rest of the suite is beside them.
 pub fn regress() -> PathBuf {
-    let found = directory("PORTCULLIS_REGRESS", "target/portcullis-tools/regress/sql");
+    let default = "target/portcullis-tools/regress/src/test/regress/sql";
+    let found = directory("PORTCULLIS_REGRESS", default);
     present(found, "PostgreSQL's regression suite", "PORTCULLIS_REGRESS", "cargo xtask setup")
 }
 

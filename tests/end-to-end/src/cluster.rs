@@ -1,5 +1,6 @@
 //! One PostgreSQL for the whole test program, and a database of its own for each test.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::OnceCell;
@@ -36,30 +37,37 @@ pub struct Cluster {
 
 impl Cluster {
     async fn start() -> Cluster {
+        // One role for each way of logging in that the proxy knows.
+        let hba = ["trust", "password", "md5"]
+            .map(|method| format!("host all by_{method} 127.0.0.1/32 {method}"));
+        let directory = std::env::temp_dir().join(format!("portcullis-e2e-{}", std::process::id()));
+        let settings = [("autovacuum", "off"), ("max_connections", "600")];
+        let cluster = Cluster::bare(&directory, &hba, &settings);
+        cluster.fill().await;
+        cluster
+    }
+
+    /// A server of its own in `directory`, with nothing in it and nobody but its superuser.
+    pub fn bare(directory: &Path, hba: &[String], settings: &[(&str, &str)]) -> Cluster {
         let certificates = Certificates::new();
         let tls = ServerTls {
             certificate_pem: certificates.certificate_pem.clone(),
             key_pem: certificates.key_pem.clone(),
         };
         let options = Options {
-            // One role for each way of logging in that the proxy knows.
-            hba: ["trust", "password", "md5"]
-                .map(|method| format!("host all by_{method} 127.0.0.1/32 {method}"))
-                .to_vec(),
+            hba: hba.to_vec(),
             tls: Some(tls),
-            settings: [("autovacuum", "off"), ("max_connections", "600")]
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .to_vec(),
+            settings: settings
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
             remove: true,
             ..Options::default()
         };
         let binaries = Postgres::find().unwrap_or_else(|error| panic!("{error}"));
-        let directory = std::env::temp_dir().join(format!("portcullis-e2e-{}", std::process::id()));
-        let postgres = Postgres::start(&binaries, &directory, &options)
+        let postgres = Postgres::start(&binaries, directory, &options)
             .unwrap_or_else(|error| panic!("{error}"));
-        let cluster = Cluster { postgres, certificates };
-        cluster.fill().await;
-        cluster
+        Cluster { postgres, certificates }
     }
 
     async fn fill(&self) {

@@ -45,6 +45,11 @@ pub const BOT: User = User { name: "bot", kind: "agent", groups: &["agents"] };
 /// Develops the application; named as the upstream role is, so that answers can be equal.
 pub const DEVELOPER: User = User { name: APP, kind: "human", groups: &["developers"] };
 
+/// The server's own superuser, where [`Setup::superuser`] lets it in.
+///
+/// [`Setup::superuser`]: crate::setup::Setup::superuser
+pub const SUPERUSER: User = User { name: "postgres", kind: "human", groups: &["operators"] };
+
 /// May do everything at the admin API, once [`Setup::roles`] says so.
 ///
 /// [`Setup::roles`]: crate::setup::Setup::roles

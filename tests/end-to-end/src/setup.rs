@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::artefacts;
 use crate::certificates::CertificateFiles;
 use crate::cluster::{APP, APP_PASSWORD, Database};
-use crate::portcullis::{ADMIN, ANA, BOT, DATABASE, DEVELOPER, PASSWORD, Portcullis, User};
+use crate::portcullis::{
+    ADMIN, ANA, BOT, DATABASE, DEVELOPER, PASSWORD, Portcullis, SUPERUSER, User,
+};
 use crate::provider::{AUDIENCE, CLIENT, Provider};
 
 /// Who may do what at the admin API where [`Setup::roles`] says so.
@@ -18,8 +20,10 @@ const ROLES: &str = "roles = { viewer = [\"staff\"], operator = [\"operators\"],
 /// What to start. In lines that a test adds, `{place}` is the proxy's own directory.
 pub struct Setup {
     database: Database,
+    name: &'static str,
     users: Vec<(User, String)>,
     upstream_role: &'static str,
+    upstream_password: String,
     sslmode: &'static str,
     tls: bool,
     client_certificates: bool,
@@ -41,8 +45,10 @@ impl Setup {
     pub fn new(database: &Database) -> Setup {
         Setup {
             database: database.clone(),
+            name: DATABASE,
             users: [ANA, BOT, DEVELOPER, ADMIN].map(|user| (user, String::new())).to_vec(),
             upstream_role: APP,
+            upstream_password: APP_PASSWORD.to_owned(),
             sslmode: "disable",
             tls: false,
             client_certificates: false,
@@ -102,6 +108,14 @@ impl Setup {
         self.upstream_role = role;
         self.sslmode = sslmode;
         self
+    }
+
+    /// The server's superuser, whom the proxy knows by the same name and logs in as, and the
+    /// database under its own name: what a client sees of both is as without the proxy.
+    pub fn superuser(mut self, database: &'static str, sslmode: &'static str) -> Setup {
+        self.name = database;
+        self.upstream_password = self.database.cluster.postgres.password().to_owned();
+        self.upstream(SUPERUSER.name, sslmode).user(SUPERUSER)
     }
 
     /// No file the proxy writes may grow longer than this: a full disk, for one process.
@@ -197,7 +211,7 @@ impl Setup {
         let write = |file: &str, text: &str| {
             std::fs::write(directory.path().join(file), text).expect("it takes files");
         };
-        write("upstream-password", APP_PASSWORD);
+        write("upstream-password", &self.upstream_password);
         if self.client_certificates {
             write("clients.crl", &certificates.revocations(&[]));
         }
@@ -221,10 +235,10 @@ impl Setup {
         let upstream = self.upstream_url(files);
         write!(
             text,
-            "[[database]]\nname = \"{DATABASE}\"\nupstream = \"{upstream}\"\n\
+            "[[database]]\nname = \"{}\"\nupstream = \"{upstream}\"\n\
              password_file = \"{{place}}/upstream-password\"\n\
              audit = \"{}\"\nunmatched = \"{}\"\n{}",
-            self.audit, self.unmatched, self.database_lines
+            self.name, self.audit, self.unmatched, self.database_lines
         )
         .expect("a String takes all");
         for (User { name, kind, groups }, lines) in &self.users {

