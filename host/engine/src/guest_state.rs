@@ -11,7 +11,7 @@ use wasmtime::{ResourceLimiter, StoreContextMut, Trap, UpdateDeadline};
 use crate::bindings::{imports, types};
 use crate::config::{LOG_LINE_BYTES_MAX, LOG_LINES_PER_SECOND};
 use crate::egress::{EgressError, EgressResponse, POSTS_PER_DELIVERY_MAX, Post};
-use crate::sandbox::Ticker;
+use crate::sandbox::{Ticker, Ticking};
 
 /// The data of a store.
 pub(crate) struct GuestState {
@@ -72,8 +72,8 @@ impl GuestState {
         self.memory.bytes_used
     }
 
-    pub(crate) fn keep_ticking(&self) {
-        self.ticker.keep_ticking();
+    pub(crate) fn tick(&self) -> Ticking {
+        self.ticker.tick()
     }
 
     pub(crate) fn limiter(&mut self) -> &mut dyn ResourceLimiter {
@@ -301,7 +301,6 @@ impl imports::egress::Host for GuestState {
             Err(_) => Err(gone()),
         };
         self.deadline.restarted = true;
-        self.ticker.keep_ticking();
         match answer {
             Ok(EgressResponse { status, body }) => Ok(imports::egress::Response { status, body }),
             Err(error) => Err(error.into()),

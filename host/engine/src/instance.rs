@@ -16,7 +16,7 @@ use crate::config::{CLASSIFY_DEADLINE_FACTOR, STARTUP_MS};
 use crate::convert;
 use crate::guest_state::{EgressPort, GuestState, LogBudget, on_epoch};
 use crate::plugin::Plugin;
-use crate::sandbox::Ticker;
+use crate::sandbox::{Ticker, Ticking};
 
 /// All that instances of a policy are made of. Two policies of equal text have two forms; a
 /// policy whose form did not change keeps its instances over a change of the others.
@@ -117,7 +117,7 @@ impl Instance {
         store.set_hostcall_fuel(form.memory_bytes_max.saturating_mul(2));
         store.epoch_deadline_callback(on_epoch);
         let startup_ms = form.deadline_ms.max(STARTUP_MS);
-        begin(&mut store, startup_ms);
+        let _ticking = begin(&mut store, startup_ms);
         let guests = form
             .plugin
             .pre
@@ -248,7 +248,7 @@ impl Instance {
         deadline_ms: u32,
         call: impl FnOnce(&mut Store<GuestState>, &Guests) -> Called<T>,
     ) -> Result<T, Fault> {
-        begin(&mut self.store, deadline_ms);
+        let _ticking = begin(&mut self.store, deadline_ms);
         match call(&mut self.store, &self.guests) {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
@@ -260,10 +260,11 @@ impl Instance {
 }
 
 /// Starts the clock of a call.
-fn begin(store: &mut Store<GuestState>, deadline_ms: u32) {
-    store.data().keep_ticking();
+fn begin(store: &mut Store<GuestState>, deadline_ms: u32) -> Ticking {
+    let ticking = store.data().tick();
     let ticks = store.data_mut().deadline.start(deadline_ms);
     store.set_epoch_deadline(ticks);
+    ticking
 }
 
 fn not_exported(interface: &str) -> types::PluginError {

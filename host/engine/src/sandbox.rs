@@ -5,22 +5,21 @@
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::Thread;
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::config::{DEADLINE_MS_MAX, EngineConfig, STACK_BYTES_MAX};
+use crate::config::{EngineConfig, STACK_BYTES_MAX};
 use crate::error::EngineError;
 
 /// One tick of the clock that ends calls.
 const TICK: Duration = Duration::from_millis(1);
 
-/// After this many ticks without a call the clock rests. Longer than the longest call, a
-/// classifier's of several deadlines with every extension, so it never rests during one.
-const REST_AFTER_TICKS: u32 = 60 * DEADLINE_MS_MAX;
+/// After this many ticks without a call the clock rests: calls often come in bursts.
+const REST_AFTER_TICKS: u32 = 20;
 
 /// Compiles and runs components.
 #[derive(Clone)]
@@ -112,15 +111,20 @@ fn address_space_is_limited() -> bool {
 
 /// Advances the engine's epoch while calls are made.
 pub(crate) struct Ticker {
-    /// Set by every call, cleared by the ticker when it thinks of resting.
-    wanted: AtomicBool,
+    /// Calls under way. While there are any it ticks.
+    calls: AtomicUsize,
+    /// It rests, and the next call is to wake it.
+    rests: AtomicBool,
     thread: std::sync::OnceLock<Thread>,
 }
 
 impl Ticker {
     fn start(engine: &wasmtime::Engine) -> Result<Arc<Ticker>, EngineError> {
-        let ticker =
-            Arc::new(Ticker { wanted: AtomicBool::new(true), thread: std::sync::OnceLock::new() });
+        let ticker = Arc::new(Ticker {
+            calls: AtomicUsize::new(0),
+            rests: AtomicBool::new(false),
+            thread: std::sync::OnceLock::new(),
+        });
         let weak = engine.weak();
         let shared = Arc::clone(&ticker);
         let handle = std::thread::Builder::new()
@@ -131,15 +135,15 @@ impl Ticker {
         Ok(ticker)
     }
 
-    /// Called before every call of a guest: wakes the clock if it rests.
-    pub(crate) fn keep_ticking(&self) {
-        // All workers read this line of memory and almost never write it.
-        if !self.wanted.load(Ordering::Relaxed) {
-            self.wanted.store(true, Ordering::SeqCst);
-            if let Some(thread) = self.thread.get() {
-                thread.unpark();
-            }
+    /// For one call of a guest: the clock ticks until what is returned is dropped.
+    pub(crate) fn tick(self: &Arc<Ticker>) -> Ticking {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        if self.rests.load(Ordering::SeqCst)
+            && let Some(thread) = self.thread.get()
+        {
+            thread.unpark();
         }
+        Ticking { ticker: Arc::clone(self) }
     }
 
     fn run(&self, engine: &wasmtime::EngineWeak) {
@@ -149,18 +153,35 @@ impl Ticker {
             let Some(engine) = engine.upgrade() else { return };
             engine.increment_epoch();
             drop(engine);
-            quiet_ticks = quiet_ticks.saturating_add(1);
+            quiet_ticks = match self.calls.load(Ordering::Relaxed) {
+                0 => quiet_ticks + 1,
+                _ => 0,
+            };
             if quiet_ticks >= REST_AFTER_TICKS {
                 quiet_ticks = 0;
-                if !self.wanted.swap(false, Ordering::SeqCst) {
-                    self.rest();
-                }
+                self.rest();
             }
         }
     }
 
     /// Waits until a call is made; looks up now and then, in case the engine is gone.
     fn rest(&self) {
-        std::thread::park_timeout(Duration::from_secs(60));
+        self.rests.store(true, Ordering::SeqCst);
+        // A call that did not see that it rests has been counted before.
+        if self.calls.load(Ordering::SeqCst) == 0 {
+            std::thread::park_timeout(Duration::from_secs(60));
+        }
+        self.rests.store(false, Ordering::SeqCst);
+    }
+}
+
+/// A call under way.
+pub(crate) struct Ticking {
+    ticker: Arc<Ticker>,
+}
+
+impl Drop for Ticking {
+    fn drop(&mut self) {
+        self.ticker.calls.fetch_sub(1, Ordering::SeqCst);
     }
 }

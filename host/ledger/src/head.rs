@@ -10,9 +10,8 @@ pub const LAYOUT: u32 = 1;
 
 /// Where and when a record stands.
 #[derive(Clone, Copy)]
-pub(crate) struct Place<'a> {
+pub(crate) struct Place {
     pub seq: u64,
-    pub stream: &'a str,
     pub now: OffsetDateTime,
 }
 
@@ -43,31 +42,45 @@ impl Clock {
             );
         }
         buffer.extend_from_slice(&self.text);
-        let mut digits = [b'0'; 6];
+        let mut digits = *b"000000Z";
         let mut rest = now.microsecond();
-        for digit in digits.iter_mut().rev() {
+        for digit in digits.iter_mut().take(6).rev() {
             *digit = b'0' + (rest % 10) as u8;
             rest /= 10;
         }
         buffer.extend_from_slice(&digits);
-        buffer.push(b'Z');
     }
 }
 
-/// Begins a record; its members follow, and `}` with a line feed ends it.
-pub(crate) fn begin(buffer: &mut Vec<u8>, clock: &mut Clock, place: Place<'_>, kind: &str) {
-    buffer.extend_from_slice(b"{\"v\":");
-    decimal(buffer, u64::from(LAYOUT));
-    member(buffer, "seq");
-    decimal(buffer, place.seq);
-    member(buffer, "stream");
-    quoted(buffer, place.stream);
-    member(buffer, "time");
-    buffer.push(b'"');
-    clock.write(buffer, place.now);
-    buffer.push(b'"');
-    member(buffer, "kind");
-    quoted(buffer, kind);
+/// The beginning of a stream's records, as far as it is the same for all of them.
+pub(crate) struct Head {
+    before_seq: Vec<u8>,
+    before_time: Vec<u8>,
+    clock: Clock,
+}
+
+impl Head {
+    pub(crate) fn of(stream: &str) -> Head {
+        let mut before_seq = b"{\"v\":".to_vec();
+        decimal(&mut before_seq, u64::from(LAYOUT));
+        member(&mut before_seq, "seq");
+        let mut before_time = Vec::new();
+        member(&mut before_time, "stream");
+        quoted(&mut before_time, stream);
+        member(&mut before_time, "time");
+        before_time.push(b'"');
+        Head { before_seq, before_time, clock: Clock::default() }
+    }
+
+    /// Begins a record up to the quote that ends its time. `rest` is that quote, the kind and
+    /// what else is always the same; members follow, and `}` with a line feed ends it.
+    pub(crate) fn begin(&mut self, buffer: &mut Vec<u8>, place: Place, rest: &[u8]) {
+        buffer.extend_from_slice(&self.before_seq);
+        decimal(buffer, place.seq);
+        buffer.extend_from_slice(&self.before_time);
+        self.clock.write(buffer, place.now);
+        buffer.extend_from_slice(rest);
+    }
 }
 
 /// The name of a member behind others; its value follows.
@@ -121,10 +134,10 @@ pub(crate) fn decimal(buffer: &mut Vec<u8>, mut number: u64) {
 pub(crate) fn hexadecimal(buffer: &mut Vec<u8>, number: u128) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = [b'"'; 34];
-    let mut rest = number;
-    for digit in text.iter_mut().skip(1).take(32).rev() {
-        *digit = DIGITS[(rest & 15) as usize];
-        rest >>= 4;
+    let (_, digits) = text.split_at_mut(1);
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(number.to_be_bytes()) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
     }
     buffer.extend_from_slice(&text);
 }

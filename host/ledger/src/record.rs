@@ -3,8 +3,8 @@
 use portcullis_policy::event::{Actor, ApprovalStep, Event, Notable};
 use serde::Serialize;
 
-use crate::head::{Clock, Place, begin};
-use crate::statements::{Intent, PrincipalBody, write_intent, write_outcome};
+use crate::head::{Head, Place};
+use crate::statements::{INTENT, Intent, OUTCOME, PrincipalBody, write_intent, write_outcome};
 
 /// Something the ledger has to say about itself.
 #[derive(Debug)]
@@ -14,22 +14,25 @@ pub(crate) enum Note<'a> {
     Unsynced { first_seq: u64, last_seq: u64, error: &'a str },
 }
 
-/// Writes records, each as one line.
-#[derive(Default)]
+/// Writes a stream's records, each as one line.
 pub(crate) struct Writer {
-    clock: Clock,
+    head: Head,
 }
 
 impl Writer {
-    pub(crate) fn intent(&mut self, buffer: &mut Vec<u8>, place: Place<'_>, intent: &Intent<'_>) {
-        begin(buffer, &mut self.clock, place, "intent");
+    pub(crate) fn of(stream: &str) -> Writer {
+        Writer { head: Head::of(stream) }
+    }
+
+    pub(crate) fn intent(&mut self, buffer: &mut Vec<u8>, place: Place, intent: &Intent<'_>) {
+        self.head.begin(buffer, place, INTENT);
         write_intent(buffer, intent);
     }
 
-    pub(crate) fn event(&mut self, buffer: &mut Vec<u8>, place: Place<'_>, event: &Event) {
+    pub(crate) fn event(&mut self, buffer: &mut Vec<u8>, place: Place, event: &Event) {
         match event {
             Event::Outcome(outcome) => {
-                begin(buffer, &mut self.clock, place, "outcome");
+                self.head.begin(buffer, place, OUTCOME);
                 write_outcome(buffer, outcome);
             }
             Event::Notable(notable) => {
@@ -40,13 +43,15 @@ impl Writer {
     }
 
     /// A note of the ledger's own.
-    pub(crate) fn note(&mut self, buffer: &mut Vec<u8>, place: Place<'_>, note: &Note<'_>) {
+    pub(crate) fn note(&mut self, buffer: &mut Vec<u8>, place: Place, note: &Note<'_>) {
         let (kind, body) = note_body(note);
         self.line(buffer, place, kind, &body);
     }
 
-    fn line(&mut self, buffer: &mut Vec<u8>, place: Place<'_>, kind: &str, body: &impl Serialize) {
-        begin(buffer, &mut self.clock, place, kind);
+    fn line(&mut self, buffer: &mut Vec<u8>, place: Place, kind: &str, body: &impl Serialize) {
+        self.head.begin(buffer, place, b"\",\"kind\":\"");
+        buffer.extend_from_slice(kind.as_bytes());
+        buffer.push(b'"');
         // The body is an object of its own. Its brace becomes the comma after `kind`, which
         // costs less than flattening one struct into another.
         let joint = buffer.len();

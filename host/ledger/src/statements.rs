@@ -66,9 +66,13 @@ pub struct Intent<'a> {
     pub revision: u64,
 }
 
-/// Writes the members of an intent, behind the beginning of its record.
+/// How an intent begins, from the end of its time to its event.
+pub(crate) const INTENT: &[u8] = b"\",\"kind\":\"intent\",\"event\":";
+/// The same for an outcome.
+pub(crate) const OUTCOME: &[u8] = b"\",\"kind\":\"outcome\",\"event\":";
+
+/// Writes the members of an intent, behind [`INTENT`].
 pub(crate) fn write_intent(buffer: &mut Vec<u8>, intent: &Intent<'_>) {
-    member(buffer, "event");
     hexadecimal(buffer, intent.event.0);
     buffer.extend_from_slice(&intent.asker.0);
     member(buffer, "message");
@@ -89,7 +93,7 @@ pub(crate) fn write_intent(buffer: &mut Vec<u8>, intent: &Intent<'_>) {
     buffer.extend_from_slice(b"}\n");
 }
 
-/// Writes the members of an outcome, behind the beginning of its record.
+/// Writes the members of an outcome, behind [`OUTCOME`].
 pub(crate) fn write_outcome(buffer: &mut Vec<u8>, outcome: &Outcome) {
     let (ending, detail) = match &outcome.ending {
         Ending::Completed { tag } => ("completed", Some(("tag", tag))),
@@ -100,7 +104,6 @@ pub(crate) fn write_outcome(buffer: &mut Vec<u8>, outcome: &Outcome) {
         Ending::Released => ("released", None),
         Ending::Lost => ("lost", None),
     };
-    member(buffer, "event");
     hexadecimal(buffer, outcome.id.0);
     number(buffer, "session", outcome.session);
     member(buffer, "ending");

@@ -100,7 +100,7 @@ impl Stream {
             written,
             seq: tail.seq,
             pending: Vec::with_capacity(1 << 16),
-            writer: Writer::default(),
+            writer: Writer::of(name),
             outage: None,
             syncer: Syncer::start(name, written, options.sync_interval, on_progress)?,
             _lock: lock,
@@ -116,7 +116,7 @@ impl Stream {
     /// Adds a record to the batch. It is in the ledger after the next commit.
     pub fn append(&mut self, event: &Event) {
         let before = self.pending.len();
-        let place = Place { seq: self.seq + 1, stream: &self.name, now: OffsetDateTime::now_utc() };
+        let place = Place { seq: self.seq + 1, now: OffsetDateTime::now_utc() };
         self.writer.event(&mut self.pending, place, event);
         self.keep(before);
     }
@@ -124,7 +124,7 @@ impl Stream {
     /// The same, for what is about to leave.
     pub fn append_intent(&mut self, intent: &Intent<'_>) {
         let before = self.pending.len();
-        let place = Place { seq: self.seq + 1, stream: &self.name, now: OffsetDateTime::now_utc() };
+        let place = Place { seq: self.seq + 1, now: OffsetDateTime::now_utc() };
         self.writer.intent(&mut self.pending, place, intent);
         self.keep(before);
     }
@@ -178,7 +178,7 @@ impl Stream {
     }
 
     fn note(&mut self, note: &Note<'_>) {
-        let place = Place { seq: self.seq + 1, stream: &self.name, now: OffsetDateTime::now_utc() };
+        let place = Place { seq: self.seq + 1, now: OffsetDateTime::now_utc() };
         self.writer.note(&mut self.pending, place, note);
         self.seq += 1;
     }

@@ -89,7 +89,6 @@ pub fn judge<'v, T>(
         if answer.mode == Mode::Observe {
             continue;
         }
-        let policy = Some(answer.policy.clone());
         let verdict = match &answer.answer {
             Ok(verdict) => verdict,
             Err(fault) => {
@@ -101,13 +100,14 @@ pub fn judge<'v, T>(
                     ),
                     hint: Some("Nothing is wrong with your statement. Tell whoever runs the policy; its log has the cause.".to_owned()),
                 };
+                let policy = Some(answer.policy.clone());
                 return Ruling::Denied(Denied { request, denial, policy, fault: true });
             }
         };
         match &verdict.decision {
             Decision::Allow => {}
             Decision::Deny(denial) => {
-                let denial = denial.clone();
+                let (denial, policy) = (denial.clone(), Some(answer.policy.clone()));
                 return Ruling::Denied(Denied { request, denial, policy, fault: false });
             }
             Decision::RequireApproval(approval) => {

@@ -116,7 +116,11 @@ impl DatabaseState {
     }
 
     pub fn is_stale(&self) -> bool {
-        self.has_changed() || self.view.load().stale_at <= Instant::now()
+        self.is_stale_at(Instant::now())
+    }
+
+    pub fn is_stale_at(&self, now: Instant) -> bool {
+        self.has_changed() || self.view.load().stale_at <= now
     }
 
     /// The catalog is known to have changed since it was read.
@@ -145,10 +149,8 @@ impl DatabaseState {
 
     /// Has the catalog read again soon enough that no statement has to wait for it; by the
     /// thread that this is called on, while it goes on with its sessions.
-    pub fn refresh_ahead(self: &Arc<Self>) {
-        if self.view.load().due_at > Instant::now()
-            || self.is_read_ahead.swap(true, Ordering::AcqRel)
-        {
+    pub fn refresh_ahead(self: &Arc<Self>, now: Instant) {
+        if self.view.load().due_at > now || self.is_read_ahead.swap(true, Ordering::AcqRel) {
             return;
         }
         let database = self.clone();

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use portcullis_ledger::Part;
 use portcullis_policy::{ColumnRef, Outputs, PolicySet, Statement};
@@ -108,7 +109,7 @@ impl FactsCache {
         let current = if database.is_stale() {
             Box::pin(refresh(database)).await?
         } else {
-            database.refresh_ahead();
+            database.refresh_ahead(Instant::now());
             true
         };
         let view = database.view();

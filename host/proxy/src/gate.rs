@@ -13,7 +13,7 @@ use portcullis_wire::{Frame, encode};
 
 use crate::buffers::Queue;
 use crate::facts::Facts;
-use crate::known::{Answers, Asked};
+use crate::known::{Answered, Asked};
 use crate::masks::{Planner, is_of_nobody_known};
 
 /// Messages of a client that carry no statement: they need no verdict.
@@ -113,49 +113,40 @@ pub struct Gate<'a> {
     pub asker: &'a Asker,
     pub policies: &'a Rc<dyn PolicySet>,
     pub planner: Planner<'a>,
-    pub unmatched: Unmatched,
     /// Parameters that are the proxy's to set.
     pub reserved: &'a [String],
-    pub in_transaction: bool,
-    /// Names may mean something else than the catalog says.
-    pub unseen_code: bool,
+    pub asked: &'a Asked,
     pub parameters: &'a dyn Parameters,
-    pub now: u32,
 }
 
 /// A judged message and the answers that led there.
 pub struct Judged<T> {
     pub ruling: Ruling<T>,
-    pub answers: Rc<Answers>,
+    pub answered: Rc<Answered>,
+}
+
+impl<T> Judged<T> {
+    /// Judges a message by the answers about the statements it stands for.
+    pub fn by(answered: Rc<Answered>, message: T, unmatched: Unmatched) -> Judged<T> {
+        let answers = answered.answers.iter().flatten();
+        let ruling = judge(message, answers, answered.coverage, unmatched);
+        Judged { ruling, answered }
+    }
 }
 
 impl Gate<'_> {
-    /// Judges a message by the answers about the statements it stands for.
-    pub fn judge<T>(&self, message: T, answers: Rc<Answers>) -> Judged<T> {
-        let coverage = self.policies.coverage(&self.asker.principal, &self.asker.database);
-        let ruling = judge(message, answers.iter().flatten(), coverage, self.unmatched);
-        Judged { ruling, answers }
-    }
-
     /// What guardrails and the host say about statements, read from `text` as `facts`.
-    pub fn answers(&self, facts: &Facts, text: &str, statements: &[&Statement]) -> Answers {
-        let mut unseen_code = self.unseen_code;
+    pub fn ask(&self, facts: &Facts, text: &str, statements: &[&Statement]) -> Answered {
+        // Names may mean something else than the catalog says.
+        let mut unseen_code = self.asked.unseen_code;
         let answers = statements.iter().enumerate().map(|(index, statement)| {
             let answers = self.verdicts(statement, facts.text(index, text), unseen_code);
             unseen_code |= makes_unseen_code(statement);
             answers
         });
-        answers.collect()
-    }
-
-    /// All that the answers about one statement rest on, beside what is known of it.
-    pub fn asked(&self, text: &[u8]) -> Asked {
-        Asked {
-            text: self.policies.reads().text.then(|| text.into()),
-            in_transaction: self.in_transaction,
-            unseen_code: self.unseen_code,
-            now: self.now,
-        }
+        let answers = answers.collect();
+        let coverage = self.policies.coverage(&self.asker.principal, &self.asker.database);
+        Answered { answers, coverage }
     }
 
     fn verdicts(&self, statement: &Statement, text: &str, unseen_code: bool) -> Vec<VerdictAnswer> {
@@ -164,8 +155,8 @@ impl Gate<'_> {
             database: &self.asker.database,
             statement,
             text,
-            in_transaction: self.in_transaction,
-            now: self.now,
+            in_transaction: self.asked.in_transaction,
+            now: self.asked.now,
             attributes: &[],
         };
         let mut answers = self.policies.judge(&request, self.parameters);

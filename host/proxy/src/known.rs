@@ -6,13 +6,14 @@
 //! quote a hidden value. They are asked once.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use portcullis_ledger::Part;
 use portcullis_masking::{MaskColumn, RowMasker};
-use portcullis_policy::{Statement, VerdictAnswer};
+use portcullis_policy::{Coverage, Statement, VerdictAnswer};
 use portcullis_wire::Malformed;
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use crate::facts::Facts;
 use crate::names::{Described, ResultField};
@@ -29,13 +30,20 @@ pub struct Known {
     pub part: Part,
     /// Its errors and notices may quote a value that the principal must not see.
     pub withholds: Cell<Option<bool>>,
-    verdicts: RefCell<Option<(Asked, Rc<Answers>)>>,
+    verdicts: RefCell<Option<(Asked, Rc<Answered>)>>,
     described: RefCell<Option<Rc<Described>>>,
     plan: RefCell<Option<KnownPlan>>,
 }
 
-/// One list per statement of a message.
-pub type Answers = Vec<Vec<VerdictAnswer>>;
+/// One per statement of a message, of which there mostly is one.
+pub type PerStatement<T> = SmallVec<[T; 1]>;
+
+/// What was answered about a message, for whoever asks.
+pub struct Answered {
+    /// One list per statement.
+    pub answers: PerStatement<Vec<VerdictAnswer>>,
+    pub coverage: Coverage,
+}
 
 /// The revision and the view that were in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,15 +104,15 @@ impl Known {
 
     /// What guardrails said to the same question. They are pure: no clock, no randomness, no
     /// state between calls.
-    pub fn verdicts(&self, asked: &Asked) -> Option<Rc<Answers>> {
+    pub fn verdicts(&self, asked: &Asked) -> Option<Rc<Answered>> {
         let known = self.verdicts.borrow();
-        known.as_ref().filter(|(known, _)| known == asked).map(|(_, answers)| answers.clone())
+        known.as_ref().filter(|(known, _)| known == asked).map(|(_, answered)| answered.clone())
     }
 
     /// A fault is not an answer: who failed is asked again.
-    pub fn keep_verdicts(&self, asked: Asked, answers: &Rc<Answers>) {
-        if answers.iter().flatten().all(|answer| answer.answer.is_ok()) {
-            self.verdicts.replace(Some((asked, answers.clone())));
+    pub fn keep_verdicts(&self, asked: Asked, answered: &Rc<Answered>) {
+        if answered.answers.iter().flatten().all(|answer| answer.answer.is_ok()) {
+            self.verdicts.replace(Some((asked, answered.clone())));
         }
     }
 
@@ -163,7 +171,7 @@ pub struct KnownStatements {
 
 /// By session, since guardrails are told where a principal comes from; then by the facts'
 /// address and the statement's place in them.
-type Generation = HashMap<(u64, usize, usize), Rc<Known>>;
+type Generation = FxHashMap<(u64, usize, usize), Rc<Known>>;
 
 impl KnownStatements {
     pub fn of(&self, session: u64, facts: &Rc<Facts>, index: usize, under: Under) -> Rc<Known> {

@@ -26,8 +26,9 @@ pub struct Running {
     /// It is judged, masked and recorded under this set, whatever is published meanwhile.
     pub policies: Rc<dyn PolicySet>,
     pub limit_rows: Option<u32>,
-    /// Rows given of this result so far, by a portal's or cursor's earlier pages too.
-    pub given: Rc<Cell<u64>>,
+    /// Rows given of this result so far, by a portal's or cursor's earlier pages too; counted
+    /// where it matters.
+    pub given: Option<Rc<Cell<u64>>>,
     /// It was sent behind something that nobody outside its transaction could see yet.
     pub unseen_code: bool,
     /// Its errors and notices may quote a value that the principal must not see.
@@ -49,8 +50,14 @@ impl Running {
 
     /// How many more may be.
     pub fn rows_left(&self) -> u64 {
-        let left = |limit: u32| u64::from(limit).saturating_sub(self.given.get());
-        self.limit_rows.map_or(u64::MAX, left)
+        let given = self.given.as_ref().map_or(0, |given| given.get());
+        self.limit_rows.map_or(u64::MAX, |limit| u64::from(limit).saturating_sub(given))
+    }
+
+    pub fn gives(&self, rows: u64) {
+        if let Some(given) = &self.given {
+            given.update(|before| before + rows);
+        }
     }
 
     pub fn statement(&self) -> &Statement {

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portcullis_approvals::Approvals;
 use portcullis_ledger::{Intent, Ledger, Position, Stream};
@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::buffers::Buffers;
 use crate::facts::FactsCache;
+use crate::gate::now;
 use crate::known::KnownStatements;
 use crate::metrics::WorkerMetrics;
 use crate::settings::{Limits, Settings};
@@ -29,6 +30,20 @@ pub enum Phase {
     Stopped,
 }
 
+/// A moment, by both clocks.
+#[derive(Clone, Copy)]
+pub struct Moment {
+    pub instant: Instant,
+    /// Seconds since the Unix epoch.
+    pub seconds: u32,
+}
+
+impl Moment {
+    fn now() -> Moment {
+        Moment { instant: Instant::now(), seconds: now() }
+    }
+}
+
 /// What the sessions of one worker share.
 pub struct Shared {
     pub buffers: Buffers,
@@ -39,6 +54,7 @@ pub struct Shared {
     pub approvals: Approvals,
     pub metrics: Arc<WorkerMetrics>,
     stream: RefCell<Stream>,
+    moment: Cell<Moment>,
     uncommitted: Cell<bool>,
     /// Somebody was told that there is something to commit.
     expected: Cell<bool>,
@@ -68,6 +84,7 @@ impl Shared {
             approvals,
             metrics,
             stream: RefCell::new(stream),
+            moment: Cell::new(Moment::now()),
             uncommitted: Cell::new(false),
             expected: Cell::new(false),
             bell: Rc::default(),
@@ -79,6 +96,16 @@ impl Shared {
             keys: settings.keys.clone(),
             phases,
         }
+    }
+
+    /// Looks at the clocks: once for all that a client sent together.
+    pub fn look_at_the_clocks(&self) {
+        self.moment.set(Moment::now());
+    }
+
+    /// What the clocks said when a client was last heard.
+    pub fn moment(&self) -> Moment {
+        self.moment.get()
     }
 
     /// Adds a record to the batch.

@@ -14,8 +14,9 @@ use portcullis_policy::Principal;
 use portcullis_policy::event::{Event, Notable};
 use portcullis_policy::set::PolicyHub;
 use portcullis_wire::encode;
+use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, watch};
-use tokio::task::LocalSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::browser::Browsers;
 use crate::cancel::CancelKeys;
@@ -90,7 +91,7 @@ pub fn run(
         .enable_all()
         .max_blocking_threads(2)
         .thread_name(format!("helper-{index}"))
-        .build()?;
+        .build_local(LocalOptions::default())?;
     let settings = common.settings.load();
     let stream = common.ledger.stream(index)?;
     let shared = Shared::new(
@@ -103,10 +104,8 @@ pub fn run(
     );
     let shared = Rc::new(shared);
     drop(settings);
-    let local = LocalSet::new();
-    local.spawn_local(commit_in_time(Rc::downgrade(&shared)));
-    local.spawn_local(accept(common.clone(), shared, arrivals));
-    runtime.block_on(local);
+    runtime.spawn_local(commit_in_time(Rc::downgrade(&shared)));
+    runtime.block_on(accept(common.clone(), shared, arrivals));
     Ok(())
 }
 
@@ -115,8 +114,26 @@ async fn accept(
     shared: Rc<Shared>,
     mut arrivals: mpsc::UnboundedReceiver<Arriving>,
 ) {
-    while let Some(arriving) = arrivals.recv().await {
-        tokio::task::spawn_local(serve(common.clone(), shared.clone(), arriving));
+    let mut sessions = JoinSet::new();
+    loop {
+        tokio::select! {
+            arriving = arrivals.recv() => match arriving {
+                Some(arriving) => {
+                    sessions.spawn_local(serve(common.clone(), shared.clone(), arriving));
+                }
+                None => break,
+            },
+            Some(ended) = sessions.join_next() => note_panic(&ended),
+        }
+    }
+    while let Some(ended) = sessions.join_next().await {
+        note_panic(&ended);
+    }
+}
+
+fn note_panic(ended: &Result<(), JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a session ended by a panic");
     }
 }
 

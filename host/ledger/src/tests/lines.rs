@@ -14,9 +14,9 @@ use crate::head::Place;
 use crate::record::{Note, Writer};
 use crate::statements::{Intent, Part};
 
-fn place() -> Place<'static> {
+fn place() -> Place {
     let now = OffsetDateTime::from_unix_timestamp_nanos(1_800_000_000_000_042_999).unwrap();
-    Place { seq: 12, stream: "0", now }
+    Place { seq: 12, now }
 }
 
 fn pretty(line: &[u8]) -> String {
@@ -29,7 +29,7 @@ fn pretty(line: &[u8]) -> String {
 
 fn check(event: &Event, expected: Expect) {
     let mut line = Vec::new();
-    Writer::default().event(&mut line, place(), event);
+    Writer::of("0").event(&mut line, place(), event);
     expected.assert_eq(&pretty(&line));
 }
 
@@ -56,7 +56,7 @@ fn statement() -> Statement {
 
 fn check_intent(intent: &Intent<'_>, expected: Expect) {
     let mut line = Vec::new();
-    Writer::default().intent(&mut line, place(), intent);
+    Writer::of("0").intent(&mut line, place(), intent);
     expected.assert_eq(&pretty(&line));
 }
 
@@ -215,7 +215,7 @@ fn endings() {
         let Event::Outcome(outcome) = outcome(EventId(1)) else { unreachable!() };
         let mut line = Vec::new();
         let event = Event::Outcome(Outcome { ending, ..outcome });
-        Writer::default().event(&mut line, place(), &event);
+        Writer::of("0").event(&mut line, place(), &event);
         let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
         let fields = ["ending", "tag", "sqlstate"].map(|name| line[name].as_str().unwrap_or("-"));
         lines.push_str(&fields.join(" "));
@@ -252,14 +252,14 @@ fn everything_else() {
         },
         Notable::Fault { policy: "50-pii".into(), kind: "trap", message: "unreachable".to_owned() },
     ] {
-        Writer::default().event(&mut lines, place(), &Event::Notable(notable));
+        Writer::of("0").event(&mut lines, place(), &Event::Notable(notable));
     }
     for note in [
         Note::Recovered { segment: 3, bytes_removed: 17 },
         Note::Resumed { since: "then", error: "full", first_seq: 3, last_seq: 9, unwritten: 1 },
         Note::Unsynced { first_seq: 3, last_seq: 9, error: "gone" },
     ] {
-        Writer::default().note(&mut lines, place(), &note);
+        Writer::of("0").note(&mut lines, place(), &note);
     }
     let text = String::from_utf8(lines).unwrap();
     let shared = "{\"v\":1,\"seq\":12,\"stream\":\"0\",\"time\":\"2027-01-15T08:00:00.000042Z\",";

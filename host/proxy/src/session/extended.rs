@@ -7,12 +7,14 @@ use portcullis_policy::statement::SessionEffect;
 use portcullis_policy::{NoParameters, Outputs, Parameters, PolicySet, Ruling, Statement};
 use portcullis_wire::frontend::{Bind, Target};
 use portcullis_wire::{Expect, Frame, Frontend};
+use smallvec::smallvec;
 
 use super::holding::{Asked, Settled};
 use super::meaning::Resolved;
 use super::request::Handled;
 use super::{End, Session};
 use crate::gate::{Harmless, Judged};
+use crate::known::PerStatement;
 use crate::names::{Bound, Held, Portal, Prepared, ResultField};
 use crate::refusal::Refusal;
 use crate::run::{Role, Run};
@@ -48,7 +50,7 @@ impl Session {
             // It is held when it is bound: until then nothing of it runs.
             Ruling::Held(held) => held.prepare(),
             Ruling::Denied(denied) => {
-                let judged = Judged { ruling: Ruling::Denied(denied), answers: judged.answers };
+                let judged = Judged { ruling: Ruling::Denied(denied), answered: judged.answered };
                 let asked = Asked {
                     message: "parse",
                     statements: &statements,
@@ -67,6 +69,7 @@ impl Session {
                 }
             }
         };
+        drop(statements);
         let prepared = Rc::new(Prepared {
             text: text.into(),
             parameter_types: parameter_types.to_vec(),
@@ -317,6 +320,7 @@ impl Session {
                 return Ok(Handled::Later);
             }
         };
+        drop(statements);
         let ended = bound.map_or_else(|| Rc::new(Cell::new(false)), |bound| bound.ended);
         portal.release.replace(release.clone());
         self.remember(&facts);
@@ -327,7 +331,7 @@ impl Session {
                 self.running(of, known.clone(), event, &policies, permitted.limit_rows);
             running.ended = ended;
             running.release = release;
-            running.given = portal.given.clone();
+            running.given = Some(portal.given.clone());
             if let Some(resolved) = resolved.into_iter().next().flatten() {
                 running.resolved = Some(Rc::new(resolved.statement));
                 running.inner = resolved.inner;
@@ -435,9 +439,9 @@ impl Session {
 fn first<'a>(
     facts: &'a crate::facts::Facts,
     resolved: &'a [Option<Resolved>],
-) -> Vec<&'a Statement> {
+) -> PerStatement<&'a Statement> {
     match resolved {
-        [Some(resolved)] => vec![&resolved.statement],
+        [Some(resolved)] => smallvec![&resolved.statement],
         _ => facts.statements.iter().collect(),
     }
 }

@@ -15,10 +15,11 @@ use portcullis_policy::statement::SessionEffect;
 use portcullis_policy::{Action, Approval, Permitted, PolicyName, PolicySet, Ruling, Statement};
 use portcullis_wire::backend::TransactionStatus;
 use portcullis_wire::encode;
+use smallvec::smallvec;
 
 use super::Session;
 use crate::gate::{Judged, now, relations_touched};
-use crate::known::Known;
+use crate::known::{Known, PerStatement};
 use crate::refusal::Refusal;
 use crate::release::{Release, content, repeatable};
 use crate::shared::Phase;
@@ -66,7 +67,7 @@ pub(super) struct Asked<'a> {
 pub(super) enum Settled<T> {
     Permitted {
         permitted: Permitted<T>,
-        events: Vec<EventId>,
+        events: PerStatement<EventId>,
         release: Option<Release>,
     },
     Refused(Refusal),
@@ -81,12 +82,12 @@ impl Session {
         let (ruling, release) = self.release(judged.ruling, &asked);
         let permitted = matches!(ruling, Ruling::Permitted(_));
         let events = match asked.recorded {
-            Some(event) if permitted => vec![event],
+            Some(event) if permitted => smallvec![event],
             Some(_) | None => {
                 let released_by = release.as_ref().map(Release::name);
                 let decision = decision(&ruling);
                 let recorded =
-                    self.record_intents(&asked, &judged.answers, &decision, released_by).await;
+                    self.record_intents(&asked, &judged.answered, &decision, released_by).await;
                 match recorded {
                     Ok(events) => events,
                     Err(refusal) => return Settled::Refused(refusal),
@@ -95,7 +96,7 @@ impl Session {
         };
         // What was held has been told of already.
         if asked.message != "execute" && !is_told {
-            self.notices(&judged.answers);
+            self.notices(&judged.answered);
         }
         let event = events.first().copied().unwrap_or_else(|| self.shared.ledger.event_id());
         match ruling {
@@ -106,7 +107,7 @@ impl Session {
             }
             Ruling::Held(held) => {
                 // Rare, and larger than all else that a session waits in.
-                let hold = Box::pin(self.hold(&held.approvals, events.clone(), &asked));
+                let hold = Box::pin(self.hold(&held.approvals, events.to_vec(), &asked));
                 match hold.await {
                     Ok(()) => Settled::Waiting,
                     Err(refusal) => {

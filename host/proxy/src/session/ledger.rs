@@ -13,7 +13,7 @@ use portcullis_policy::{PolicySet, VerdictAnswer};
 use super::Session;
 use super::holding::Asked;
 use crate::facts::Facts;
-use crate::known::{Answers, Known};
+use crate::known::{Answered, Known, PerStatement};
 use crate::metrics::Count;
 use crate::names::Bound;
 use crate::refusal::Refusal;
@@ -28,13 +28,13 @@ impl Session {
     pub(super) async fn record_intents(
         &mut self,
         asked: &Asked<'_>,
-        answers: &Answers,
+        answered: &Answered,
         decision: &DecisionMade,
         released_by: Option<String>,
-    ) -> Result<Vec<EventId>, Refusal> {
+    ) -> Result<PerStatement<EventId>, Refusal> {
         let revision = asked.policies.revision();
-        let mut events = Vec::with_capacity(asked.statements.len());
-        for (known, answers) in asked.known.iter().zip(answers) {
+        let mut events = PerStatement::new();
+        for (known, answers) in asked.known.iter().zip(&answered.answers) {
             let event = self.shared.ledger.event_id();
             self.shared.append_intent(&Intent {
                 event,
@@ -151,6 +151,7 @@ impl Session {
         policies: &Rc<dyn PolicySet>,
         limit_rows: Option<u32>,
     ) -> Running {
+        let given = limit_rows.map(|_| Rc::default());
         Running {
             facts,
             resolved: None,
@@ -159,7 +160,7 @@ impl Session {
             event,
             policies: policies.clone(),
             limit_rows,
-            given: Rc::default(),
+            given,
             unseen_code: self.unseen_code,
             withhold: false,
             started: Instant::now(),

@@ -64,7 +64,7 @@ impl Session {
     pub(super) fn count_on(&self, running: &mut Running) {
         let SessionEffect::Fetch { name } = &running.statement().effect else { return };
         if let Some(cursor) = self.names.portal(name.as_bytes()) {
-            running.given = cursor.given.clone();
+            running.given = Some(cursor.given.clone());
         }
     }
 
@@ -118,7 +118,9 @@ impl Session {
         let known = prepared.facts.borrow().clone();
         let is_current = known.is_of(&self.database.view(), policies.classifiers())
             && prepared.reading.get() == self.reading_number;
-        if is_current && !self.database.is_stale() {
+        let now = self.shared.moment().instant;
+        if is_current && !self.database.is_stale_at(now) {
+            self.database.refresh_ahead(now);
             return Ok(known);
         }
         let facts = self.analyse(&prepared.text, policies).await?;

@@ -12,10 +12,9 @@ use portcullis_wire::{Expect, Frame, Frontend, encode};
 use super::holding::{Asked, Hold, Settled};
 use super::meaning::Resolved;
 use super::{End, Session, WAITING_BYTES_MAX};
-use crate::database::View;
 use crate::facts::{Facts, Reading};
-use crate::gate::{Gate, Harmless, Judged, makes_unseen_code, now};
-use crate::known::{Answers, Known, Under};
+use crate::gate::{Gate, Harmless, Judged, makes_unseen_code};
+use crate::known::{self, Answered, Known, PerStatement, Under};
 use crate::masks::Planner;
 use crate::parameters::{unreadable_encoding, unreadable_encoding_in};
 use crate::refusal::Refusal;
@@ -46,6 +45,7 @@ impl Session {
         mut buffer: Box<[u8]>,
         count: usize,
     ) -> Result<(), End> {
+        self.shared.look_at_the_clocks();
         let bytes = buffer.get_mut(..count).unwrap_or_default();
         let handled = if self.inbox.is_empty() {
             let handled = self.requests(bytes).await;
@@ -79,6 +79,7 @@ impl Session {
         if self.inbox.is_empty() || self.is_stalled() {
             return Ok(());
         }
+        self.shared.look_at_the_clocks();
         let mut inbox = std::mem::take(&mut self.inbox);
         let used = self.requests(&inbox).await?;
         inbox.drain(..used);
@@ -248,7 +249,7 @@ impl Session {
                 resolved.push(Box::pin(self.resolve(&facts, index, &policies)).await);
             }
         }
-        let statements: Vec<&Statement> = facts
+        let statements: PerStatement<&Statement> = facts
             .statements
             .iter()
             .enumerate()
@@ -278,6 +279,7 @@ impl Session {
         };
         self.remember(&facts);
         let mut run = Run::client();
+        drop(statements);
         let mut resolved = resolved.into_iter();
         for (index, (known, event)) in known.into_iter().zip(events).enumerate() {
             let mut running =
@@ -426,7 +428,7 @@ impl Session {
         facts: &Rc<Facts>,
         resolved: &[Option<Resolved>],
         policies: &Rc<dyn PolicySet>,
-    ) -> Vec<Rc<Known>> {
+    ) -> PerStatement<Rc<Known>> {
         let under = self.under(&**policies);
         let known = |index: usize| match resolved.get(index).and_then(Option::as_ref) {
             Some(resolved) => Rc::new(Known::of_resolved(facts, &resolved.statement, under)),
@@ -448,46 +450,37 @@ impl Session {
         (policies, known): (&Rc<dyn PolicySet>, &[Rc<Known>]),
         parameters: &dyn Parameters,
     ) -> Judged<T> {
-        let view = self.database.view();
-        let gate = self.gate((&view, policies), facts, parameters);
+        let reads = policies.reads();
         // The same question is not put twice. With one statement it usually is one: shapes come
         // again and again, and Parse, Bind and Execute ask about the same.
         let known = match known {
-            [known] if !(policies.reads().parameters && parameters.count() > 0) => Some(known),
+            [known] if !(reads.parameters && parameters.count() > 0) => Some(known),
             _ => None,
         };
-        let asked = gate.asked(text);
-        let answers = match known.and_then(|known| known.verdicts(&asked)) {
-            Some(answers) => answers,
-            None => {
-                let text = String::from_utf8_lossy(text);
-                let answers = Rc::new(gate.answers(facts, &text, statements));
-                if let Some(known) = known {
-                    known.keep_verdicts(asked, &answers);
-                }
-                answers
-            }
-        };
-        gate.judge(message, answers)
-    }
-
-    fn gate<'a>(
-        &'a self,
-        (view, policies): (&'a View, &'a Rc<dyn PolicySet>),
-        facts: &Facts,
-        parameters: &'a dyn Parameters,
-    ) -> Gate<'a> {
-        Gate {
-            asker: &self.asker,
-            policies,
-            planner: self.planner(view, &**policies),
-            unmatched: self.database.settings.unmatched,
-            reserved: &self.reserved,
+        let asked = known::Asked {
+            text: reads.text.then(|| text.into()),
             in_transaction: self.status != TransactionStatus::Idle,
             unseen_code: self.unseen_code || !facts.current,
-            parameters,
-            now: now(),
-        }
+            now: self.shared.moment().seconds,
+        };
+        let answered = known.and_then(|known| known.verdicts(&asked)).unwrap_or_else(|| {
+            let view = self.database.view();
+            let gate = Gate {
+                asker: &self.asker,
+                policies,
+                planner: self.planner(&view, &**policies),
+                reserved: &self.reserved,
+                asked: &asked,
+                parameters,
+            };
+            let text = String::from_utf8_lossy(text);
+            let answered = Rc::new(gate.ask(facts, &text, statements));
+            if let Some(known) = known {
+                known.keep_verdicts(asked, &answered);
+            }
+            answered
+        });
+        Judged::by(answered, message, self.database.settings.unmatched)
     }
 
     pub(super) fn planner<'a>(
@@ -520,8 +513,8 @@ impl Session {
     }
 
     /// What guardrails want the client to know.
-    pub(super) fn notices(&mut self, answers: &Answers) {
-        for answer in answers.iter().flatten() {
+    pub(super) fn notices(&mut self, answered: &Answered) {
+        for answer in answered.answers.iter().flatten() {
             let enforced = answer.mode == portcullis_policy::Mode::Enforce;
             if let (true, Ok(verdict)) = (enforced, &answer.answer)
                 && let Some(notice) = &verdict.notice

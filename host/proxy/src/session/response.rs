@@ -192,7 +192,7 @@ impl Session {
         match frame.tag {
             b'T' => self.row_description(frame).await,
             b'D' => self.first_row(frame).await,
-            b'H' => self.copy_out(frame).await,
+            b'H' => Box::pin(self.copy_out(frame)).await,
             b'd' => self.copy_data(frame),
             b'c' => self.copy_done(),
             b'C' => Ok(self.complete(frame)),

@@ -48,7 +48,7 @@ impl Session {
         let tally = &mut run.tally;
         match (tag, &mut run.masks) {
             (b'D', Masks::Pass) => {
-                running.given.update(|rows| rows + found.frames);
+                running.gives(found.frames);
                 tally.rows += found.frames;
                 tally.bytes += found.bytes as u64;
                 Some((Flow::Forward, found.bytes))
@@ -61,7 +61,7 @@ impl Session {
                 let frame = cut(bytes, self.shared.limits.frame_bytes_max).ok()??;
                 // A row that cannot be read falls through to the slow path, which ends it.
                 masker.push(frame.body).ok()?;
-                running.given.update(|rows| rows + 1);
+                running.gives(1);
                 run.tally.rows += 1;
                 run.tally.bytes += frame.bytes.len() as u64;
                 let is_full = masker.is_full();
