@@ -5,13 +5,15 @@ use crate::outcome::MalformedRow;
 use crate::reader::Reader;
 
 /// A batch is flushed at this many rows,
-const ROWS_FULL: usize = 1024;
+pub(crate) const ROWS_FULL: usize = 1024;
 /// or at this many bytes, whichever comes first.
 const BYTES_FULL: usize = 1 << 20;
+/// What the buffers keep allocated from batch to batch.
+const BYTES_KEPT_MAX: usize = 2 * BYTES_FULL;
 /// A row is never longer, in PostgreSQL either; so offsets fit 32 bits with room to spare.
 pub(crate) const ROW_BYTES_MAX: usize = 1 << 30;
 /// Tag and length word.
-const HEADER_BYTES: usize = 5;
+pub(crate) const HEADER_BYTES: usize = 5;
 
 /// Bytes from one offset to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +94,9 @@ impl Batch {
         self.row_ends.clear();
         self.slots.clear();
         self.unescaped.clear();
+        // A row that was longer than a batch should be gives its memory back.
+        self.frames.shrink_to(BYTES_KEPT_MAX);
+        self.unescaped.shrink_to(BYTES_KEPT_MAX);
     }
 
     pub(crate) fn frames(&self) -> &[u8] {
@@ -108,12 +113,6 @@ impl Batch {
     pub(crate) fn slots_of(&self, row: usize) -> &[Slot] {
         let start = row * self.width();
         self.slots.get(start..start + self.width()).unwrap_or_default()
-    }
-
-    /// The touched cells at one position, from the first row to the last.
-    pub(crate) fn cells(&self, position: usize) -> impl Iterator<Item = Option<&[u8]>> {
-        let width = self.width().max(1);
-        self.slots.iter().skip(position).step_by(width).map(|slot| self.value(slot))
     }
 
     pub(crate) fn value(&self, slot: &Slot) -> Option<&[u8]> {

@@ -1,4 +1,4 @@
-//! One column shown to plugins, and what they answer applied to it.
+//! One column shown to plugins, and what they answer about it.
 //!
 //! The engine checks answers before they come here. They are checked again all the same:
 //! nothing in an answer may panic, and what is wrong counts as a fault.
@@ -15,157 +15,234 @@ use crate::plan::{Plan, PlannedCall};
 /// is a value that explodes, and is not shown or counts as a fault.
 const GROWTH_BYTES_MAX: usize = 64 << 20;
 
-/// A column's cells as text, and what became of each.
+/// Memory kept from batch to batch; one that needed more gives it back.
+const KEPT_BYTES_MAX: usize = 1 << 20;
+
+/// A column's cells as text, as they came.
 #[derive(Debug, Default)]
-pub(crate) struct View {
+pub(crate) struct Seen {
     pub(crate) cells: Cells,
-    /// For each cell.
-    pub(crate) states: Vec<State>,
+    /// Rows whose cell has no text that could be shown, ascending; a plugin sees NULL.
+    unreadable: Vec<usize>,
     text: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
+/// What plugins made of the cells of one column.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// As they came.
     Kept,
-    /// The text in `cells` is no longer that of the cell.
-    Changed,
-    /// The cell has no text that could be shown; a plugin sees NULL.
-    Unreadable,
+    /// Edits of text, in its own bytes. From `next` on they are still to be made.
+    Edited { edits: Edits, next: usize },
+    /// Each cell anew, as text.
+    Replaced(Cells),
+    /// A plugin failed to answer.
+    Lost,
 }
 
-impl View {
-    /// Fills the view with the cells of one column.
-    pub(crate) fn fill<'a>(&mut self, plan: &Plan, cells: impl Iterator<Item = Option<&'a [u8]>>) {
-        self.cells.clear();
-        self.states.clear();
-        let plain = plan.kind.is_textual() || plan.format == WireFormat::Text;
-        for cell in cells {
-            let state = match cell {
-                None => State::Kept,
-                Some(bytes) if plain && std::str::from_utf8(bytes).is_ok() => State::Kept,
-                Some(bytes) if !plain && self.decode(plan.kind, bytes).is_some() => State::Kept,
-                Some(_) => State::Unreadable,
-            };
-            self.cells.push(match (state, cell) {
-                (State::Unreadable | State::Changed, _) | (_, None) => None,
-                (State::Kept, Some(bytes)) if plain => Some(bytes),
-                (State::Kept, Some(_)) => Some(self.text.as_bytes()),
-            });
-            self.states.push(state);
+impl Seen {
+    /// Adds the cell of the next row.
+    pub(crate) fn add(&mut self, plan: &Plan, cell: Option<&[u8]>) {
+        match cell {
+            Some(bytes) if !is_plain(plan) => {
+                let shown = decoded(plan.kind, bytes, self.cells.data.len(), &mut self.text);
+                if shown.is_none() {
+                    self.unreadable.push(self.cells.len());
+                }
+                self.cells.push(shown.map(|()| self.text.as_bytes()));
+            }
+            plain => self.cells.push(plain),
         }
     }
 
-    fn decode(&mut self, kind: Kind, bytes: &[u8]) -> Option<()> {
-        self.text.clear();
-        if self.cells.data.len() > GROWTH_BYTES_MAX {
-            return None;
+    /// Takes out what is no text; to be called when all cells are there.
+    pub(crate) fn check(&mut self, plan: &Plan) {
+        if !is_plain(plan) || self.cells.data.is_ascii() {
+            return;
         }
-        if kind != Kind::Unknown {
-            return decode(kind, bytes, &mut self.text);
+        let is_text = |row: &usize| match self.cells.cell(*row) {
+            Some(Some(bytes)) => std::str::from_utf8(bytes).is_ok(),
+            Some(None) | None => true,
+        };
+        self.unreadable = (0..self.cells.len()).filter(|row| !is_text(row)).collect();
+        if !self.unreadable.is_empty() {
+            let mut shown = Cells::default();
+            for row in 0..self.cells.len() {
+                let cell = self.cells.cell(row).flatten().filter(|_| !self.is_unreadable(row));
+                shown.push(cell);
+            }
+            self.cells = shown;
         }
-        // Types of extensions and enums that are sent as plain text are shown as such; what
-        // a plugin changes in them is lost.
-        let text = std::str::from_utf8(bytes).ok()?;
-        let printable = !text.chars().any(char::is_control);
-        printable.then(|| self.text.push_str(text))
     }
 
-    /// Asks one policy and applies its answer. On a fault the column's values are lost.
+    /// True when every cell could be shown.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.unreadable.is_empty()
+    }
+
+    pub(crate) fn is_unreadable(&self, row: usize) -> bool {
+        !self.unreadable.is_empty() && self.unreadable.binary_search(&row).is_ok()
+    }
+
+    /// Asks one policy after another. On a fault the column's values are lost.
     pub(crate) fn ask(
-        &mut self,
-        call: &PlannedCall,
-        also: &[Cells],
+        &self,
+        plan: &Plan,
+        calls: &[PlannedCall],
+        also: &[Vec<Cells>],
         policies: &dyn PolicySet,
-        spare: &mut Cells,
-    ) -> Result<(), (PolicyName, Fault)> {
-        let fault = |fault: Fault| (call.policy.clone(), fault);
-        if call.also.is_none() {
-            return Err(fault(malformed("a column named beside another does not exist")));
-        }
-        match policies.mask(&call.policy, call.handle, &self.cells, also).map_err(fault)? {
-            Masked::Unchanged => Ok(()),
-            Masked::Edits(edits) if edits.spans.is_empty() => Ok(()),
-            Masked::Edits(edits) => {
-                self.edit(&edits, spare).ok_or_else(|| fault(malformed("edits out of place")))
+    ) -> Result<Answer, (PolicyName, Fault)> {
+        let mut after: Option<Cells> = None;
+        for (index, call) in calls.iter().enumerate() {
+            let fault = |fault: Fault| (call.policy.clone(), fault);
+            if call.also.is_none() {
+                return Err(fault(malformed("a column named beside another does not exist")));
             }
-            Masked::Replaced(cells) => {
-                self.replace(cells).ok_or_else(|| fault(malformed("replaced cells do not fit")))
-            }
-        }
-    }
-
-    /// Applies edits, building the new text in `spare`. On `None` the view is not to be used.
-    fn edit(&mut self, edits: &Edits, spare: &mut Cells) -> Option<()> {
-        let fill = std::str::from_utf8(&edits.fill).ok()?;
-        let (spans, rest) = edits.spans.as_chunks::<3>();
-        if !rest.is_empty() || edits.spans.is_empty() {
-            return None;
-        }
-        let growth = fill.len().checked_mul(spans.len())?;
-        if growth > GROWTH_BYTES_MAX {
-            return None;
-        }
-        spare.clear();
-        spare.nulls.extend_from_slice(&self.cells.nulls);
-        let mut spans = spans.iter().peekable();
-        // Everything of the old data before this was taken over.
-        let mut taken: usize = 0;
-        let mut row_start: usize = 0;
-        for (row, end) in self.cells.ends.iter().enumerate() {
-            let row_end = *end as usize;
-            while let Some([_, start, end]) = spans.next_if(|span| span[0] as usize == row) {
-                let from = row_start.checked_add(*start as usize)?;
-                let to = row_start.checked_add(*end as usize)?;
-                let in_order = taken.max(row_start) <= from && from <= to && to <= row_end;
-                if !in_order || self.cells.is_null(row) {
-                    return None;
+            let cells = after.as_ref().unwrap_or(&self.cells);
+            let also = also.get(index).map(Vec::as_slice).unwrap_or_default();
+            let masked = policies.mask(&call.policy, call.handle, cells, also).map_err(fault)?;
+            match masked {
+                Masked::Unchanged => {}
+                Masked::Edits(edits) if edits.spans.is_empty() => {}
+                Masked::Edits(edits) => {
+                    check_edits(&edits, cells)
+                        .ok_or_else(|| fault(malformed("edits out of place")))?;
+                    let is_last = index + 1 == calls.len();
+                    if is_last && after.is_none() && are_of_the_cells(&edits, plan) {
+                        return Ok(Answer::Edited { edits, next: 0 });
+                    }
+                    after = Some(edited(&edits, cells));
                 }
-                let kept = self.cells.data.get(taken..from)?;
-                if !is_boundary(&self.cells.data, from) || !is_boundary(&self.cells.data, to) {
-                    return None;
+                Masked::Replaced(new) => {
+                    check_replaced(&new, cells)
+                        .ok_or_else(|| fault(malformed("replaced cells do not fit")))?;
+                    after = Some(new);
                 }
-                spare.data.extend_from_slice(kept);
-                spare.data.extend_from_slice(fill.as_bytes());
-                taken = to;
-                *self.states.get_mut(row)? = State::Changed;
-            }
-            spare.data.extend_from_slice(self.cells.data.get(taken..row_end)?);
-            taken = row_end;
-            row_start = row_end;
-            spare.ends.push(u32::try_from(spare.data.len()).ok()?);
-        }
-        if spans.next().is_some() {
-            return None;
-        }
-        std::mem::swap(&mut self.cells, spare);
-        Some(())
-    }
-
-    /// Takes over replaced cells. On `None` the view is not to be used.
-    fn replace(&mut self, cells: Cells) -> Option<()> {
-        if cells.len() != self.cells.len() || cells.data.len() > u32::MAX as usize {
-            return None;
-        }
-        for (row, state) in self.states.iter_mut().enumerate() {
-            let new = cells.cell(row)?;
-            std::str::from_utf8(new.unwrap_or_default()).ok()?;
-            if *state == State::Kept && self.cells.cell(row)? != new {
-                *state = State::Changed;
             }
         }
-        self.cells = cells;
-        Some(())
+        Ok(after.map_or(Answer::Kept, Answer::Replaced))
     }
 
-    /// The text of a cell; `None` for NULL.
-    pub(crate) fn text(&self, row: usize) -> Option<&str> {
-        std::str::from_utf8(self.cells.cell(row)??).ok()
+    pub(crate) fn clear(&mut self) {
+        self.cells.clear();
+        self.unreadable.clear();
+        if self.cells.data.capacity() > KEPT_BYTES_MAX || self.text.capacity() > KEPT_BYTES_MAX {
+            *self = Seen::default();
+        }
     }
+
+    /// Forgets the cells from this row on.
+    pub(crate) fn truncate(&mut self, rows: usize) {
+        self.cells.truncate(rows);
+        self.unreadable.retain(|row| *row < rows);
+    }
+}
+
+/// Whether a cell's bytes are its text.
+fn is_plain(plan: &Plan) -> bool {
+    plan.kind.is_textual() || plan.format == WireFormat::Text
+}
+
+/// Puts the text of a binary value into `text`.
+fn decoded(kind: Kind, bytes: &[u8], before: usize, text: &mut String) -> Option<()> {
+    text.clear();
+    if before > GROWTH_BYTES_MAX {
+        return None;
+    }
+    if kind != Kind::Unknown {
+        return decode(kind, bytes, text);
+    }
+    // Types of extensions and enums that are sent as plain text are shown as such; what
+    // a plugin changes in them is lost.
+    let shown = std::str::from_utf8(bytes).ok()?;
+    let printable = !shown.chars().any(char::is_control);
+    printable.then(|| text.push_str(shown))
+}
+
+/// Whether the edits may be made in the bytes that came, because every text is a value.
+fn are_of_the_cells(edits: &Edits, plan: &Plan) -> bool {
+    plan.kind.is_textual() && !edits.fill.contains(&0)
+}
+
+/// Edits are in order, within cells that have a value, and between characters.
+fn check_edits(edits: &Edits, cells: &Cells) -> Option<()> {
+    std::str::from_utf8(&edits.fill).ok()?;
+    let (spans, rest) = edits.spans.as_chunks::<3>();
+    if !rest.is_empty() || edits.fill.len().checked_mul(spans.len())? > GROWTH_BYTES_MAX {
+        return None;
+    }
+    let mut before = (0, 0);
+    for [row, start, end] in spans {
+        let cell = cells.cell(*row as usize)??;
+        let in_order = before <= (*row, *start) && start <= end;
+        if !in_order || !is_boundary(cell, *start) || !is_boundary(cell, *end) {
+            return None;
+        }
+        before = (*row, *end);
+    }
+    Some(())
 }
 
 /// Between two characters of what is known to be UTF-8.
-fn is_boundary(data: &[u8], at: usize) -> bool {
-    data.get(at).is_none_or(|byte| byte & 0xC0 != 0x80)
+fn is_boundary(cell: &[u8], at: u32) -> bool {
+    match cell.get(at as usize) {
+        Some(byte) => byte & 0xC0 != 0x80,
+        None => at as usize == cell.len(),
+    }
+}
+
+/// The cells with checked edits made.
+fn edited(edits: &Edits, cells: &Cells) -> Cells {
+    let mut after = Cells { nulls: cells.nulls.clone(), ..Cells::default() };
+    let mut next = 0;
+    for row in 0..cells.len() {
+        let cell = cells.cell(row).flatten().unwrap_or_default();
+        if write_edited(edits, &mut next, row, cell, &mut after.data).is_none() {
+            after.data.extend_from_slice(cell);
+        }
+        after.ends.push(u32::try_from(after.data.len()).unwrap_or(u32::MAX));
+    }
+    after
+}
+
+/// Appends the cell of `row` with its edits made. `None` when it has none; then nothing is
+/// appended. `next` is the first edit that is not made yet; rows come in order.
+pub(crate) fn write_edited(
+    edits: &Edits,
+    next: &mut usize,
+    row: usize,
+    cell: &[u8],
+    out: &mut Vec<u8>,
+) -> Option<()> {
+    let (spans, _) = edits.spans.as_chunks::<3>();
+    let mut copied = 0;
+    let first = *next;
+    while let Some([_, start, end]) = spans.get(*next).filter(|[own, ..]| *own as usize == row) {
+        out.extend_from_slice(cell.get(copied..*start as usize).unwrap_or_default());
+        out.extend_from_slice(&edits.fill);
+        copied = *end as usize;
+        *next += 1;
+    }
+    if *next == first {
+        return None;
+    }
+    out.extend_from_slice(cell.get(copied..).unwrap_or_default());
+    Some(())
+}
+
+/// As many cells as there were, each of them UTF-8.
+fn check_replaced(new: &Cells, cells: &Cells) -> Option<()> {
+    if new.len() != cells.len() || new.data.len() > u32::MAX as usize {
+        return None;
+    }
+    let is_ascii = new.data.is_ascii();
+    for row in 0..new.len() {
+        let cell = new.cell(row)?;
+        if !is_ascii {
+            std::str::from_utf8(cell.unwrap_or_default()).ok()?;
+        }
+    }
+    Some(())
 }
 
 fn malformed(message: &str) -> Fault {

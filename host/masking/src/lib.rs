@@ -54,4 +54,4 @@ pub use column::MaskColumn;
 pub use copy::CopyMasker;
 pub use keys::Keys;
 pub use outcome::{Flushed, MalformedRow};
-pub use rows::RowMasker;
+pub use rows::{MaskedRows, RowMasker};

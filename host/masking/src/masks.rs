@@ -1,15 +1,14 @@
-//! All cells of a batch brought to what the client may see.
+//! What the cells of a result become: each column's plan carried out, row after row.
 
 use portcullis_policy::{Cells, PolicySet};
 
-use crate::batch::{Batch, Span};
-use crate::call::{State, View};
+use crate::call::{Answer, Seen, write_edited};
 use crate::outcome::Flushed;
-use crate::plan::{Plan, PlannedCall, Scratch, Step, Transform};
+use crate::plan::{Plan, Scratch, Step};
 use crate::value::write_value;
 
-/// More than this is not put into one batch: what is beyond becomes NULL.
-const DATA_BYTES_MAX: usize = 256 << 20;
+/// More than this is not put into one batch: what is beyond is lost.
+const PUT_BYTES_MAX: usize = 256 << 20;
 
 /// What stands in a cell when the row leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,210 +16,271 @@ pub(crate) enum Put {
     /// The bytes that came.
     Kept,
     Null,
-    /// In the masks' data.
-    Value(Span),
+    /// The bytes that were appended.
+    Value,
 }
 
-/// The plans of a result, and what they came to for the last batch.
+/// A touched column: where it stands in the row, and its position among the touched ones.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) column: usize,
+    pub(crate) position: usize,
+}
+
+/// The plans of a result. A batch goes through in three steps: every cell that a plugin sees is
+/// shown ([`show`](Masks::show)), plugins are asked ([`ask`](Masks::ask)), and every touched
+/// cell is put where it belongs, in the order of rows ([`put`](Masks::put)).
 #[derive(Debug)]
 pub(crate) struct Masks {
-    plans: Vec<Plan>,
-    puts: Puts,
+    columns: Vec<Column>,
     scratch: Scratch,
-    view: View,
-    spare: Cells,
-    also: Vec<Cells>,
-    also_view: View,
+    /// Appended in this batch.
+    put_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Column {
+    plan: Plan,
+    /// For columns that plugins see.
+    seen: Option<Seen>,
+    answer: Answer,
+    /// Cells of the batch whose bytes are not those that came.
+    masked: u64,
 }
 
 impl Masks {
     pub(crate) fn new(plans: Vec<Plan>) -> Masks {
-        Masks {
-            puts: Puts { width: plans.len(), puts: Vec::new(), data: Vec::new() },
-            plans,
-            scratch: Scratch::default(),
-            view: View::default(),
-            spare: Cells::default(),
-            also: Vec::new(),
-            also_view: View::default(),
+        let column = |plan: Plan| {
+            let seen = match &plan.step {
+                Step::Watch | Step::Calls(_) => Some(Seen::default()),
+                Step::Same(_) | Step::Transform(_) => None,
+            };
+            Column { plan, seen, answer: Answer::Kept, masked: 0 }
+        };
+        let mut columns: Vec<Column> = plans.into_iter().map(column).collect();
+        let also: Vec<usize> = columns.iter().flat_map(Column::companions).collect();
+        for position in also {
+            if let Some(column) = columns.get_mut(position) {
+                column.seen.get_or_insert_default();
+            }
+        }
+        Masks { columns, scratch: Scratch::default(), put_bytes: 0 }
+    }
+
+    /// Where touched columns stand in the row, by position.
+    pub(crate) fn touched(&self) -> Vec<usize> {
+        self.columns.iter().map(|column| column.plan.column).collect()
+    }
+
+    pub(crate) fn touch_anything(&self) -> bool {
+        !self.columns.is_empty()
+    }
+
+    /// Columns whose cells are to be shown.
+    pub(crate) fn shown(&self) -> Vec<Place> {
+        self.places(|column| column.seen.is_some()).collect()
+    }
+
+    /// Shows plugins the cell of the next row at this position.
+    pub(crate) fn show(&mut self, position: usize, cell: Option<&[u8]>) {
+        if let Some(column) = self.columns.get_mut(position)
+            && let Some(seen) = &mut column.seen
+        {
+            seen.add(&column.plan, cell);
         }
     }
 
-    /// Decides every touched cell of the batch.
-    pub(crate) fn run(&mut self, batch: &Batch, policies: &dyn PolicySet, flushed: &mut Flushed) {
-        self.puts.clear(batch.rows());
-        for position in 0..self.plans.len() {
-            // Taken out while it runs, because calls look at the other plans.
-            let step = self
-                .plans
-                .get_mut(position)
-                .map(|plan| std::mem::replace(&mut plan.step, Step::Watch));
-            let Some(step) = step else { continue };
-            match &step {
-                Step::Watch => (),
-                Step::Same(cell) => self.puts.same(batch, position, cell.as_deref()),
-                Step::Transform(transform) => self.transform(batch, position, transform),
-                Step::Calls(calls) => self.call(batch, position, calls, policies, flushed),
+    /// Forgets what was shown from this row on.
+    pub(crate) fn forget(&mut self, rows: usize) {
+        let seen = self.columns.iter_mut().filter_map(|column| column.seen.as_mut());
+        seen.for_each(|seen| seen.truncate(rows));
+    }
+
+    /// Asks the plugins about the cells that were shown.
+    pub(crate) fn ask(&mut self, policies: &dyn PolicySet, flushed: &mut Flushed) {
+        for column in &mut self.columns {
+            if let Some(seen) = &mut column.seen {
+                seen.check(&column.plan);
             }
-            if let Some(plan) = self.plans.get_mut(position) {
-                plan.step = step;
-                let masked = self.puts.masked(position);
-                flushed.cells_masked += masked;
-                if masked > 0 {
-                    for label in &plan.labels {
-                        flushed.count_label(label, masked);
+        }
+        for position in 0..self.columns.len() {
+            let answer = self.answer(position, policies, flushed);
+            if let Some(column) = self.columns.get_mut(position) {
+                column.answer = answer;
+            }
+        }
+    }
+
+    fn answer(&self, position: usize, policies: &dyn PolicySet, flushed: &mut Flushed) -> Answer {
+        let Some(Column { plan, seen: Some(seen), .. }) = self.columns.get(position) else {
+            return Answer::Kept;
+        };
+        let Step::Calls(calls) = &plan.step else { return Answer::Kept };
+        let seen_at = |also: &usize| Some(self.columns.get(*also)?.seen.as_ref()?.cells.clone());
+        let companions: Vec<Vec<Cells>> = calls
+            .iter()
+            .map(|call| call.also.iter().flatten().filter_map(seen_at).collect())
+            .collect();
+        match seen.ask(plan, calls, &companions, policies) {
+            Ok(answer) => answer,
+            Err(fault) => {
+                flushed.faults.push(fault);
+                Answer::Lost
+            }
+        }
+    }
+
+    /// Columns of which some cell of the batch may change.
+    pub(crate) fn changing(&self, places: &mut Vec<Place>) {
+        places.clear();
+        places.extend(self.places(Column::may_change));
+    }
+
+    fn places(&self, is_wanted: impl Fn(&Column) -> bool) -> impl Iterator<Item = Place> {
+        let columns = self.columns.iter().enumerate();
+        let wanted = columns.filter(move |(_, column)| is_wanted(column));
+        wanted.map(|(position, column)| Place { column: column.plan.column, position })
+    }
+
+    /// Decides one cell; the rows of a batch come in order. A new value is appended to `out`.
+    pub(crate) fn put(
+        &mut self,
+        position: usize,
+        row: usize,
+        old: Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) -> Put {
+        let Some(column) = self.columns.get_mut(position) else { return Put::Null };
+        let start = out.len();
+        let written = match column.write(row, old, &mut self.scratch, out) {
+            Written::Put(put) if self.put_bytes < PUT_BYTES_MAX => put,
+            Written::Put(_) | Written::Lost => {
+                out.truncate(start);
+                append(column.plan.lost.as_deref(), out)
+            }
+        };
+        // What comes out as it went in is kept, so that only changed bytes count as masked.
+        let is_same = match written {
+            Put::Kept => return Put::Kept,
+            Put::Null => old.is_none(),
+            Put::Value => old.is_some_and(|old| out.get(start..) == Some(old)),
+        };
+        if is_same {
+            out.truncate(start);
+            return Put::Kept;
+        }
+        column.masked += 1;
+        self.put_bytes += out.len() - start;
+        written
+    }
+
+    /// Ends the batch: counts it, and is ready for the next.
+    pub(crate) fn finish(&mut self, flushed: &mut Flushed) {
+        self.put_bytes = 0;
+        for column in &mut self.columns {
+            let masked = std::mem::take(&mut column.masked);
+            flushed.cells_masked += masked;
+            if masked > 0 {
+                for label in &column.plan.labels {
+                    flushed.count_label(label, masked);
+                }
+            }
+            column.answer = Answer::Kept;
+            if let Some(seen) = &mut column.seen {
+                seen.clear();
+            }
+        }
+    }
+}
+
+/// What became of a cell.
+enum Written {
+    Put(Put),
+    /// It cannot be done to this value; what was appended is to be taken back.
+    Lost,
+}
+
+impl Column {
+    fn may_change(&self) -> bool {
+        match (&self.plan.step, &self.answer) {
+            (Step::Watch, _) => false,
+            (Step::Same(_) | Step::Transform(_), _) => true,
+            (Step::Calls(_), Answer::Kept) => {
+                self.seen.as_ref().is_some_and(|seen| !seen.is_readable())
+            }
+            (Step::Calls(_), Answer::Edited { .. } | Answer::Replaced(_) | Answer::Lost) => true,
+        }
+    }
+
+    /// Positions of the columns that plugins see beside this one.
+    fn companions(&self) -> Vec<usize> {
+        match &self.plan.step {
+            Step::Calls(calls) => {
+                calls.iter().filter_map(|call| call.also.as_ref()).flatten().copied().collect()
+            }
+            Step::Watch | Step::Same(_) | Step::Transform(_) => Vec::new(),
+        }
+    }
+
+    fn write(
+        &mut self,
+        row: usize,
+        old: Option<&[u8]>,
+        scratch: &mut Scratch,
+        out: &mut Vec<u8>,
+    ) -> Written {
+        let done = |written: Option<()>| match written {
+            Some(()) => Written::Put(Put::Value),
+            None => Written::Lost,
+        };
+        match (&self.plan.step, old) {
+            (Step::Watch, _) | (Step::Same(_) | Step::Transform(_), None) => {
+                Written::Put(Put::Kept)
+            }
+            (Step::Same(cell), Some(_)) => Written::Put(append(cell.as_deref(), out)),
+            (Step::Transform(transform), Some(old)) => {
+                done(self.plan.transform(transform, old, scratch, out))
+            }
+            (Step::Calls(_), old) => {
+                if self.seen.as_ref().is_some_and(|seen| seen.is_unreadable(row)) {
+                    return Written::Lost;
+                }
+                match (&mut self.answer, old) {
+                    (Answer::Kept, _) | (Answer::Lost | Answer::Edited { .. }, None) => {
+                        Written::Put(Put::Kept)
+                    }
+                    (Answer::Lost, Some(_)) => Written::Lost,
+                    (Answer::Edited { edits, next }, Some(old)) => {
+                        match write_edited(edits, next, row, old, out) {
+                            Some(()) => Written::Put(Put::Value),
+                            None => Written::Put(Put::Kept),
+                        }
+                    }
+                    (Answer::Replaced(cells), _) => {
+                        let new = cells.cell(row).flatten();
+                        if self.seen.as_ref().and_then(|seen| seen.cells.cell(row)) == Some(new) {
+                            return Written::Put(Put::Kept);
+                        }
+                        // NULL where there was none is a value lost; NULL made into a value
+                        // is the plugin's to decide.
+                        let text = new.and_then(|bytes| std::str::from_utf8(bytes).ok());
+                        done(text.and_then(|text| {
+                            write_value(self.plan.kind, self.plan.format, text, out)
+                        }))
                     }
                 }
             }
         }
     }
-
-    /// What stands in the touched cells of one row.
-    pub(crate) fn puts_of(&self, row: usize) -> &[Put] {
-        let start = row * self.puts.width;
-        self.puts.puts.get(start..start + self.puts.width).unwrap_or_default()
-    }
-
-    pub(crate) fn data(&self) -> &[u8] {
-        &self.puts.data
-    }
-
-    fn transform(&mut self, batch: &Batch, position: usize, transform: &Transform) {
-        let Some(plan) = self.plans.get(position) else { return };
-        let lost = self.puts.store(plan.lost.as_deref());
-        for (row, cell) in batch.cells(position).enumerate() {
-            let Some(cell) = cell else { continue };
-            let scratch = &mut self.scratch;
-            self.puts.write(row, position, Some(cell), lost, |out| {
-                plan.transform(transform, cell, scratch, out)
-            });
-        }
-    }
-
-    fn call(
-        &mut self,
-        batch: &Batch,
-        position: usize,
-        calls: &[PlannedCall],
-        policies: &dyn PolicySet,
-        flushed: &mut Flushed,
-    ) {
-        let Some(plan) = self.plans.get(position) else { return };
-        self.view.fill(plan, batch.cells(position));
-        for call in calls {
-            fill_also(&mut self.also, &mut self.also_view, &self.plans, batch, call);
-            if let Err(fault) = self.view.ask(call, &self.also, policies, &mut self.spare) {
-                flushed.faults.push(fault);
-                return self.puts.same(batch, position, plan.lost.as_deref());
-            }
-        }
-        if self.view.states.iter().all(|state| *state == State::Kept) {
-            return;
-        }
-        let lost = self.puts.store(plan.lost.as_deref());
-        for (row, (cell, state)) in batch.cells(position).zip(&self.view.states).enumerate() {
-            match state {
-                State::Kept => (),
-                State::Unreadable => self.puts.write(row, position, cell, lost, |_| None),
-                State::Changed => {
-                    let text = self.view.text(row);
-                    // NULL where there was none is a value lost; NULL made into a value is
-                    // the plugin's to decide.
-                    self.puts.write(row, position, cell, lost, |out| {
-                        write_value(plan.kind, plan.format, text?, out)
-                    });
-                }
-            }
-        }
-    }
 }
 
-/// Fills `also` with the cells, as they came, that a call wants beside its own.
-fn fill_also(
-    also: &mut Vec<Cells>,
-    view: &mut View,
-    plans: &[Plan],
-    batch: &Batch,
-    call: &PlannedCall,
-) {
-    let positions = call.also.as_deref().unwrap_or_default();
-    also.resize_with(positions.len(), Cells::default);
-    for (cells, position) in also.iter_mut().zip(positions) {
-        if let Some(plan) = plans.get(*position) {
-            view.fill(plan, batch.cells(*position));
-            std::mem::swap(&mut view.cells, cells);
+/// Appends a cell that many rows have.
+fn append(cell: Option<&[u8]>, out: &mut Vec<u8>) -> Put {
+    match cell {
+        Some(cell) => {
+            out.extend_from_slice(cell);
+            Put::Value
         }
-    }
-}
-
-/// The outcome for each touched cell, row after row, and the bytes that go with it.
-#[derive(Debug)]
-struct Puts {
-    width: usize,
-    puts: Vec<Put>,
-    data: Vec<u8>,
-}
-
-impl Puts {
-    fn clear(&mut self, rows: usize) {
-        self.data.clear();
-        self.puts.clear();
-        self.puts.resize(rows * self.width, Put::Kept);
-    }
-
-    fn masked(&self, position: usize) -> u64 {
-        let puts = self.puts.iter().skip(position).step_by(self.width.max(1));
-        puts.map(|put| u64::from(*put != Put::Kept)).sum()
-    }
-
-    fn set(&mut self, row: usize, position: usize, put: Put) {
-        if let Some(place) = self.puts.get_mut(row * self.width + position) {
-            *place = put;
-        }
-    }
-
-    /// Keeps a cell that many rows will have.
-    fn store(&mut self, cell: Option<&[u8]>) -> Put {
-        let Some(cell) = cell else { return Put::Null };
-        let start = self.data.len();
-        self.data.extend_from_slice(cell);
-        Span::new(start, self.data.len()).map_or(Put::Null, Put::Value)
-    }
-
-    /// The same cell for every value of a column. A NULL stays NULL.
-    fn same(&mut self, batch: &Batch, position: usize, cell: Option<&[u8]>) {
-        let put = self.store(cell);
-        for (row, old) in batch.cells(position).enumerate() {
-            if old.is_some() && old != cell {
-                self.set(row, position, put);
-            }
-        }
-    }
-
-    /// What `write` appends, or `lost` where it gives up. What comes out as it went in is
-    /// kept, so that only changed bytes count as masked.
-    fn write(
-        &mut self,
-        row: usize,
-        position: usize,
-        old: Option<&[u8]>,
-        lost: Put,
-        write: impl FnOnce(&mut Vec<u8>) -> Option<()>,
-    ) {
-        let start = self.data.len();
-        let written = if start < DATA_BYTES_MAX { write(&mut self.data) } else { None };
-        let put = match written.and_then(|()| Span::new(start, self.data.len())) {
-            Some(span) => Put::Value(span),
-            None => lost,
-        };
-        let new = match put {
-            Put::Value(span) => Some(span.of(&self.data)),
-            Put::Null | Put::Kept => None,
-        };
-        let put = if new == old { Put::Kept } else { put };
-        if !matches!(put, Put::Value(span) if span.start as usize == start) {
-            self.data.truncate(start);
-        }
-        self.set(row, position, put);
+        None => Put::Null,
     }
 }

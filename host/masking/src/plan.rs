@@ -129,7 +129,7 @@ impl Plan {
     ) -> Option<()> {
         let kind = self.kind;
         if kind.is_textual() {
-            return transform.write_textual(kind, std::str::from_utf8(cell).ok()?, out);
+            return transform.write_textual(kind, cell, out);
         }
         if let Kind::Array(element) = kind
             && kind.is_textual_array()
@@ -160,9 +160,8 @@ impl Plan {
             WireFormat::Text => Array::from_text(std::str::from_utf8(cell).ok()?)?,
             WireFormat::Binary => Array::from_binary(element, cell)?,
         };
-        let masked = array.map(|bytes, out| {
-            transform.write_textual(Kind::of(element), std::str::from_utf8(bytes).ok()?, out)
-        })?;
+        let masked =
+            array.map(|bytes, out| transform.write_textual(Kind::of(element), bytes, out))?;
         match self.format {
             WireFormat::Text => masked.write_text(out),
             WireFormat::Binary => masked.write_binary(element, out)?,
@@ -208,15 +207,19 @@ impl Transform {
         }
     }
 
-    fn write_textual(&self, kind: Kind, text: &str, out: &mut Vec<u8>) -> Option<()> {
+    fn write_textual(&self, kind: Kind, cell: &[u8], out: &mut Vec<u8>) -> Option<()> {
         // Padding is no part of the value, and says how long the column is.
-        let value = if kind == Kind::Bpchar { text.trim_end_matches(' ') } else { text };
+        let padding = cell.iter().rev().take_while(|byte| kind == Kind::Bpchar && **byte == b' ');
+        let (value, padding) = cell.split_at_checked(cell.len() - padding.count())?;
         match self {
-            Transform::Constant(constant) => out.extend_from_slice(constant.as_bytes()),
-            Transform::Partial(partial) => write_partial(partial, value, out),
+            Transform::Constant(constant) => {
+                std::str::from_utf8(value).ok()?;
+                out.extend_from_slice(constant.as_bytes());
+            }
+            Transform::Partial(partial) => write_partial(partial, value, out)?,
             Transform::Pseudonym(pseudonyms) => {
-                pseudonyms.write_text(value, out);
-                out.extend_from_slice(text.get(value.len()..)?.as_bytes());
+                pseudonyms.write_text(std::str::from_utf8(value).ok()?, out);
+                out.extend_from_slice(padding);
             }
             Transform::Generalize(_) => return None,
         }

@@ -4,48 +4,237 @@ use std::sync::Arc;
 
 use portcullis_policy::PolicySet;
 
-use crate::cell::CellForm;
+use crate::batch::{HEADER_BYTES, ROWS_FULL, close_frame};
 use crate::column::MaskColumn;
 use crate::keys::Keys;
-use crate::masker::Masker;
+use crate::masks::{Masks, Place, Put};
 use crate::outcome::{Flushed, MalformedRow};
+use crate::plan::plan;
 
-const DATA_ROW: u8 = b'D';
-
-/// Masks the DataRow messages of one result, in batches.
+/// Masks the DataRow messages of one result where they were read, in batches.
 #[derive(Debug)]
 pub struct RowMasker {
-    masker: Masker,
+    /// Cells of a row.
+    columns: usize,
+    masks: Masks,
+    /// Columns that plugins see.
+    shown: Vec<Place>,
+    /// Columns that the batch at hand may change.
+    changing: Vec<Place>,
+}
+
+/// What became of the rows at the front of what was given.
+#[derive(Debug)]
+pub struct MaskedRows {
+    /// How many bytes they are.
+    pub bytes: usize,
+    /// False: they may be forwarded as they came, and nothing was written.
+    pub changed: bool,
+    pub flushed: Flushed,
 }
 
 impl RowMasker {
     pub fn new(columns: Vec<MaskColumn>, keys: Arc<Keys>) -> RowMasker {
-        RowMasker { masker: Masker::new(DATA_ROW, CellForm::Counted, columns, &keys) }
+        let count = columns.len();
+        let masks = Masks::new(plan(columns, &keys));
+        RowMasker { columns: count, shown: masks.shown(), masks, changing: Vec::new() }
     }
 
-    /// False: the rows may be forwarded as they come, without being pushed.
+    /// False: the rows may be forwarded as they come.
     pub fn touches_rows(&self) -> bool {
-        self.masker.touches_rows()
+        self.masks.touch_anything()
     }
 
-    /// Adds the body of one DataRow to the batch. A malformed row is not added.
-    pub fn push(&mut self, row: &[u8]) -> Result<(), MalformedRow> {
-        self.masker.batch.push_counted(row)
+    /// Masks a batch of rows: of the whole DataRow frames that `frames` consists of, the first.
+    /// Where anything changes all of the batch is written to `out`, behind what is `ahead` of it.
+    ///
+    /// # Errors
+    /// When the first row is malformed. A later one ends the batch before it.
+    pub fn mask(
+        &mut self,
+        ahead: &[u8],
+        frames: &[u8],
+        policies: &dyn PolicySet,
+        out: &mut Vec<u8>,
+    ) -> Result<MaskedRows, MalformedRow> {
+        let mut flushed = Flushed::default();
+        // What plugins see is read first, and what is read was checked on the way.
+        let mut taken = match self.shown.is_empty() {
+            true => Taken { rows: ROWS_FULL, bytes: frames.len() },
+            false => self.show(frames)?,
+        };
+        self.masks.ask(policies, &mut flushed);
+        self.masks.changing(&mut self.changing);
+        let changed = !self.changing.is_empty();
+        if changed {
+            let frames = frames.get(..taken.bytes).unwrap_or_default();
+            let start = out.len();
+            out.reserve(ahead.len() + frames.len());
+            out.extend_from_slice(ahead);
+            taken = self.write(frames, out).inspect_err(|_| out.truncate(start))?;
+        }
+        self.masks.finish(&mut flushed);
+        flushed.rows = taken.rows as u64;
+        Ok(MaskedRows { bytes: taken.bytes, changed, flushed })
     }
 
-    /// Rows pushed and not yet flushed.
-    pub fn pending(&self) -> usize {
-        self.masker.batch.rows()
+    /// Shows plugins what they see of a batch.
+    fn show(&mut self, frames: &[u8]) -> Result<Taken, MalformedRow> {
+        let mut taken = Taken::default();
+        while let Some(frame) = taken.next(frames) {
+            if let Err(malformed) = self.show_row(frame) {
+                self.masks.forget(taken.rows);
+                return taken.or(malformed);
+            }
+            taken.add(frame);
+        }
+        Ok(taken)
     }
 
-    /// True when the batch should be flushed before more is pushed.
-    pub fn is_full(&self) -> bool {
-        self.masker.batch.is_full()
+    fn show_row(&mut self, frame: &[u8]) -> Result<(), MalformedRow> {
+        let mut row = Row::open(frame, self.columns)?;
+        for place in &self.shown {
+            row.skip_to(place.column)?;
+            self.masks.show(place.position, row.cell()?);
+        }
+        row.end()
     }
 
-    /// Masks what is pending and writes complete DataRow frames to `out`.
-    pub fn flush(&mut self, policies: &dyn PolicySet, out: &mut Vec<u8>) -> Flushed {
-        self.masker.flush(policies, out)
+    fn write(&mut self, frames: &[u8], out: &mut Vec<u8>) -> Result<Taken, MalformedRow> {
+        let mut taken = Taken::default();
+        while let Some(frame) = taken.next(frames) {
+            let start = out.len();
+            if let Err(malformed) = self.write_row(frame, taken.rows, out) {
+                out.truncate(start);
+                return taken.or(malformed);
+            }
+            close_frame(start, out);
+            taken.add(frame);
+        }
+        Ok(taken)
+    }
+
+    /// What is not changed is copied from one changed cell to the next.
+    fn write_row(
+        &mut self,
+        frame: &[u8],
+        index: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), MalformedRow> {
+        let mut row = Row::open(frame, self.columns)?;
+        let mut copied = 0;
+        for place in &self.changing {
+            row.skip_to(place.column)?;
+            let begin = row.at;
+            let cell = row.cell()?;
+            out.extend_from_slice(frame.get(copied..begin).unwrap_or_default());
+            let word = out.len();
+            out.extend_from_slice(&[0; WORD_BYTES]);
+            copied = row.at;
+            match self.masks.put(place.position, index, cell, out) {
+                Put::Kept => {
+                    out.truncate(word);
+                    copied = begin;
+                }
+                Put::Null => write_word(word, -1, out),
+                Put::Value => {
+                    // Masks are limited far below this.
+                    let length = out.len() - word - WORD_BYTES;
+                    write_word(word, i32::try_from(length).unwrap_or(i32::MAX), out);
+                }
+            }
+        }
+        row.end()?;
+        out.extend_from_slice(frame.get(copied..).unwrap_or_default());
+        Ok(())
+    }
+}
+
+/// The rows of a batch that are dealt with.
+#[derive(Clone, Copy, Default)]
+struct Taken {
+    rows: usize,
+    bytes: usize,
+}
+
+impl Taken {
+    /// The frame of the next row of the batch.
+    fn next<'a>(&self, frames: &'a [u8]) -> Option<&'a [u8]> {
+        let rest = frames.get(self.bytes..).filter(|_| self.rows < ROWS_FULL)?;
+        let [_, a, b, c, d] = *rest.first_chunk::<HEADER_BYTES>()?;
+        rest.get(..1 + u32::from_be_bytes([a, b, c, d]) as usize)
+    }
+
+    fn add(&mut self, frame: &[u8]) {
+        self.rows += 1;
+        self.bytes += frame.len();
+    }
+
+    /// A batch ends before a malformed row, unless it begins with it.
+    fn or(self, malformed: MalformedRow) -> Result<Taken, MalformedRow> {
+        if self.rows == 0 { Err(malformed) } else { Ok(self) }
+    }
+}
+
+/// The number of a row's cells, before the first of them.
+const COUNT_BYTES: usize = 2;
+/// The length word of a cell.
+const WORD_BYTES: usize = 4;
+
+/// A row as it is walked, cell by cell.
+struct Row<'a> {
+    frame: &'a [u8],
+    /// Where the next cell begins, with its length word.
+    at: usize,
+    /// Which column it is of, and of how many.
+    column: usize,
+    columns: usize,
+}
+
+impl<'a> Row<'a> {
+    fn open(frame: &'a [u8], columns: usize) -> Result<Row<'a>, MalformedRow> {
+        let count = frame.get(HEADER_BYTES..).and_then(<[u8]>::first_chunk::<COUNT_BYTES>);
+        let count = i16::from_be_bytes(*count.ok_or(MalformedRow::Short)?);
+        match usize::try_from(count) == Ok(columns) {
+            true => Ok(Row { frame, at: HEADER_BYTES + COUNT_BYTES, column: 0, columns }),
+            false => Err(MalformedRow::ColumnCount),
+        }
+    }
+
+    /// The next cell; `None` for NULL.
+    fn cell(&mut self) -> Result<Option<&'a [u8]>, MalformedRow> {
+        let rest = self.frame.get(self.at..).unwrap_or_default();
+        let (word, rest) = rest.split_first_chunk::<WORD_BYTES>().ok_or(MalformedRow::Short)?;
+        self.column += 1;
+        self.at += WORD_BYTES;
+        match i32::from_be_bytes(*word) {
+            -1 => Ok(None),
+            length => {
+                let length = usize::try_from(length).map_err(|_| MalformedRow::CellLength)?;
+                let cell = rest.get(..length).ok_or(MalformedRow::Short)?;
+                self.at += length;
+                Ok(Some(cell))
+            }
+        }
+    }
+
+    fn skip_to(&mut self, column: usize) -> Result<(), MalformedRow> {
+        while self.column < column {
+            self.cell()?;
+        }
+        Ok(())
+    }
+
+    /// All cells are there and nothing is behind them.
+    fn end(mut self) -> Result<(), MalformedRow> {
+        self.skip_to(self.columns)?;
+        if self.at == self.frame.len() { Ok(()) } else { Err(MalformedRow::Long) }
+    }
+}
+
+fn write_word(at: usize, word: i32, out: &mut [u8]) {
+    if let Some(place) = out.get_mut(at..at + WORD_BYTES) {
+        place.copy_from_slice(&word.to_be_bytes());
     }
 }
 

@@ -175,6 +175,16 @@ impl Cells {
         self.ends.push(u32::try_from(self.data.len()).unwrap_or(u32::MAX));
     }
 
+    /// Forgets the cells from this one on.
+    pub fn truncate(&mut self, count: usize) {
+        self.ends.truncate(count);
+        self.data.truncate(self.ends.last().map_or(0, |end| *end as usize));
+        self.nulls.truncate(count.div_ceil(8));
+        if let Some(byte) = self.nulls.get_mut(count / 8) {
+            *byte &= (1 << (count % 8)) - 1;
+        }
+    }
+
     /// The cell at `index`: `None` where out of range or malformed, `Some(None)` for NULL.
     pub fn cell(&self, index: usize) -> Option<Option<&[u8]>> {
         let end = *self.ends.get(index)? as usize;
@@ -270,5 +280,11 @@ mod tests {
         assert_eq!(cells.cell(2), Some(Some(&b""[..])));
         assert_eq!(cells.cell(3), Some(Some(&b"c"[..])));
         assert_eq!(cells.cell(4), None);
+        cells.truncate(2);
+        cells.push(Some(b"d"));
+        assert_eq!((cells.cell(1), cells.cell(2)), (Some(None), Some(Some(&b"d"[..]))));
+        cells.truncate(1);
+        cells.push(Some(b"e"));
+        assert_eq!((cells.len(), cells.cell(1)), (2, Some(Some(&b"e"[..]))));
     }
 }

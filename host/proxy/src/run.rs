@@ -138,6 +138,15 @@ impl Run {
         Run::new(Role::Client)
     }
 
+    /// So many more rows, or other data of the result, came.
+    pub fn took(&mut self, rows: u64, bytes: usize) {
+        if let Some(running) = self.running() {
+            running.gives(rows);
+        }
+        self.tally.rows += rows;
+        self.tally.bytes += bytes as u64;
+    }
+
     /// The limit that the result exceeds, as the client is told of it.
     pub fn over(&self) -> Option<Refusal> {
         let limit = self.running().and_then(|running| running.limit_rows);

@@ -98,8 +98,10 @@ pub struct Session {
     inbox: Vec<u8>,
     /// To the server.
     outbox: Outbox,
-    /// From the server, half a message.
+    /// From the server, half a message, or what must wait.
     partial: Vec<u8>,
+    /// The client has not taken enough of what was answered for more to be put behind it.
+    client_is_behind: bool,
     /// To the client; always whole messages.
     reply: Queue,
     pipeline: Pipeline<Run>,
@@ -196,6 +198,7 @@ impl Session {
             inbox: Vec::new(),
             outbox: Outbox::default(),
             partial: parts.upstream.frames.into_rest(),
+            client_is_behind: false,
             reply: Queue::default(),
             pipeline: Pipeline::default(),
             names: Names::default(),
@@ -288,6 +291,10 @@ impl Session {
         }
         if self.reply.len() < WAITING_BYTES_MAX {
             let mut buffer = self.shared.buffers.take();
+            if self.client_is_behind {
+                // It has caught up with what came before; the rest is here already.
+                return Poll::Ready(Wake::Upstream(buffer, 0));
+            }
             let kept = self.partial.len().min(BUFFER_BYTES / 2);
             let kept = if kept == self.partial.len() { kept } else { 0 };
             let space = buffer.get_mut(kept..).unwrap_or_default();

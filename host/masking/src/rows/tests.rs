@@ -2,6 +2,8 @@ use portcullis_policy::mask::{Call, Partial, Pseudonym};
 use portcullis_policy::{Cells, ColumnAction, Edits, Fault, FaultKind, Masked, WireFormat};
 
 use super::*;
+use crate::batch::write_frame;
+use crate::cell::CellForm;
 use crate::codec::{binary_to_text, text_to_binary};
 use crate::double::{Double, unchanged};
 
@@ -40,6 +42,30 @@ pub(crate) fn body(cells: &[Option<&[u8]>]) -> Vec<u8> {
     body
 }
 
+/// DataRow messages of these bodies.
+fn frames(bodies: &[Vec<u8>]) -> Vec<u8> {
+    let mut frames = Vec::new();
+    bodies.iter().for_each(|body| write_frame(b'D', body, &mut frames));
+    frames
+}
+
+/// The cells of rows that are masked in one batch, and what came of it.
+fn mask(
+    masker: &mut RowMasker,
+    policies: &dyn PolicySet,
+    bodies: &[Vec<u8>],
+) -> (Vec<Vec<Option<Vec<u8>>>>, Flushed) {
+    let came = frames(bodies);
+    let mut out = b"before".to_vec();
+    let masked = masker.mask(b"ahead", &came, policies, &mut out).unwrap();
+    assert_eq!((masked.bytes, masked.flushed.rows), (came.len(), bodies.len() as u64));
+    if !masked.changed {
+        assert_eq!(out, b"before", "what nothing changes is not written");
+        return (read(&came), masked.flushed);
+    }
+    (read(out.strip_prefix(b"beforeahead").unwrap()), masked.flushed)
+}
+
 /// The cells of all frames written.
 fn read(mut out: &[u8]) -> Vec<Vec<Option<Vec<u8>>>> {
     let mut rows = Vec::new();
@@ -64,18 +90,17 @@ fn masked_by(
 ) -> (Vec<String>, Flushed) {
     let mut masker =
         RowMasker::new(vec![column(TEXT, WireFormat::Text, calls(handles, &[]))], keys());
-    for cell in cells {
+    let bodies = cells.iter().map(|cell| {
         let cell = Some(*cell).filter(|cell| *cell != "-");
-        masker.push(&body(&[cell.map(str::as_bytes)])).unwrap();
-    }
-    let mut out = Vec::new();
-    let flushed = masker.flush(&Double { mask: answer }, &mut out);
-    assert_eq!(masker.pending(), 0);
+        body(&[cell.map(str::as_bytes)])
+    });
+    let bodies: Vec<Vec<u8>> = bodies.collect();
+    let (rows, flushed) = mask(&mut masker, &Double { mask: answer }, &bodies);
     let text = |cell: &Option<Vec<u8>>| match cell {
         None => "-".to_owned(),
         Some(bytes) => String::from_utf8(bytes.clone()).unwrap(),
     };
-    (read(&out).iter().map(|row| text(&row[0])).collect(), flushed)
+    (rows.iter().map(|row| text(&row[0])).collect(), flushed)
 }
 
 /// One column, one value, in text and in binary.
@@ -90,11 +115,11 @@ fn check(type_oid: u32, action: ColumnAction, not_null: bool, value: &str, expec
             MaskColumn { not_null, ..column(type_oid, format, action.clone()) },
         ];
         let mut masker = RowMasker::new(columns, keys());
-        masker.push(&body(&[Some(b"left"), Some(&cell)])).unwrap();
-        masker.push(&body(&[None, None])).unwrap();
-        let mut out = Vec::new();
-        let flushed = masker.flush(&unchanged(), &mut out);
-        let rows = read(&out);
+        let bodies = [body(&[Some(b"left"), Some(&cell)]), body(&[None, None])];
+        let (rows, flushed) = match masker.touches_rows() {
+            true => mask(&mut masker, &unchanged(), &bodies),
+            false => (read(&frames(&bodies)), Flushed { rows: 2, ..Flushed::default() }),
+        };
         assert_eq!(rows[0][0].as_deref(), Some(&b"left"[..]));
         assert_eq!(rows[1], [None, None], "NULL stays NULL");
         let found = rows[0][1].clone().map(|bytes| match format {
@@ -162,10 +187,9 @@ fn pseudonyms_are_the_same_in_text_and_binary() {
                 WireFormat::Binary => text_to_binary(oid, value).unwrap(),
             };
             let mut masker = RowMasker::new(vec![column(oid, format, action("k"))], keys());
-            masker.push(&body(&[Some(&cell)])).unwrap();
-            let mut out = Vec::new();
-            assert_eq!(masker.flush(&unchanged(), &mut out).cells_masked, 1);
-            read(&out)[0][0].clone().expect("a pseudonym")
+            let (rows, flushed) = mask(&mut masker, &unchanged(), &[body(&[Some(&cell)])]);
+            assert_eq!(flushed.cells_masked, 1);
+            rows[0][0].clone().expect("a pseudonym")
         });
         images[1] = binary_to_text(oid, &images[1]).unwrap().into_bytes();
         assert_eq!(images[0], images[1], "{value}");
@@ -181,11 +205,13 @@ fn unknown_types_and_encodings_become_null() {
             vec![MaskColumn { not_null: oid != TEXT, ..column(oid, format, action.clone()) }],
             keys(),
         );
-        masker.push(&body(&[Some(bytes)])).unwrap();
-        let mut out = Vec::new();
-        masker.flush(&unchanged(), &mut out);
+        let bodies = [body(&[Some(bytes)])];
+        let rows = match masker.touches_rows() {
+            true => mask(&mut masker, &unchanged(), &bodies).0,
+            false => read(&frames(&bodies)),
+        };
         let expected = passes.then(|| bytes.to_vec());
-        assert_eq!(read(&out), [[expected]], "{oid} {format:?} {action:?}");
+        assert_eq!(rows, [[expected]], "{oid} {format:?} {action:?}");
     };
     let (text, binary) = (WireFormat::Text, WireFormat::Binary);
     let latin1 = b"caf\xe9";
@@ -294,10 +320,9 @@ fn a_fault_loses_its_column_in_this_batch_only() {
         },
     };
     for _ in 0..2 {
-        let mut out = Vec::new();
-        masker.push(&body(&[Some(b"a"), Some(&[0, 0, 0, 5]), Some(b"c")])).unwrap();
-        let flushed = masker.flush(&policies, &mut out);
-        assert_eq!(read(&out), [[Some(b"a".to_vec()), Some(vec![0; 4]), None]]);
+        let bodies = [body(&[Some(b"a"), Some(&[0, 0, 0, 5]), Some(b"c")])];
+        let (rows, flushed) = mask(&mut masker, &policies, &bodies);
+        assert_eq!(rows, [[Some(b"a".to_vec()), Some(vec![0; 4]), None]]);
         let kinds: Vec<_> = flushed.faults.iter().map(|(_, fault)| fault.kind).collect();
         assert_eq!(kinds, [FaultKind::Trap, FaultKind::Malformed], "the second names a column");
     }
@@ -310,10 +335,8 @@ fn plugins_see_text_and_binary_values_stay_of_their_type() {
         column(1114, WireFormat::Binary, ColumnAction::Pass),
     ];
     let mut masker = RowMasker::new(columns, keys());
-    for number in [5_i32, 6, 7] {
-        let stamp = text_to_binary(1114, "2026-11-22 05:22:52").unwrap();
-        masker.push(&body(&[Some(&number.to_be_bytes()), Some(&stamp)])).unwrap();
-    }
+    let stamp = text_to_binary(1114, "2026-11-22 05:22:52").unwrap();
+    let bodies = [5_i32, 6, 7].map(|number| body(&[Some(&number.to_be_bytes()), Some(&stamp)]));
     let policies = Double {
         mask: |_: u32, batch: &Cells, also: &[Cells]| {
             assert_eq!(batch.data, b"567");
@@ -325,49 +348,92 @@ fn plugins_see_text_and_binary_values_stay_of_their_type() {
             Ok(Masked::Replaced(cells))
         },
     };
-    let mut out = Vec::new();
-    let flushed = masker.flush(&policies, &mut out);
-    let found: Vec<_> = read(&out).into_iter().map(|row| row[0].clone()).collect();
+    let (rows, flushed) = mask(&mut masker, &policies, &bodies);
+    let found: Vec<_> = rows.into_iter().map(|row| row[0].clone()).collect();
     let number = |number: i32| Some(number.to_be_bytes().to_vec());
     assert_eq!(found, [number(5), number(-99), None], "what is no number becomes NULL");
     assert_eq!(flushed.cells_masked, 2);
 }
 
-#[test]
-fn malformed_rows_are_refused_and_leave_nothing_behind() {
-    let mut masker = RowMasker::new(
-        vec![column(TEXT, WireFormat::Text, partial()), column(TEXT, WireFormat::Text, partial())],
-        keys(),
-    );
-    let whole = body(&[Some(b"ab"), None]);
-    for end in 0..whole.len() {
-        assert_eq!(masker.push(&whole[..end]), Err(MalformedRow::Short), "{end}");
+/// By a plugin that looks at what comes, and by transforms that do not.
+fn maskers() -> [RowMasker; 2] {
+    [partial(), calls(&[1], &[])].map(|action| {
+        let columns = vec![
+            column(TEXT, WireFormat::Text, ColumnAction::Pass),
+            column(TEXT, WireFormat::Text, action.clone()),
+            column(TEXT, WireFormat::Text, ColumnAction::Pass),
+        ];
+        RowMasker::new(columns, keys())
+    })
+}
+
+fn malformed_bodies() -> Vec<(Vec<u8>, MalformedRow)> {
+    let whole = body(&[Some(b"ab"), None, Some(b"c")]);
+    let short = (0..whole.len()).map(|end| (whole[..end].to_vec(), MalformedRow::Short));
+    let mut bodies: Vec<_> = short.collect();
+    bodies.push(([&whole[..], b"x"].concat(), MalformedRow::Long));
+    bodies.push((body(&[None, None]), MalformedRow::ColumnCount));
+    bodies.push((body(&[None, None, None, None]), MalformedRow::ColumnCount));
+    bodies.push((vec![0xff, 0xff], MalformedRow::ColumnCount));
+    for place in 0..3 {
+        let mut body = body(&[None, None, None]);
+        body[2 + 4 * place..][..4].copy_from_slice(&(-2_i32).to_be_bytes());
+        bodies.push((body, MalformedRow::CellLength));
     }
-    assert_eq!(masker.push(&[&whole[..], b"x"].concat()), Err(MalformedRow::Long));
-    assert_eq!(masker.push(&body(&[None])), Err(MalformedRow::ColumnCount));
-    assert_eq!(masker.push(&[0, 2, 0xff, 0xff, 0xff, 0xfe]), Err(MalformedRow::CellLength));
-    assert_eq!(masker.push(&[0xff, 0xff]), Err(MalformedRow::ColumnCount));
-    assert_eq!(masker.pending(), 0);
-    masker.push(&whole).unwrap();
-    let mut out = Vec::new();
-    assert_eq!(masker.flush(&unchanged(), &mut out).rows, 1);
-    assert_eq!(read(&out), [[Some(b"a***".to_vec()), None]]);
+    bodies
 }
 
 #[test]
-fn a_batch_is_full_by_rows_and_by_bytes() {
-    let columns = || vec![column(TEXT, WireFormat::Text, partial())];
-    let mut masker = RowMasker::new(columns(), keys());
-    assert!(masker.touches_rows());
-    let mut rows = 0;
-    while !masker.is_full() {
-        masker.push(&body(&[Some(b"x")])).unwrap();
-        rows += 1;
+fn malformed_rows_are_refused_and_leave_nothing_behind() {
+    for mut masker in maskers() {
+        for (malformed, expected) in malformed_bodies() {
+            let mut out = Vec::new();
+            let bodies = [malformed.clone(), body(&[None, Some(b"anna"), None])];
+            let refused = masker.mask(b"", &frames(&bodies), &unchanged(), &mut out);
+            assert_eq!(refused.err(), Some(expected), "{malformed:?}");
+            assert_eq!(out, b"", "no value of it leaves");
+        }
     }
-    assert_eq!((rows, masker.pending()), (1024, 1024));
-    let mut masker = RowMasker::new(columns(), keys());
-    masker.push(&body(&[Some(&vec![b'x'; 1 << 20])])).unwrap();
-    assert!(masker.is_full());
+}
+
+#[test]
+fn a_batch_ends_before_a_malformed_row() {
+    let policies = Double {
+        mask: |_: u32, batch: &Cells, _: &[Cells]| {
+            assert_eq!((batch.len(), batch.data.as_slice()), (2, &b"annabob"[..]));
+            let spans = vec![0, 1, 4, 1, 1, 3];
+            Ok(Masked::Edits(Edits { spans, fill: b"***".to_vec() }))
+        },
+    };
+    let whole = [body(&[None, Some(b"anna"), None]), body(&[None, Some(b"bob"), Some(b"x")])];
+    for mut masker in maskers() {
+        for (malformed, _) in malformed_bodies() {
+            let mut out = Vec::new();
+            let bodies = [&whole[..], &[malformed]].concat();
+            let masked = masker.mask(b"", &frames(&bodies), &policies, &mut out).unwrap();
+            assert_eq!(masked.bytes, frames(&whole).len());
+            assert_eq!((masked.changed, masked.flushed.rows), (true, 2));
+            let cells = read(&out).concat();
+            let text = |text: &str| Some(text.as_bytes().to_vec());
+            assert_eq!(cells, [None, text("a***"), None, None, text("b***"), text("x")]);
+        }
+    }
+}
+
+#[test]
+fn a_batch_has_so_many_rows_at_most() {
+    for mut masker in maskers() {
+        let came = frames(&vec![body(&[None, Some(b"x"), None]); ROWS_FULL + 7]);
+        let mut done = Vec::new();
+        let mut rest = came.as_slice();
+        while !rest.is_empty() {
+            let masked = masker.mask(b"", rest, &unchanged(), &mut Vec::new()).unwrap();
+            done.push(masked.flushed.rows as usize);
+            rest = &rest[masked.bytes..];
+        }
+        assert_eq!(done, [ROWS_FULL, 7]);
+        assert!(masker.touches_rows());
+    }
     let passing = vec![column(TEXT, WireFormat::Text, ColumnAction::Pass)];
     assert!(!RowMasker::new(passing, keys()).touches_rows());
 }

@@ -67,7 +67,6 @@ impl Session {
             self.record_outcome(running, ending, tally);
             if let Masks::Rows(masker) = masks
                 && is_small
-                && masker.pending() == 0
             {
                 running.known.give_back(masker);
             }

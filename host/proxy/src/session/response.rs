@@ -8,7 +8,7 @@ use portcullis_wire::backend::{self, TransactionStatus};
 use portcullis_wire::frame::cut;
 use portcullis_wire::{Entry, Expect, Frame, Malformed, Step, encode};
 
-use super::{End, Session};
+use super::{End, Session, WAITING_BYTES_MAX};
 use crate::buffers::BUFFER_BYTES;
 use crate::parameters::{is_readable_encoding, unreadable_encoding};
 use crate::refusal::Refusal;
@@ -69,7 +69,7 @@ impl Session {
     /// Handles the whole messages of what came; says where they end.
     async fn on_bytes(&mut self, bytes: &[u8]) -> Result<usize, End> {
         let handled = self.responses(bytes).await;
-        self.flush_masked();
+        self.flush_copy();
         if self.pipeline.is_skipping() {
             self.withdraw("an earlier statement of its pipeline failed", &Ending::Skipped);
         }
@@ -102,6 +102,11 @@ impl Session {
         loop {
             let ahead = bytes.get(settled..used).unwrap_or_default();
             let rest = bytes.get(used..).unwrap_or_default();
+            // Masks can make much of little.
+            self.client_is_behind = !rest.is_empty() && self.reply.len() >= WAITING_BYTES_MAX;
+            if self.client_is_behind {
+                break;
+            }
             let (flow, length) = match self.rows(ahead, rest) {
                 Some(taken) => taken,
                 None => {
@@ -127,7 +132,7 @@ impl Session {
             return Ok(Flow::Forward);
         }
         if frame.tag != b'D' && frame.tag != b'd' {
-            self.flush_masked();
+            self.flush_copy();
         }
         let flow = match self.pipeline.answer(frame.tag)? {
             Step::Asynchronous => self.asynchronous(frame)?,

@@ -8,9 +8,9 @@ use portcullis_masking::{
 };
 use portcullis_policy::event::{Event, Notable};
 use portcullis_policy::statement::CopyForm;
-use portcullis_policy::{Outputs, PolicySet, Statement};
+use portcullis_policy::{Fault, Outputs, PolicyName, PolicySet, Statement};
 use portcullis_wire::backend;
-use portcullis_wire::frame::{cut, stretch};
+use portcullis_wire::frame::{HEADER_BYTES, stretch};
 use portcullis_wire::{Expect, Frame, encode};
 
 use super::response::Flow;
@@ -45,31 +45,25 @@ impl Session {
         if found.frames == 0 {
             return None;
         }
-        let tally = &mut run.tally;
+        let found_bytes = bytes.get(..found.bytes).unwrap_or_default();
         match (tag, &mut run.masks) {
             (b'D', Masks::Pass) => {
-                running.gives(found.frames);
-                tally.rows += found.frames;
-                tally.bytes += found.bytes as u64;
-                Some((Flow::Forward, found.bytes))
-            }
-            (b'd', Masks::Pass) => {
-                tally.bytes += found.bytes as u64;
+                run.took(found.frames, found.bytes);
                 Some((Flow::Forward, found.bytes))
             }
             (b'D', Masks::Rows(masker)) => {
-                let frame = cut(bytes, self.shared.limits.frame_bytes_max).ok()??;
+                let policies = running.policies.clone();
+                let out = self.reply.tail();
                 // A row that cannot be read falls through to the slow path, which ends it.
-                masker.push(frame.body).ok()?;
-                running.gives(1);
-                run.tally.rows += 1;
-                run.tally.bytes += frame.bytes.len() as u64;
-                let is_full = masker.is_full();
-                self.reply.tail().extend_from_slice(ahead);
-                if is_full {
-                    self.flush_masked();
-                }
-                Some((Flow::Keep, frame.bytes.len()))
+                let masked = masker.mask(ahead, found_bytes, &*policies, out).ok()?;
+                run.took(masked.flushed.rows, masked.bytes);
+                self.count_masked(masked.flushed);
+                let flow = if masked.changed { Flow::Keep } else { Flow::Forward };
+                Some((flow, masked.bytes))
+            }
+            (b'd', Masks::Pass) => {
+                run.took(0, found.bytes);
+                Some((Flow::Forward, found.bytes))
             }
             _ => None,
         }
@@ -315,7 +309,7 @@ impl Session {
                     return Err(self.malformed("COPY data that does not fit its format"));
                 }
                 if masker.is_full() {
-                    self.flush_masked();
+                    self.flush_copy();
                 }
                 Ok(Flow::Keep)
             }
@@ -330,13 +324,13 @@ impl Session {
         {
             return Err(self.malformed("COPY data that ends in the middle of a row"));
         }
-        self.flush_masked();
+        self.flush_copy();
         Ok(Flow::Forward)
     }
 
-    /// Masks what is waiting for it: before anything else goes to the client, and whenever
-    /// the server has nothing more to say for now.
-    pub(super) fn flush_masked(&mut self) {
+    /// Masks COPY data that is waiting for it: before anything else goes to the client, and
+    /// whenever the server has nothing more to say for now.
+    pub(super) fn flush_copy(&mut self) {
         let Some(entry) = self.pipeline.front_mut() else { return };
         let run = &mut entry.payload;
         let Some(policies) =
@@ -345,24 +339,26 @@ impl Session {
             return;
         };
         let flushed = match &mut run.masks {
-            Masks::Undecided | Masks::Pass => return,
-            Masks::Rows(masker) if masker.pending() == 0 => return,
-            Masks::Rows(masker) => masker.flush(&*policies, self.reply.tail()),
-            Masks::Copy(masker) => {
-                let flushed = masker.flush(&*policies, self.reply.tail());
-                run.tally.rows += flushed.rows;
-                flushed
-            }
+            Masks::Undecided | Masks::Pass | Masks::Rows(_) => return,
+            Masks::Copy(masker) => masker.flush(&*policies, self.reply.tail()),
         };
-        run.tally.cells_masked += flushed.cells_masked;
-        for (label, cells) in &flushed.labels_masked {
-            *run.tally.labels_masked.entry(label.clone()).or_default() += cells;
-        }
-        self.record_faults(flushed);
+        run.tally.rows += flushed.rows;
+        self.count_masked(flushed);
     }
 
-    fn record_faults(&self, flushed: Flushed) {
-        for (policy, fault) in flushed.faults {
+    fn count_masked(&mut self, flushed: Flushed) {
+        if let Some(entry) = self.pipeline.front_mut() {
+            let tally = &mut entry.payload.tally;
+            tally.cells_masked += flushed.cells_masked;
+            for (label, cells) in flushed.labels_masked {
+                *tally.labels_masked.entry(label).or_default() += cells;
+            }
+        }
+        self.record_faults(flushed.faults);
+    }
+
+    fn record_faults(&self, faults: Vec<(PolicyName, Fault)>) {
+        for (policy, fault) in faults {
             tracing::warn!(
                 policy = &*policy,
                 kind = fault.kind.as_str(),
@@ -395,13 +391,20 @@ impl Session {
         let mut row = 1u16.to_be_bytes().to_vec();
         row.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_be_bytes());
         row.extend_from_slice(payload);
-        let mut masked = Vec::new();
-        if masker.push(&row).is_ok() {
-            let flushed = masker.flush(&*policies, &mut masked);
-            self.record_faults(flushed);
-        }
-        let masked = masked.get(portcullis_wire::frame::HEADER_BYTES..).unwrap_or_default();
-        let cells = backend::data_row(masked).unwrap_or_default();
+        let mut came = Vec::new();
+        encode::frame(&mut came, b'D', &row);
+        let mut written = Vec::new();
+        let masked = masker.mask(&[], &came, &*policies, &mut written);
+        let shown = match masked {
+            Ok(masked) if masked.changed => {
+                self.record_faults(masked.flushed.faults);
+                written.as_slice()
+            }
+            Ok(_) => return Ok(Flow::Forward),
+            Err(_) => &[],
+        };
+        let row = shown.get(HEADER_BYTES..).unwrap_or_default();
+        let cells = backend::data_row(row).unwrap_or_default();
         let payload = cells.first().copied().flatten().unwrap_or_default();
         let mut body = process_id.to_be_bytes().to_vec();
         for text in [channel, payload] {
