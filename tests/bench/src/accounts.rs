@@ -1,10 +1,11 @@
 //! Holds the ledger against what the clients have counted. A figure that was reached by not
 //! recording what it was measured with is none.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde::Deserialize;
 
 use crate::failure::Failure;
 use crate::portcullis::Portcullis;
@@ -24,13 +25,26 @@ pub(crate) struct Account {
     pub(crate) cells_masked: u64,
 }
 
+/// What counts of an intent or an outcome.
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow)]
+    event: Cow<'a, str>,
+    #[serde(borrow, default)]
+    text: Cow<'a, str>,
+    #[serde(borrow, default)]
+    decision: Cow<'a, str>,
+    #[serde(borrow, default)]
+    ending: Cow<'a, str>,
+    #[serde(default)]
+    rows: u64,
+    #[serde(default)]
+    cells_masked: u64,
+}
+
 /// Reads a proxy's whole ledger, counting intents whose text has `part` in it, until as many
 /// as `expected` have an outcome.
-pub(crate) fn of(
-    proxy: &Portcullis,
-    part: &str,
-    expected: u64,
-) -> Result<Account, Failure> {
+pub(crate) fn of(proxy: &Portcullis, part: &str, expected: u64) -> Result<Account, Failure> {
     let begun = Instant::now();
     let mut reader = proxy.ledger()?;
     let mut account = Account::default();
@@ -41,7 +55,8 @@ pub(crate) fn of(
             if !matches!(record.kind.as_str(), "intent" | "outcome") {
                 continue;
             }
-            let fields = record.fields().map_err(Failure::to("read a record"))?;
+            let fields: Fields<'_> =
+                serde_json::from_str(&record.line).map_err(Failure::to("read a record"))?;
             note(&mut account, &mut open, &record.kind, &fields, part);
         }
         let ended = account.completed + account.otherwise + account.denied;
@@ -56,27 +71,25 @@ fn note(
     account: &mut Account,
     open: &mut HashSet<String>,
     kind: &str,
-    fields: &Value,
+    fields: &Fields<'_>,
     part: &str,
 ) {
-    let event = fields["event"].as_str().unwrap_or_default();
     if kind == "intent" {
-        if fields["text"].as_str().is_some_and(|text| text.contains(part)) {
-            match fields["decision"].as_str() {
-                Some("permitted") => account.permitted += 1,
+        if fields.text.contains(part) {
+            match &*fields.decision {
+                "permitted" => account.permitted += 1,
                 _ => account.denied += 1,
             }
-            open.insert(event.to_owned());
+            open.insert(fields.event.clone().into_owned());
         }
-    } else if open.remove(event) {
-        let number = |name: &str| fields[name].as_u64().unwrap_or(0);
-        match fields["ending"].as_str() {
-            Some("completed") => account.completed += 1,
-            Some("refused") => {}
+    } else if open.remove(&*fields.event) {
+        match &*fields.ending {
+            "completed" => account.completed += 1,
+            "refused" => {}
             _ => account.otherwise += 1,
         }
-        account.rows += number("rows");
-        account.cells_masked += number("cells_masked");
+        account.rows += fields.rows;
+        account.cells_masked += fields.cells_masked;
     }
 }
 

@@ -65,6 +65,13 @@ impl Finding {
         Finding { at_most: Some(at_most), reach, ..self }
     }
 
+    /// In a few words, for whoever waits for the table.
+    pub(crate) fn line(&self) -> String {
+        let Finding { figure, measured, beside, .. } = self;
+        let judged = self.unit.show(self.value);
+        format!("{figure}: {measured} ({beside}), {judged} {}", self.verdict())
+    }
+
     fn verdict(&self) -> &'static str {
         let within = |limit: Option<f64>| limit.is_some_and(|limit| self.value <= limit);
         match self.at_most {

@@ -135,8 +135,7 @@ impl Walker {
             let Some(message) = length.and_then(|length| rest.get(..length)) else { break };
             if self.starting {
                 let asks = message.get(4..8);
-                self.starting =
-                    asks == Some(&SSL_REQUEST[..]) || asks == Some(&GSSENC_REQUEST[..]);
+                self.starting = asks == Some(&SSL_REQUEST[..]) || asks == Some(&GSSENC_REQUEST[..]);
             }
             self.seen_any = true;
             done += message.len();

@@ -22,6 +22,8 @@ mod accounts;
 mod clients;
 mod rounds;
 mod finding;
+mod plot;
+mod peers;
 mod measuring;
 mod figures;
 mod speed;

@@ -4,9 +4,12 @@
 use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use portcullis_ledger::Reader;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -58,6 +61,7 @@ pub(crate) struct Portcullis {
     client: SocketAddr,
     pub(crate) admin: SocketAddr,
     directory: TempDir,
+    certificate: CertificateDer<'static>,
 }
 
 /// How long the first start may take, plugins being compiled, on a machine under load.
@@ -76,6 +80,7 @@ impl Portcullis {
         write_policies(place, programs)?;
         write(place, "portcullis.toml", &configuration(stage, workers))?;
         write(place, "upstream-password", PASSWORD)?;
+        let certificate = write_certificate(place)?;
         let create = |name: &str| {
             File::create(place.join(name)).map_err(Failure::to(format!("create {name}")))
         };
@@ -84,12 +89,27 @@ impl Portcullis {
         command.stdout(create("ready")?).stderr(create("log")?);
         let mut running = Running::start(&mut command)?;
         let (client, admin) = wait_until_ready(place, &mut running)?;
-        Ok(Portcullis { running, client, admin, directory })
+        Ok(Portcullis { running, client, admin, directory, certificate })
     }
 
     pub(crate) fn target(&self, name: &str, who: Who) -> Target {
         let login = Login::new(who.name(), DATABASE, PASSWORD);
         Target { name: name.to_owned(), address: self.client, login, pid: Some(self.pid()) }
+    }
+
+    /// The same with TLS on the client's leg.
+    pub(crate) fn target_with_tls(&self, name: &str, who: Who) -> Result<Target, Failure> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).map_err(Failure::to("trust the certificate"))?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(Failure::to("speak TLS"))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let target = self.target(name, who);
+        let login = Login { tls: Some(Arc::new(config)), ..target.login };
+        Ok(Target { login, ..target })
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -132,6 +152,14 @@ fn write(place: &Path, name: &str, text: &str) -> Result<(), Failure> {
     fs::write(place.join(name), text).map_err(Failure::to(format!("write {name}")))
 }
 
+fn write_certificate(place: &Path) -> Result<CertificateDer<'static>, Failure> {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]);
+    let made = made.map_err(Failure::to("make a certificate"))?;
+    write(place, "server.crt", &made.cert.pem())?;
+    write(place, "server.key", &made.signing_key.serialize_pem())?;
+    Ok(made.cert.der().clone())
+}
+
 /// The guard for everybody, as it comes, and a masker for each.
 fn write_policies(place: &Path, programs: &Programs) -> Result<(), Failure> {
     let plugins = place.join("plugins.d");
@@ -162,7 +190,8 @@ fn write_policies(place: &Path, programs: &Programs) -> Result<(), Failure> {
 fn configuration(stage: &Stage, workers: usize) -> String {
     let mut text = format!(
         "state_dir = \"state\"\nplugin_dir = \"plugins.d\"\nworkers = {workers}\n\
-         [listen]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
+         [listen]\naddress = \"127.0.0.1:0\"\n\
+         tls = {{ certificate = \"server.crt\", key = \"server.key\" }}\n[admin]\naddress = \"127.0.0.1:0\"\n\
          [[database]]\nname = \"{DATABASE}\"\n\
          upstream = \"postgresql://{ROLE}@127.0.0.1:{}/{DATABASE}?sslmode=disable\"\n\
          password_file = \"upstream-password\"\n",

@@ -65,12 +65,7 @@ impl Samples {
     }
 
     /// The median of what each round says of both, in the same minute.
-    pub(crate) fn ratio(
-        &self,
-        target: &str,
-        base: &str,
-        value: impl Fn(&Sample) -> f64,
-    ) -> f64 {
+    pub(crate) fn ratio(&self, target: &str, base: &str, value: impl Fn(&Sample) -> f64) -> f64 {
         let pairs = self.of(target).iter().zip(self.of(base));
         median(pairs.map(|(one, other)| value(one) / value(other)).collect())
     }

@@ -51,8 +51,13 @@ pub(crate) fn memory_kb(pid: u32) -> u64 {
     status(pid, "VmRSS:")
 }
 
+/// The most it has been, in KB.
+pub(crate) fn memory_peak_kb(pid: u32) -> u64 {
+    status(pid, "VmHWM:")
+}
+
 /// A number of `/proc/PID/status`.
-pub(crate) fn status(pid: u32, name: &str) -> u64 {
+fn status(pid: u32, name: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
     line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or(0)

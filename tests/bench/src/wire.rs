@@ -7,8 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_identity::{ChannelBinding, ScramClient, UpstreamKeys};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use rustls_pki_types::ServerName;
 
 const PROTOCOL_3_0: u32 = 3 << 16;
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 const BUFFER_BYTES: usize = 64 * 1024;
 /// Longer than anything here should take on a machine under load.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -20,17 +23,14 @@ pub(crate) struct Login {
     pub(crate) database: String,
     /// Shared by all connections, so that only the first derives a key.
     pub(crate) keys: Arc<UpstreamKeys>,
+    /// How to speak TLS, where it is to be spoken.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
 }
 
 impl Login {
     pub(crate) fn new(user: &str, database: &str, password: &str) -> Login {
         let keys = Arc::new(UpstreamKeys::new(password.to_owned()));
-        Login { user: user.to_owned(), database: database.to_owned(), keys }
-    }
-
-    /// Somebody else with the same password.
-    pub(crate) fn by(&self, user: &str) -> Login {
-        Login { user: user.to_owned(), ..self.clone() }
+        Login { user: user.to_owned(), database: database.to_owned(), keys, tls: None }
     }
 }
 
@@ -41,9 +41,15 @@ pub(crate) struct Answer {
     pub(crate) rows: u64,
 }
 
+/// What bytes travel on.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
 /// A session, from login on.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
@@ -55,6 +61,10 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
+        let stream = match &login.tls {
+            Some(config) => start_tls(stream, config)?,
+            None => Stream::Plain(stream),
+        };
         let buffer = vec![0; BUFFER_BYTES];
         let mut connection = Connection { stream, buffer, start: 0, end: 0 };
         connection.log_in(login)?;
@@ -62,11 +72,17 @@ impl Connection {
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes)
+        match &mut self.stream {
+            Stream::Plain(stream) => stream.write_all(bytes),
+            Stream::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+        }
     }
 
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
+        match &self.stream {
+            Stream::Plain(stream) => stream.as_fd(),
+            Stream::Tls(stream) => stream.sock.as_fd(),
+        }
     }
 
     /// The next message: its tag and its body.
@@ -107,10 +123,15 @@ impl Connection {
         text: &str,
         mut on_row: impl FnMut(&[u8]),
     ) -> io::Result<Answer> {
+        self.ask(text)?;
+        self.answer(&mut on_row)
+    }
+
+    /// Sends a text, and leaves the answer for later.
+    pub(crate) fn ask(&mut self, text: &str) -> io::Result<()> {
         let mut request = Vec::new();
         put(&mut request, b'Q', &[text.as_bytes(), b"\0"]);
-        self.send(&request)?;
-        self.answer(&mut on_row)
+        self.send(&request)
     }
 
     /// Reads up to ReadyForQuery.
@@ -137,8 +158,15 @@ impl Connection {
         put(&mut goodbye, b'X', &[]);
         self.send(&goodbye)?;
         let mut rest = [0; 512];
-        while self.stream.read(&mut rest)? > 0 {}
-        Ok(())
+        loop {
+            match self.stream.read(&mut rest) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                // With TLS it may close without a word of farewell.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     fn log_in(&mut self, login: &Login) -> io::Result<()> {
@@ -192,6 +220,27 @@ impl Connection {
         let body = self.start + 5..self.start + length;
         io::Error::other(complaint(self.buffer.get(body).unwrap_or_default()))
     }
+}
+
+impl Read for Stream {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(stream) => stream.read(room),
+            Stream::Tls(stream) => stream.read(room),
+        }
+    }
+}
+
+fn start_tls(mut stream: TcpStream, config: &Arc<ClientConfig>) -> io::Result<Stream> {
+    stream.write_all(&SSL_REQUEST)?;
+    let mut answer = [0];
+    stream.read_exact(&mut answer)?;
+    if answer != [b'S'] {
+        return Err(io::Error::other("the server does not speak TLS"));
+    }
+    let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
+    let connection = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
+    Ok(Stream::Tls(Box::new(StreamOwned::new(connection, stream))))
 }
 
 /// The answer to an authentication request, if it wants one.
