@@ -1,0 +1,114 @@
+//! Holds the ledger against what the clients have counted. A figure that was reached by not
+//! recording what it was measured with is none.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use crate::failure::Failure;
+use crate::portcullis::Portcullis;
+
+/// How long the last outcomes may take to be written.
+const SETTLED: Duration = Duration::from_secs(30);
+
+/// What a ledger says of the statements of one shape, or of all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Account {
+    pub(crate) permitted: u64,
+    pub(crate) denied: u64,
+    pub(crate) completed: u64,
+    /// Failed, lost, suspended, skipped: whatever else became of them.
+    pub(crate) otherwise: u64,
+    pub(crate) rows: u64,
+    pub(crate) cells_masked: u64,
+}
+
+/// What counts of an intent or an outcome.
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow)]
+    event: Cow<'a, str>,
+    #[serde(borrow, default)]
+    text: Cow<'a, str>,
+    #[serde(borrow, default)]
+    decision: Cow<'a, str>,
+    #[serde(borrow, default)]
+    ending: Cow<'a, str>,
+    #[serde(default)]
+    rows: u64,
+    #[serde(default)]
+    cells_masked: u64,
+}
+
+/// Reads a proxy's whole ledger, counting intents whose text has `part` in it, until as many
+/// as `expected` have an outcome.
+pub(crate) fn of(proxy: &Portcullis, part: &str, expected: u64) -> Result<Account, Failure> {
+    let begun = Instant::now();
+    let mut reader = proxy.ledger()?;
+    let mut account = Account::default();
+    let mut open: HashSet<String> = HashSet::new();
+    loop {
+        for record in reader.by_ref() {
+            let record = record.map_err(Failure::to("read the ledger"))?;
+            if !matches!(record.kind.as_str(), "intent" | "outcome") {
+                continue;
+            }
+            let fields: Fields<'_> =
+                serde_json::from_str(&record.line).map_err(Failure::to("read a record"))?;
+            note(&mut account, &mut open, &record.kind, &fields, part);
+        }
+        let ended = account.completed + account.otherwise + account.denied;
+        if (open.is_empty() && ended >= expected) || begun.elapsed() > SETTLED {
+            return Ok(account);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn note(
+    account: &mut Account,
+    open: &mut HashSet<String>,
+    kind: &str,
+    fields: &Fields<'_>,
+    part: &str,
+) {
+    if kind == "intent" {
+        if fields.text.contains(part) {
+            match &*fields.decision {
+                "permitted" => account.permitted += 1,
+                _ => account.denied += 1,
+            }
+            open.insert(fields.event.clone().into_owned());
+        }
+    } else if open.remove(&*fields.event) {
+        match &*fields.ending {
+            "completed" => account.completed += 1,
+            "refused" => {}
+            _ => account.otherwise += 1,
+        }
+        account.rows += fields.rows;
+        account.cells_masked += fields.cells_masked;
+    }
+}
+
+/// Every statement was permitted, completed and written down, and nothing else was.
+pub(crate) fn check(
+    proxy: &Portcullis,
+    part: &str,
+    statements: u64,
+    rows: u64,
+) -> Result<Account, Failure> {
+    let account = of(proxy, part, statements)?;
+    let right = account.permitted == statements
+        && account.completed == statements
+        && account.denied + account.otherwise == 0
+        && account.rows == rows;
+    if right {
+        return Ok(account);
+    }
+    Err(Failure::new(format!(
+        "the clients ran {statements} statements with {rows} rows, the ledger has {account:?}"
+    )))
+}

@@ -1,0 +1,131 @@
+//! Memory: of sessions that wait, and of sessions whose clients are slow.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::accounts;
+use crate::failure::Failure;
+use crate::finding::{Finding, Unit};
+use crate::measuring::Measuring;
+use crate::portcullis::Who;
+use crate::target::Target;
+use crate::usage;
+use crate::wire::Connection;
+use crate::workload::{Keys, ROWS, Workload};
+
+const IDLE: usize = 1_000;
+/// Opened before, so that what is made once counts for nobody.
+const WARMING: usize = 20;
+const SLOW: usize = 4;
+/// A slow client reads at most one buffer of 64 KiB in so long.
+const PAUSE: Duration = Duration::from_millis(4);
+/// And somewhere in the middle it reads nothing for so long.
+const STALL: Duration = Duration::from_secs(2);
+
+/// Resident memory per session that has run one statement and waits.
+pub(crate) fn idle(measuring: &Measuring) -> Result<Vec<Finding>, Failure> {
+    let proxy = measuring.portcullis(1)?;
+    let plain = proxy.target("portcullis", Who::Usual);
+    let plain_kb = idle_kb(&plain)?;
+    accounts::check(&proxy, Workload::A.text(), ASKED, ASKED)?;
+    drop(proxy);
+    let proxy = measuring.portcullis(1)?;
+    let tls_kb = idle_kb(&proxy.target_with_tls("portcullis", Who::Usual)?)?;
+    accounts::check(&proxy, Workload::A.text(), ASKED, ASKED)?;
+    let splice_kb = idle_kb(&measuring.splice)?;
+    let beside = format!("splice {splice_kb:.1} KB");
+    let mut findings = vec![
+        Finding::reported("memory per idle session", plain_kb, Unit::Kilobytes)
+            .beside(beside)
+            .limits(20.0, Some(8.0)),
+        Finding::reported("memory per idle session, TLS on", tls_kb, Unit::Kilobytes),
+    ];
+    for peer in &measuring.peers {
+        let title = format!("memory per idle session: {}", peer.name);
+        findings.push(Finding::reported(title, idle_kb(peer)?, Unit::Kilobytes));
+    }
+    Ok(findings)
+}
+
+const ASKED: u64 = (IDLE + WARMING) as u64;
+
+fn idle_kb(target: &Target) -> Result<f64, Failure> {
+    let pid = target.pid.ok_or_else(|| Failure::new("PostgreSQL is no proxy"))?;
+    let mut keys = Keys::new(0);
+    let mut open = |count: usize| -> Result<Vec<Connection>, Failure> {
+        let session = |_| {
+            let mut session = target.connect()?;
+            let text = format!("{}{}", Workload::A.text(), keys.next().unwrap_or(1));
+            session.query(&text, |_| {})?;
+            Ok(session)
+        };
+        let sessions: Result<Vec<Connection>, std::io::Error> = (0..count).map(session).collect();
+        sessions.map_err(Failure::to(format!("open sessions at {}", target.name)))
+    };
+    let warming = open(WARMING)?;
+    let before = usage::memory_kb(pid);
+    let idle = open(IDLE)?;
+    let after = usage::memory_kb(pid);
+    drop((warming, idle));
+    Ok(after.saturating_sub(before) as f64 / IDLE as f64)
+}
+
+/// How much the memory grows, at its highest, while a million rows go to clients that read
+/// slowly and then stall.
+pub(crate) fn slow_client(measuring: &Measuring) -> Result<Vec<Finding>, Failure> {
+    [Who::Clear, Who::Usual].into_iter().map(|who| slow_client_of(measuring, who)).collect()
+}
+
+fn slow_client_of(measuring: &Measuring, who: Who) -> Result<Finding, Failure> {
+    let text = "SELECT * FROM people";
+    let proxy = measuring.portcullis(1)?;
+    let target = proxy.target("portcullis", who);
+    let mut sessions = Vec::new();
+    for _ in 0..SLOW {
+        let mut session = target.connect().map_err(Failure::to("connect"))?;
+        session.query(&format!("{text} LIMIT 2000"), |_| {}).map_err(Failure::to("warm up"))?;
+        sessions.push(session);
+    }
+    // The highest so far is forgotten; what follows is the stream's alone.
+    fs::write(format!("/proc/{}/clear_refs", proxy.pid()), "5")
+        .map_err(Failure::to("reset the peak of memory"))?;
+    let before = usage::memory_kb(proxy.pid());
+    let rows = read_slowly(&mut sessions, text).map_err(Failure::to("read slowly"))?;
+    let peak = usage::memory_peak_kb(proxy.pid());
+    let (statements, expected) = (SLOW as u64, SLOW as u64 * u64::from(ROWS));
+    if rows != expected {
+        return Err(Failure::new(format!("{rows} rows came, not {expected}")));
+    }
+    let warming = (SLOW * 2000) as u64;
+    accounts::check(&proxy, text, 2 * statements, expected + warming)?;
+    let grown_mb = peak.saturating_sub(before) as f64 / 1024.0 / SLOW as f64;
+    let what = if who == Who::Clear { "nothing masked" } else { "masked and inspected" };
+    Ok(Finding::reported(format!("memory for a slow client, {what}"), grown_mb, Unit::Megabytes)
+        .beside(format!("{SLOW} at once, each 1M rows"))
+        .limits(2.0, None))
+}
+
+/// Reads all answers in turns; says how many rows there were.
+fn read_slowly(sessions: &mut [Connection], text: &str) -> std::io::Result<u64> {
+    let mut rows = 0;
+    let mut stalled = false;
+    let mut waiting: Vec<&mut Connection> = Vec::new();
+    for session in sessions {
+        session.ask(text)?;
+        waiting.push(session);
+    }
+    while !waiting.is_empty() {
+        let mut still = Vec::new();
+        for session in waiting {
+            if session.receive(|_| rows += 1)? == 0 {
+                still.push(session);
+            }
+        }
+        waiting = still;
+        let middle = rows > u64::from(ROWS) * SLOW as u64 / 2;
+        let pause = if middle && !stalled { STALL } else { PAUSE };
+        stalled |= middle;
+        std::thread::sleep(pause);
+    }
+    Ok(rows)
+}
