@@ -1,6 +1,8 @@
 //! The proxy's own questions, over a connection of its own: never inside a client's session.
 
+use std::collections::HashMap;
 use std::io;
+use std::time::Instant;
 
 use portcullis_wire::backend;
 use portcullis_wire::encode;
@@ -40,11 +42,36 @@ pub fn is_locked_out(error: &io::Error) -> bool {
 /// A connection to ask on.
 pub struct Asking {
     upstream: Upstream,
+    /// How far this server's catalog was read over this connection.
+    pub seen: Option<Seen>,
+}
+
+/// A reading of the catalog: what it did not see, the next one looks for.
+#[derive(Debug)]
+pub struct Seen {
+    /// Transactions before this one had ended.
+    pub horizon: String,
+    /// The names of all schemas, by OID.
+    pub schemas: HashMap<u32, String>,
+    /// Relations that could not be read.
+    pub unread: Vec<u32>,
+    /// When all of the catalog was read.
+    pub whole_at: Instant,
 }
 
 impl Asking {
     pub fn new(upstream: Upstream) -> Asking {
-        Asking { upstream }
+        Asking { upstream, seen: None }
+    }
+
+    /// Runs statements in one message and collects the rows of each.
+    ///
+    /// # Errors
+    /// As those of [`Asking::ask`]; what stands behind the statement that failed was not run.
+    pub async fn ask_all(&mut self, texts: &[&str]) -> io::Result<Vec<Vec<Row>>> {
+        let mut out = Vec::new();
+        encode::query(&mut out, &texts.join(";\n"));
+        self.answers(&out).await
     }
 
     /// Runs one statement and collects its rows.
@@ -76,8 +103,13 @@ impl Asking {
     }
 
     async fn answer(&mut self, question: &[u8]) -> io::Result<Vec<Row>> {
+        Ok(self.answers(question).await?.into_iter().flatten().collect())
+    }
+
+    /// One list of rows for every statement that completed.
+    async fn answers(&mut self, question: &[u8]) -> io::Result<Vec<Vec<Row>>> {
         self.upstream.transport.write_all(question).await?;
-        let mut rows = Vec::new();
+        let (mut answers, mut rows) = (Vec::new(), Vec::new());
         let mut refused = None;
         let mut bytes = 0;
         loop {
@@ -89,6 +121,7 @@ impl Asking {
             }
             match tag {
                 b'D' => rows.push(row(&body)?),
+                b'C' => answers.push(std::mem::take(&mut rows)),
                 b'E' => {
                     let fields = backend::notice_fields(&body).map_err(invalid)?;
                     let message = backend::field(&fields, b'M').unwrap_or_default();
@@ -102,7 +135,7 @@ impl Asking {
         }
         match refused {
             Some(refused) => Err(io::Error::other(refused)),
-            None => Ok(rows),
+            None => Ok(answers),
         }
     }
 }

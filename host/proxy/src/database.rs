@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use crate::asking::Asking;
 use crate::labels::Labels;
 use crate::settings::DatabaseSettings;
-use crate::snapshot;
+use crate::snapshot::{self, Known, Snapshot};
 use crate::upstream;
 
 /// DDL that passed another way than through the proxy is seen within this time.
@@ -34,6 +34,7 @@ const ASKING_SETTINGS: [(&str, &str); 3] = [
 ];
 
 /// What is known of a database at one moment.
+#[derive(Clone)]
 pub struct View {
     /// Counts up with every change; facts are cached under it.
     pub version: u64,
@@ -171,8 +172,10 @@ impl DatabaseState {
     async fn read(&self, asking: &mut Option<Asking>) -> io::Result<()> {
         let changed = self.stale.swap(false, Ordering::AcqRel);
         let old = self.view();
-        let read =
-            self.ask(asking, async |asking| snapshot::read(asking, old.version + 1).await).await;
+        let known = Known { catalog: &old.catalog, type_names: &old.type_names };
+        let read = self
+            .ask(asking, async |asking| snapshot::read(asking, &known, old.version + 1).await)
+            .await;
         let snapshot = match read {
             Ok(snapshot) => snapshot,
             Err(error) => {
@@ -180,37 +183,38 @@ impl DatabaseState {
                 return Err(error);
             }
         };
-        let mut labels = Labels::default();
-        labels.configure(&snapshot.catalog, &self.settings.column_labels);
-        labels.keep_sampled(&old.labels, &old.catalog, &snapshot.catalog);
-        let (due_in, stale_in) =
-            if snapshot.complete { (AGE_DUE, AGE_MAX) } else { (PARTIAL_AGE_MAX, PARTIAL_AGE_MAX) };
-        let is_same = old.version > 0
-            && snapshot.catalog.is_like(&old.catalog)
-            && snapshot.type_names == *old.type_names
-            && snapshot.search_path == *old.search_path
-            && snapshot.triggered == *old.triggered
-            && labels == old.labels;
-        let mut view = View {
-            version: old.version,
-            catalog: old.catalog.clone(),
-            type_names: old.type_names.clone(),
-            labels,
-            search_path: old.search_path.clone(),
-            triggered: old.triggered.clone(),
-            due_at: Instant::now() + due_in,
-            stale_at: Instant::now() + stale_in,
-        };
-        // What was found out under a view that says the same goes on holding.
-        if !is_same {
-            view.version = self.next_version();
-            view.catalog = Arc::new(snapshot.catalog);
-            view.type_names = Arc::new(snapshot.type_names);
-            view.search_path = snapshot.search_path.into();
-            view.triggered = Arc::new(snapshot.triggered);
-        }
-        self.view.store(Arc::new(view));
+        self.view.store(Arc::new(self.viewed(&old, snapshot)));
         Ok(())
+    }
+
+    /// A snapshot as a view. One that says what the last one said keeps its number, and with it
+    /// all that was found out under that.
+    fn viewed(&self, old: &View, snapshot: Snapshot) -> View {
+        let Snapshot { catalog, type_names, search_path, triggered, complete } = snapshot;
+        let is_like = old.version > 0
+            && catalog.is_like(&old.catalog)
+            && type_names == old.type_names
+            && *search_path == *old.search_path
+            && triggered == *old.triggered;
+        let (due_in, stale_in) =
+            if complete { (AGE_DUE, AGE_MAX) } else { (PARTIAL_AGE_MAX, PARTIAL_AGE_MAX) };
+        let (due_at, stale_at) = (Instant::now() + due_in, Instant::now() + stale_in);
+        if is_like {
+            return View { due_at, stale_at, ..old.clone() };
+        }
+        let mut labels = Labels::default();
+        labels.configure(&catalog, &self.settings.column_labels);
+        labels.keep_sampled(&old.labels, &old.catalog, &catalog);
+        View {
+            version: self.next_version(),
+            catalog: Arc::new(catalog),
+            type_names,
+            labels,
+            search_path: search_path.into(),
+            triggered: Arc::new(triggered),
+            due_at,
+            stale_at,
+        }
     }
 
     /// Looks at the content of relations not yet looked at, before anything of them is shown.
@@ -219,24 +223,24 @@ impl DatabaseState {
         let view = self.view();
         let mut labels = view.labels.clone();
         let classifiers = policies.classifiers();
-        let unseen = oids.iter().filter(|oid| !view.labels.is_sampled(**oid, classifiers));
+        let unseen: Vec<&Relation> = oids
+            .iter()
+            .filter(|oid| !view.labels.is_sampled(**oid, classifiers))
+            .filter_map(|oid| view.catalog.relation(*oid))
+            .collect();
+        if unseen.is_empty() {
+            // Another session was first.
+            return Ok(());
+        }
         let mut outcome = Ok(());
-        for relation in unseen.filter_map(|oid| view.catalog.relation(*oid)) {
+        for relation in unseen {
             let sampled = self
                 .ask(&mut asking, async |asking| labels.sample(asking, relation, policies).await)
                 .await;
             outcome = outcome.and(sampled);
         }
-        self.view.store(Arc::new(View {
-            version: self.next_version(),
-            catalog: view.catalog.clone(),
-            type_names: view.type_names.clone(),
-            labels,
-            search_path: view.search_path.clone(),
-            triggered: view.triggered.clone(),
-            due_at: view.due_at,
-            stale_at: view.stale_at,
-        }));
+        let version = self.next_version();
+        self.view.store(Arc::new(View { version, labels, ..View::clone(&view) }));
         outcome
     }
 

@@ -80,14 +80,13 @@ impl Labels {
     pub fn keep_sampled(&mut self, old: &Labels, old_catalog: &Catalog, new_catalog: &Catalog) {
         for (&oid, &classifiers) in &old.sampled {
             let (before, now) = (old_catalog.relation(oid), new_catalog.relation(oid));
-            if before.is_none() || before.map(|r| &r.columns) != now.map(|r| &r.columns) {
-                continue;
+            if before.is_some() && before.map(|r| &r.columns) == now.map(|r| &r.columns) {
+                self.sampled.insert(oid, classifiers);
             }
-            self.sampled.insert(oid, classifiers);
-            for ((relation, attribute), labels) in &old.by_column {
-                if *relation == oid {
-                    labels.iter().for_each(|label| self.add((oid, *attribute), label));
-                }
+        }
+        for (&origin, labels) in &old.by_column {
+            if self.sampled.contains_key(&origin.0) {
+                labels.iter().for_each(|label| self.add(origin, label));
             }
         }
     }

@@ -1,11 +1,94 @@
 //! Reads a database's catalog into plain data.
+//!
+//! Once all of it is known, only what has changed since is read again. A row of the catalog
+//! carries the transaction that wrote it; a reading notes the oldest transaction that had not
+//! ended by then, and the next one looks at what that one or a later one wrote. What takes rows
+//! away and writes none is small, and always read whole.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use portcullis_sql::{Catalog, Column, Function, Relation, RelationKind};
 
-use crate::asking::{Asking, Row};
+use crate::asking::{Asking, Row, Seen};
+
+/// All of the catalog is read again after this time. It bounds how far transaction numbers
+/// can have come round.
+const WHOLE_AGE_MAX: Duration = Duration::from_secs(600);
+/// Something dropped in the middle of the reading makes it fail.
+const ATTEMPTS_MAX: u32 = 3;
+
+const BEGIN: &str = "begin isolation level repeatable read read only";
+
+/// A subtransaction's number is higher than its transaction's.
+const HORIZON: &str =
+    "select (pg_catalog.txid_snapshot_xmin(pg_catalog.txid_current_snapshot()) % 4294967296)";
+
+const SCHEMAS: &str = "select n.oid, n.nspname from pg_catalog.pg_namespace n order by n.oid";
+
+const FUNCTIONS: &str = "
+select n.nspname, p.proname
+  from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+ where n.nspname not in ('pg_catalog', 'information_schema') order by p.oid";
+
+const TRIGGERS: &str =
+    "select distinct t.tgrelid from pg_catalog.pg_trigger t where not t.tgisinternal";
+
+const SEARCH_PATH: &str = "select pg_catalog.unnest(pg_catalog.current_schemas(true))";
+
+const PARENTS: &str = "select i.inhrelid, i.inhparent from pg_catalog.pg_inherits i
+ order by i.inhrelid, i.inhseqno";
+
+const RULES: &str = "select r.ev_class, r.rulename from pg_catalog.pg_rewrite r
+ where r.rulename <> '_RETURN' order by r.ev_class, r.rulename";
+
+const COMMENTS: &str = "
+select d.objoid, d.objsubid, d.description from pg_catalog.pg_description d
+ where d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objsubid > 0";
+
+/// Every relation there is now.
+const PRESENT: &str = "
+select c.oid from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+ where n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
+   and c.relkind in ('r', 'p', 'f', 'v', 'm', 'S')";
+
+/// Relations written since, or with a column of a type written since; and views over something
+/// written since, since a view's text names what it uses as that is called now.
+const CHANGED: &str = "
+with recent as materialized (
+  select 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid as class, c.oid
+    from pg_catalog.pg_class c where {recent c} union all
+  select 'pg_catalog.pg_class'::pg_catalog.regclass, a.attrelid
+    from pg_catalog.pg_attribute a where {recent a} union all
+  select 'pg_catalog.pg_class'::pg_catalog.regclass, a.attrelid
+    from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
+   where {recent t} union all
+  select 'pg_catalog.pg_class'::pg_catalog.regclass, r.ev_class
+    from pg_catalog.pg_rewrite r where {recent r} union all
+  select 'pg_catalog.pg_type'::pg_catalog.regclass, t.oid
+    from pg_catalog.pg_type t where {recent t} union all
+  select 'pg_catalog.pg_proc'::pg_catalog.regclass, p.oid
+    from pg_catalog.pg_proc p where {recent p} union all
+  select 'pg_catalog.pg_operator'::pg_catalog.regclass, o.oid
+    from pg_catalog.pg_operator o where {recent o})
+select e.oid from recent e where e.class = 'pg_catalog.pg_class'::pg_catalog.regclass union
+select r.ev_class from recent e
+  join pg_catalog.pg_depend d on d.refclassid = e.class and d.refobjid = e.oid
+   and d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+  join pg_catalog.pg_rewrite r on r.oid = d.objid";
+
+const TYPES: &str = "
+select t.oid, pg_catalog.format_type(t.oid, null) from pg_catalog.pg_type t
+ where t.typtype in ('b', 'e', 'd', 'r', 'm', 'p') and {recent t}";
+
+const COLUMNS: &str = "
+select a.attrelid, a.attnum, a.attname, a.atttypid,
+       pg_catalog.format_type(a.atttypid, null), a.attnotnull
+  from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid
+ where a.attrelid = any ({oids}) and a.attnum > 0 and not a.attisdropped and c.relkind <> 'S'
+ order by a.attrelid, a.attnum";
 
 /// Printing a view locks it and what it reads. Whatever somebody has locked against that is
 /// passed by: who would read such a view waits as well.
@@ -25,44 +108,14 @@ unreadable as materialized (
     join locked l on l.oid = d.refobjid)
 select c.oid, n.nspname, c.relname, c.relkind::text,
        case when c.relkind in ('v', 'm') and c.oid not in (select u.oid from unreadable u)
-            then pg_catalog.pg_get_viewdef(c.oid) end,
-       (select pg_catalog.string_agg(i.inhparent::pg_catalog.text, ' ')
-          from pg_catalog.pg_inherits i where i.inhrelid = c.oid),
-       (select pg_catalog.string_agg(r.rulename::pg_catalog.text, ' ')
-          from pg_catalog.pg_rewrite r where r.ev_class = c.oid and r.rulename <> '_RETURN')
+            then pg_catalog.pg_get_viewdef(c.oid) end
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
- where n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
-   and c.relkind in ('r', 'p', 'f', 'v', 'm', 'S')";
-
-const COLUMNS: &str = "
-select a.attrelid, a.attnum, a.attname, a.atttypid,
-       pg_catalog.format_type(a.atttypid, null), a.attnotnull,
-       pg_catalog.col_description(a.attrelid, a.attnum)
-  from pg_catalog.pg_attribute a
-  join pg_catalog.pg_class c on c.oid = a.attrelid
-  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
- where n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
-   and c.relkind in ('r', 'p', 'f', 'v', 'm') and a.attnum > 0 and not a.attisdropped
- order by a.attrelid, a.attnum";
-
-const FUNCTIONS: &str = "
-select n.nspname, p.proname, p.oid
-  from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
- where n.nspname not in ('pg_catalog', 'information_schema')";
-
-const TYPES: &str = "
-select t.oid, pg_catalog.format_type(t.oid, null) from pg_catalog.pg_type t
- where t.typtype in ('b', 'e', 'd', 'r', 'm', 'p')";
-
-const TRIGGERS: &str =
-    "select distinct t.tgrelid from pg_catalog.pg_trigger t where not t.tgisinternal";
-
-const SEARCH_PATH: &str = "select pg_catalog.unnest(pg_catalog.current_schemas(true))";
+ where c.oid = any ({oids})";
 
 /// What a database looks like at one moment.
 pub struct Snapshot {
     pub catalog: Catalog,
-    pub type_names: HashMap<u32, String>,
+    pub type_names: Arc<HashMap<u32, String>>,
     /// The schemas a new session of the proxy's login searches, `pg_catalog` included.
     pub search_path: Vec<String>,
     /// Relations with triggers of somebody's own.
@@ -71,46 +124,241 @@ pub struct Snapshot {
     pub complete: bool,
 }
 
-/// Reads everything in one transaction, so that it fits together. `version` becomes the
-/// catalog's.
-pub async fn read(asking: &mut Asking, version: u64) -> io::Result<Snapshot> {
-    asking.ask("begin isolation level repeatable read read only").await?;
-    let read = read_inside(asking, version).await;
-    asking.ask("commit").await?;
-    read
+/// What was read before, over whichever connection.
+pub struct Known<'a> {
+    pub catalog: &'a Catalog,
+    pub type_names: &'a Arc<HashMap<u32, String>>,
 }
 
-async fn read_inside(asking: &mut Asking, version: u64) -> io::Result<Snapshot> {
-    let mut columns: HashMap<u32, Vec<Column>> = HashMap::new();
-    for row in asking.ask(COLUMNS).await? {
-        if let Some((oid, column)) = column(&row) {
-            columns.entry(oid).or_default().push(column);
+/// Reads in one transaction, so that all fits together. `version` becomes the catalog's.
+///
+/// # Errors
+/// As those of [`Asking::ask`]; what was read before stands.
+pub async fn read(asking: &mut Asking, known: &Known<'_>, version: u64) -> io::Result<Snapshot> {
+    let before = asking.seen.take().filter(|seen| seen.whole_at.elapsed() < WHOLE_AGE_MAX);
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        match read_once(asking, before.as_ref(), known, version).await {
+            Ok((snapshot, seen)) => {
+                asking.seen = Some(seen);
+                return Ok(snapshot);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Other => {
+                asking.ask("rollback").await?;
+                if attempts == ATTEMPTS_MAX {
+                    asking.seen = before;
+                    return Err(error);
+                }
+            }
+            Err(error) => return Err(error),
         }
     }
-    let functions = asking.ask(FUNCTIONS).await?;
-    let functions = functions
-        .iter()
-        .filter_map(|row| Some(Function { schema: text(row, 0)?, name: text(row, 1)? }));
-    let functions = functions.collect::<Vec<_>>();
-    let type_names = asking.ask(TYPES).await?;
-    let type_names = type_names.iter().filter_map(|row| Some((number(row, 0)?, text(row, 1)?)));
-    let search_path = asking.ask(SEARCH_PATH).await?;
-    let search_path = search_path.iter().filter_map(|row| text(row, 0)).collect();
-    let triggered = asking.ask(TRIGGERS).await?;
-    let triggered = triggered.iter().filter_map(|row| number(row, 0)).collect();
+}
+
+async fn read_once(
+    asking: &mut Asking,
+    mut before: Option<&Seen>,
+    known: &Known<'_>,
+    version: u64,
+) -> io::Result<(Snapshot, Seen)> {
+    let mut general = General::read(asking, before).await?;
+    if before.is_some_and(|seen| general.renames(&seen.schemas)) {
+        // A schema's name is part of the name of all that is in it.
+        asking.ask("commit").await?;
+        before = None;
+        general = General::read(asking, None).await?;
+    }
+    let wanted = general.wanted(known.catalog, before);
+    let (read, unread) = read_relations(asking, &wanted, &general).await?;
+    let kept = general.present.iter().filter(|oid| !wanted.contains(oid));
+    let kept = kept.filter_map(|oid| Some(general.applied(known.catalog.shared(*oid)?)));
+    let relations: Vec<Arc<Relation>> = kept.chain(read).collect();
+    let snapshot = Snapshot {
+        complete: unread.is_empty(),
+        type_names: general.type_names(before.map(|_| known.type_names)),
+        catalog: Catalog::new(version, relations, general.functions),
+        search_path: general.search_path,
+        triggered: general.triggered,
+    };
+    let whole_at = before.map_or_else(Instant::now, |seen| seen.whole_at);
+    let (horizon, schemas) = (general.horizon, general.schemas);
+    Ok((snapshot, Seen { horizon, schemas, unread, whole_at }))
+}
+
+/// What is read each time: what is small, and what says which relations to read.
+struct General {
+    horizon: String,
+    schemas: HashMap<u32, String>,
+    functions: Vec<Function>,
+    triggered: HashSet<u32>,
+    search_path: Vec<String>,
+    parents: HashMap<u32, Vec<u32>>,
+    rules: HashMap<u32, Vec<String>>,
+    comments: HashMap<(u32, i16), String>,
+    /// Every relation there is.
+    present: BTreeSet<u32>,
+    types: Vec<(u32, String)>,
+    changed: Vec<u32>,
+}
+
+impl General {
+    /// Begins the transaction. Types and changes are those since `before`.
+    async fn read(asking: &mut Asking, before: Option<&Seen>) -> io::Result<General> {
+        let since = before.map(|seen| seen.horizon.as_str());
+        let (types, changed) = (recent(TYPES, since), recent(CHANGED, since));
+        let questions = [
+            BEGIN,
+            HORIZON,
+            SCHEMAS,
+            FUNCTIONS,
+            TRIGGERS,
+            SEARCH_PATH,
+            PARENTS,
+            RULES,
+            COMMENTS,
+            PRESENT,
+            &types,
+            &changed,
+        ];
+        let mut answers = asking.ask_all(&questions).await?.into_iter().skip(1);
+        let mut next = || answers.next().unwrap_or_default();
+        let horizon = next().first().and_then(|row| text(row, 0));
+        let mut general = General {
+            horizon: horizon.ok_or(io::ErrorKind::InvalidData)?,
+            schemas: numbered(&next()).collect(),
+            functions: next().iter().filter_map(function).collect(),
+            triggered: next().iter().filter_map(|row| number(row, 0)).collect(),
+            search_path: next().iter().filter_map(|row| text(row, 0)).collect(),
+            parents: HashMap::new(),
+            rules: HashMap::new(),
+            comments: HashMap::new(),
+            present: BTreeSet::new(),
+            types: Vec::new(),
+            changed: Vec::new(),
+        };
+        for (child, parent) in numbered(&next()) {
+            general.parents.entry(child).or_default().extend(parent.parse::<u32>());
+        }
+        for (relation, rule) in numbered(&next()) {
+            general.rules.entry(relation).or_default().push(rule);
+        }
+        let comments = next();
+        let comment = |row| Some(((number(row, 0)?, number(row, 1)?), text(row, 2)?));
+        general.comments.extend(comments.iter().filter_map(comment));
+        general.present.extend(next().iter().filter_map(|row| number::<u32>(row, 0)));
+        general.types.extend(numbered(&next()));
+        general.changed.extend(next().iter().filter_map(|row| number::<u32>(row, 0)));
+        Ok(general)
+    }
+
+    /// Is any of these called otherwise now?
+    fn renames(&self, schemas: &HashMap<u32, String>) -> bool {
+        schemas.iter().any(|(oid, name)| self.schemas.get(oid).is_some_and(|now| now != name))
+    }
+
+    /// The relations to read: those of which not everything is known.
+    fn wanted(&self, known: &Catalog, before: Option<&Seen>) -> BTreeSet<u32> {
+        let Some(seen) = before else { return self.present.clone() };
+        let again: BTreeSet<u32> = self.changed.iter().chain(&seen.unread).copied().collect();
+        let is_wanted = |oid: &&u32| again.contains(oid) || known.relation(**oid).is_none();
+        self.present.iter().filter(is_wanted).copied().collect()
+    }
+
+    /// A relation that is known, with what is read each time.
+    fn applied(&self, relation: Arc<Relation>) -> Arc<Relation> {
+        let oid = relation.oid;
+        let comment = |column: &Column| self.comments.get(&(oid, column.attribute));
+        let same = relation.parents == self.parents_of(oid)
+            && relation.rewrites == self.rules_of(oid)
+            && relation.columns.iter().all(|column| column.comment.as_ref() == comment(column));
+        if same {
+            return relation;
+        }
+        let mut relation = Arc::unwrap_or_clone(relation);
+        for column in &mut relation.columns {
+            column.comment = comment(column).cloned();
+        }
+        relation.parents = self.parents_of(oid).to_vec();
+        relation.rewrites = self.rules_of(oid).to_vec();
+        Arc::new(relation)
+    }
+
+    fn parents_of(&self, oid: u32) -> &[u32] {
+        self.parents.get(&oid).map_or(&[], Vec::as_slice)
+    }
+
+    fn rules_of(&self, oid: u32) -> &[String] {
+        self.rules.get(&oid).map_or(&[], Vec::as_slice)
+    }
+
+    /// The names of types: those read, and where not all were those known besides.
+    fn type_names(&self, known: Option<&Arc<HashMap<u32, String>>>) -> Arc<HashMap<u32, String>> {
+        let mut names = known.cloned().unwrap_or_default();
+        if !self.types.is_empty() {
+            Arc::make_mut(&mut names).extend(self.types.iter().cloned());
+        }
+        names
+    }
+}
+
+/// Reads relations and ends the transaction. Those that cannot be explained are left out, and
+/// told apart.
+async fn read_relations(
+    asking: &mut Asking,
+    wanted: &BTreeSet<u32>,
+    general: &General,
+) -> io::Result<(Vec<Arc<Relation>>, Vec<u32>)> {
+    if wanted.is_empty() {
+        asking.ask("commit").await?;
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let oids: Vec<String> = wanted.iter().map(u32::to_string).collect();
+    let oids = format!("'{{{}}}'::pg_catalog.oid[]", oids.join(","));
+    let (columns, relations) =
+        (COLUMNS.replace("{oids}", &oids), RELATIONS.replace("{oids}", &oids));
     // A view's definition names a relation with its schema only where that is not searched.
-    asking.ask("set local search_path = ''").await?;
-    let relations = asking.ask(RELATIONS).await?;
-    let relations = relations.iter().filter_map(|row| relation(row, &mut columns));
-    let (readable, unreadable): (Vec<_>, Vec<_>) = relations.partition(is_explained);
-    let catalog = Catalog::new(version, readable, functions);
-    let (type_names, complete) = (type_names.collect(), unreadable.is_empty());
-    Ok(Snapshot { catalog, type_names, search_path, triggered, complete })
+    let questions = [&columns, "set local search_path = ''", &relations, "commit"];
+    let mut answers = asking.ask_all(&questions).await?.into_iter();
+    let mut columns_of: HashMap<u32, Vec<Column>> = HashMap::new();
+    for row in answers.next().unwrap_or_default() {
+        if let Some((oid, column)) = column(&row) {
+            columns_of.entry(oid).or_default().push(column);
+        }
+    }
+    let relations = answers.nth(1).unwrap_or_default();
+    let relations = relations.iter().filter_map(|row| relation(row, &mut columns_of));
+    let (read, unread): (Vec<Relation>, Vec<Relation>) = relations.partition(is_explained);
+    let read = read.into_iter().map(|relation| general.applied(Arc::new(relation)));
+    Ok((read.collect(), unread.iter().map(|relation| relation.oid).collect()))
 }
 
 fn is_explained(relation: &Relation) -> bool {
     let views = [RelationKind::View, RelationKind::MaterializedView];
     relation.definition.is_some() || !views.contains(&relation.kind)
+}
+
+/// A question about rows written by `since` or later, or about all rows. The age of what the
+/// system itself wrote is more than any other's.
+fn recent(question: &str, since: Option<&str>) -> String {
+    let mut parts = question.split("{recent ");
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (row, rest) = part.split_once('}').unwrap_or((part, ""));
+        match since {
+            Some(since) => whole.push_str(&format!(
+                "pg_catalog.age({row}.xmin) <= pg_catalog.age('{since}'::pg_catalog.xid)"
+            )),
+            None => whole.push_str("true"),
+        }
+        whole.push_str(rest);
+    }
+    whole
+}
+
+/// Rows of a number and a text.
+fn numbered(rows: &[Row]) -> impl Iterator<Item = (u32, String)> + '_ {
+    rows.iter().filter_map(|row| Some((number(row, 0)?, text(row, 1)?)))
 }
 
 fn text(row: &Row, index: usize) -> Option<String> {
@@ -121,6 +369,10 @@ fn number<T: std::str::FromStr>(row: &Row, index: usize) -> Option<T> {
     row.get(index)?.as_deref()?.parse().ok()
 }
 
+fn function(row: &Row) -> Option<Function> {
+    Some(Function { schema: text(row, 0)?, name: text(row, 1)? })
+}
+
 fn column(row: &Row) -> Option<(u32, Column)> {
     let column = Column {
         attribute: number(row, 1)?,
@@ -128,16 +380,13 @@ fn column(row: &Row) -> Option<(u32, Column)> {
         type_oid: number(row, 3)?,
         type_name: text(row, 4)?,
         not_null: text(row, 5)? == "t",
-        comment: text(row, 6),
+        comment: None,
     };
     Some((number(row, 0)?, column))
 }
 
 fn relation(row: &Row, columns: &mut HashMap<u32, Vec<Column>>) -> Option<Relation> {
     let oid = number(row, 0)?;
-    let words = |index| -> Vec<String> {
-        text(row, index).unwrap_or_default().split_whitespace().map(str::to_owned).collect()
-    };
     Some(Relation {
         oid,
         schema: text(row, 1)?,
@@ -153,7 +402,10 @@ fn relation(row: &Row, columns: &mut HashMap<u32, Vec<Column>>) -> Option<Relati
         },
         columns: columns.remove(&oid).unwrap_or_default(),
         definition: text(row, 4),
-        parents: words(5).iter().filter_map(|parent| parent.parse().ok()).collect(),
-        rewrites: words(6),
+        parents: Vec::new(),
+        rewrites: Vec::new(),
     })
 }
+
+#[cfg(test)]
+mod tests;

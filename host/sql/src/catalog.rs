@@ -3,6 +3,7 @@
 //! A snapshot of plain data. Whoever talks to the server fills it; nothing here does I/O.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::builtins::is_system_relation;
 
@@ -72,7 +73,8 @@ pub struct Function {
 pub struct Catalog {
     /// Counts up with every snapshot that differs; facts are cached under it.
     pub version: u64,
-    relations: HashMap<u32, Relation>,
+    /// Shared with the snapshots before and after, which differ in a few of them.
+    relations: HashMap<u32, Arc<Relation>>,
     by_name: HashMap<String, HashMap<String, u32>>,
     /// User functions by bare name.
     functions: HashMap<String, Vec<Function>>,
@@ -81,11 +83,12 @@ pub struct Catalog {
 impl Catalog {
     pub fn new(
         version: u64,
-        relations: impl IntoIterator<Item = Relation>,
+        relations: impl IntoIterator<Item = impl Into<Arc<Relation>>>,
         functions: impl IntoIterator<Item = Function>,
     ) -> Catalog {
         let mut catalog = Catalog { version, ..Catalog::default() };
         for relation in relations {
+            let relation = relation.into();
             catalog
                 .by_name
                 .entry(relation.schema.clone())
@@ -99,22 +102,27 @@ impl Catalog {
         catalog
     }
 
-    /// True when both describe the same database.
+    pub fn relation(&self, oid: u32) -> Option<&Relation> {
+        self.relations.get(&oid).map(Arc::as_ref)
+    }
+
+    /// The same, to be put into another snapshot.
+    pub fn shared(&self, oid: u32) -> Option<Arc<Relation>> {
+        self.relations.get(&oid).cloned()
+    }
+
+    /// True when the other says the same, whatever its version.
     pub fn is_like(&self, other: &Catalog) -> bool {
         self.relations == other.relations && self.functions == other.functions
     }
 
-    pub fn relation(&self, oid: u32) -> Option<&Relation> {
-        self.relations.get(&oid)
-    }
-
     /// The relation of exactly this schema and name.
     pub fn find(&self, schema: &str, name: &str) -> Option<&Relation> {
-        self.relations.get(self.by_name.get(schema)?.get(name)?)
+        self.relation(*self.by_name.get(schema)?.get(name)?)
     }
 
     pub fn relations(&self) -> impl Iterator<Item = &Relation> {
-        self.relations.values()
+        self.relations.values().map(Arc::as_ref)
     }
 
     /// User functions of this bare name, in any schema.

@@ -187,7 +187,7 @@ fn is_complete(directory: &Path) -> bool {
 
 /// A command that runs as nobody when we are root, and in a process group of its own, so that
 /// the terminal's Ctrl-C reaches us alone and we end the server in good order.
-fn as_server_user(program: OsString) -> Command {
+pub fn as_server_user(program: OsString) -> Command {
     let mut command = Command::new(program);
     command.current_dir("/").process_group(0).env("LC_ALL", "C");
     if we_are_root() {
@@ -205,7 +205,7 @@ fn we_are_root() -> bool {
 
 /// Makes the directory, gives it to the user the server runs as, and sees that this user can
 /// reach it.
-fn prepare(directory: &Path) -> Result<PathBuf, String> {
+pub fn prepare(directory: &Path) -> Result<PathBuf, String> {
     let failed = |error: std::io::Error| format!("cannot use {}: {error}", directory.display());
     fs::create_dir_all(directory).map_err(failed)?;
     let directory = directory.canonicalize().map_err(failed)?;

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout)] // A report is what this program is for.
 
 mod stage;
+mod evidence;
 mod regress;
 
 use std::process::ExitCode;

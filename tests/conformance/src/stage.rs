@@ -1,10 +1,18 @@
 //! A PostgreSQL of its own, and the proxy before it with every shipped policy observing: all
 //! is analysed, judged, planned and recorded, and nothing of it may show.
 
-use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use end_to_end::portcullis::{PASSWORD, SUPERUSER};
 use end_to_end::{Cluster, Database, Portcullis, Setup};
+
+/// The shipped policies that judge and mask, as [`Stage::observed`] names them.
+const GUARD: &str = "10-guard";
+const MASK: &str = "50-pii";
+/// Those that must have been asked about every statement.
+pub const OBSERVERS: [&str; 1] = [GUARD];
+
+static SERVERS: AtomicU32 = AtomicU32::new(0);
 
 /// Where clients connect, and as whom.
 #[derive(Clone, Debug)]
@@ -12,6 +20,8 @@ pub struct Address {
     pub port: u16,
     pub user: &'static str,
     pub password: String,
+    /// Who signed the certificate, in PEM; none where there is no TLS.
+    pub authority: Option<String>,
 }
 
 /// A server with one empty database. It goes away with this process.
@@ -21,34 +31,40 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Starts a server in `directory` and makes the database.
-    pub async fn new(
-        directory: &Path,
-        name: &'static str,
-        options: &str,
-        settings: &[(&str, &str)],
-    ) -> Stage {
-        let cluster: &'static Cluster =
-            Box::leak(Box::new(Cluster::bare(directory, &[], settings)));
+    /// Starts a server and makes the database.
+    pub async fn new(name: &'static str, options: &str, settings: &[(&str, &str)]) -> Stage {
+        let number = SERVERS.fetch_add(1, Ordering::Relaxed);
+        let directory = format!("portcullis-conformance-{}-{number}", std::process::id());
+        let cluster = Cluster::bare(&std::env::temp_dir().join(directory), &[], settings);
+        let cluster: &'static Cluster = Box::leak(Box::new(cluster));
         cluster.run("postgres", &format!("CREATE DATABASE {name} {options}")).await;
         Stage { database: Database { cluster, name: name.to_owned() }, name }
     }
 
-    pub fn database(&self) -> &Database {
-        &self.database
+    /// Runs statements as the superuser, past the proxy.
+    pub async fn run(&self, statements: &str) {
+        self.database.cluster.run(self.name, statements).await;
+    }
+
+    /// The server's version, as it names it.
+    pub async fn version(&self) -> String {
+        let client = self.database.superuser().await;
+        let row = client.query_one("SELECT split_part(version(), ' ', 2)", &[]).await;
+        row.expect("every server has a version").get(0)
     }
 
     /// Past the proxy.
     pub fn direct(&self) -> Address {
         let postgres = &self.database.cluster.postgres;
         let (user, password) = (SUPERUSER.name, postgres.password().to_owned());
-        Address { port: postgres.port(), user, password }
+        Address { port: postgres.port(), user, password, authority: None }
     }
 
     /// Through a proxy as the superuser, whom it knows by that name.
     pub fn through(&self, proxy: &Portcullis) -> Address {
         let (user, password) = (SUPERUSER.name, PASSWORD.to_owned());
-        Address { port: proxy.address().port(), user, password }
+        let authority = proxy.is_tls().then(|| proxy.certificates().authority_pem.clone());
+        Address { port: proxy.address().port(), user, password, authority }
     }
 
     /// A proxy with every shipped policy observing, with TLS on both legs or on none.
@@ -59,8 +75,8 @@ impl Stage {
             .superuser(self.name, sslmode)
             // Nothing enforces, and that is what is wanted.
             .unmatched("allow")
-            .policy("10-guard.toml", "sql_guard.wasm", observe)
-            .policy("50-pii.toml", "pii_mask.wasm", observe);
+            .policy(&format!("{GUARD}.toml"), "sql_guard.wasm", observe)
+            .policy(&format!("{MASK}.toml"), "pii_mask.wasm", observe);
         let setup = if tls { setup.tls().listen_line("tls_required = true") } else { setup };
         setup.start().await
     }

@@ -1,0 +1,110 @@
+//! What a run left behind in the proxy: its ledger, its log, its memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use end_to_end::Portcullis;
+use serde_json::Value;
+
+/// More than this after a suite would be a leak.
+const RESIDENT_MEGABYTES_MAX: u64 = 512;
+/// So many of a kind are shown.
+const SHOWN_MAX: usize = 5;
+
+/// What was found, and what of it should not be.
+pub struct Evidence {
+    intents: usize,
+    endings: BTreeMap<String, usize>,
+    resident_megabytes: u64,
+    pub faults: Vec<String>,
+}
+
+impl Evidence {
+    /// Stops the proxy and reads what it has recorded. Each of `observers` must have been asked
+    /// about every statement, and none may have been listened to.
+    pub async fn gather(proxy: &mut Portcullis, observers: &[&str]) -> Evidence {
+        let resident_megabytes = proxy.resident_kilobytes() / 1024;
+        proxy.stop().await;
+        let mut evidence = Evidence {
+            intents: 0,
+            endings: BTreeMap::new(),
+            resident_megabytes,
+            faults: Vec::new(),
+        };
+        evidence.read_ledger(&proxy.ledger().records(), observers);
+        evidence.read_log(&proxy.log());
+        if resident_megabytes > RESIDENT_MEGABYTES_MAX {
+            evidence.faults.push(format!("the proxy holds {resident_megabytes} MB"));
+        }
+        evidence
+    }
+
+    fn read_ledger(&mut self, records: &[Value], observers: &[&str]) {
+        let of = |kind: &'static str| records.iter().filter(move |record| record["kind"] == kind);
+        let mut endings: HashMap<&str, &str> = HashMap::new();
+        for outcome in of("outcome") {
+            let (event, ending) = (word(outcome, "event"), word(outcome, "ending"));
+            *self.endings.entry(ending.to_owned()).or_default() += 1;
+            endings.insert(event, ending);
+        }
+        self.intents = of("intent").count();
+        let without_outcome = of("intent").filter(|it| !endings.contains_key(word(it, "event")));
+        self.note("statements have no outcome", without_outcome);
+        self.note(
+            "statements were stopped",
+            of("intent").filter(|it| it["decision"] != "permitted"),
+        );
+        for observer in observers {
+            let unasked = of("intent").filter(|intent| !asked(intent, observer));
+            self.note(&format!("statements {observer} was not asked about"), unasked);
+        }
+        let masked = |outcome: &&Value| outcome["cells_masked"].as_u64().unwrap_or(0) > 0;
+        self.note("results were masked", of("outcome").filter(masked));
+        self.note("policies failed to answer", of("fault"));
+    }
+
+    fn note<'r>(&mut self, what: &str, records: impl Iterator<Item = &'r Value>) {
+        let records: Vec<&Value> = records.collect();
+        if !records.is_empty() {
+            let shown: Vec<String> =
+                records.iter().take(SHOWN_MAX).map(|record| format!("\n    {record}")).collect();
+            self.faults.push(format!("{} {what}:{}", records.len(), shown.concat()));
+        }
+    }
+
+    fn read_log(&mut self, log: &str) {
+        let complaints: Vec<&str> = log
+            .lines()
+            .filter(|line| ["WARN", "ERROR", "panicked"].iter().any(|word| line.contains(word)))
+            .collect();
+        if !complaints.is_empty() {
+            let shown: Vec<&str> = complaints.iter().take(SHOWN_MAX).copied().collect();
+            let shown = shown.join("\n    ");
+            self.faults.push(format!("{} complaints in the log:\n    {shown}", complaints.len()));
+        }
+    }
+}
+
+fn word<'r>(record: &'r Value, field: &str) -> &'r str {
+    record[field].as_str().unwrap_or_default()
+}
+
+/// Asked, and only observing.
+fn asked(intent: &Value, observer: &str) -> bool {
+    let answers = intent["answers"].as_array().map_or(&[][..], Vec::as_slice);
+    answers.iter().any(|answer| answer["policy"] == observer && answer["mode"] == "observe")
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let endings: Vec<String> =
+            self.endings.iter().map(|(ending, count)| format!("{count} {ending}")).collect();
+        write!(
+            f,
+            "{} statements recorded ({}), {} MB resident",
+            self.intents,
+            endings.join(", "),
+            self.resident_megabytes
+        )
+    }
+}
