@@ -220,6 +220,7 @@ fn parts(
         reload: Arc::new(reload),
         record: Arc::new(record),
         lags,
+        population: reloading.engine.population(),
     }
 }
 

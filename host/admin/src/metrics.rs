@@ -61,6 +61,7 @@ struct Numbers {
     approvals_pending: usize,
     leases: usize,
     lags: Lags,
+    instances: usize,
 }
 
 impl Numbers {
@@ -74,6 +75,7 @@ impl Numbers {
             approvals_pending: shared.parts.approvals.waiting(),
             leases: shared.parts.approvals.leases().len(),
             lags: (shared.parts.lags)(),
+            instances: shared.parts.population.count(),
         }
     }
 }
@@ -97,10 +99,14 @@ impl Collector for Numbers {
         text.counters("cells_masked_by_label", masked, "label", &proxy.cells_masked_by_label)?;
         let duration = "From a statement's leaving to its end";
         text.histogram("statement_duration_seconds", duration, &proxy.statement_duration_us)?;
+        let swap = "What a new policy set kept a worker from its sessions, each time it did";
+        text.histogram("policy_swap_seconds", swap, &proxy.policy_swap_us)?;
         text.gauge("policy_revision", "The policy set in force", self.revision as f64)?;
         text.gauge("policies", "Policies in force", self.policies as f64)?;
         let failed = "Policies that could not be put into force as their files say";
         text.gauge("policies_failed", failed, self.policies_failed as f64)?;
+        let instances = "Instances of plugins that there are";
+        text.gauge("plugin_instances", instances, self.instances as f64)?;
         let waiting = "Statements that wait for approval";
         text.gauge("approvals_pending", waiting, self.approvals_pending as f64)?;
         text.gauge("leases", "Leases in force", self.leases as f64)?;

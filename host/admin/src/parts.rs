@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_approvals::{Approvals, Links};
-use portcullis_engine::SetSummary;
+use portcullis_engine::{Population, SetSummary};
 use portcullis_identity::Credentials;
 use portcullis_policy::event::Notable;
 use portcullis_proxy::Control;
@@ -24,6 +24,8 @@ pub struct Parts {
     pub reload: Reload,
     pub record: Record,
     pub lags: Arc<dyn Fn() -> Lags + Send + Sync>,
+    /// Instances of plugins.
+    pub population: Population,
 }
 
 /// Reads the configuration again; may block. The error is a sentence.

@@ -11,6 +11,7 @@ use crate::config::EngineConfig;
 use crate::error::EngineError;
 use crate::loader::Loader;
 use crate::policy::SetSummary;
+use crate::population::Population;
 use crate::sink::SinkHandle;
 use crate::watcher::{self, Publisher, Signal};
 use crate::worker::Hub;
@@ -25,6 +26,7 @@ pub struct Engine {
 struct Inner {
     publisher: Publisher,
     signals: Sender<Signal>,
+    population: Population,
 }
 
 impl Drop for Inner {
@@ -48,10 +50,11 @@ impl Engine {
             EngineError::new(format!("plugin directory {} {reason}", config.plugin_dir.display()))
         })?;
         let loader = Loader::new(config.clone())?;
+        let population = loader.population();
         let publisher = Publisher::new();
         let (sender, receiver) = channel();
         watcher::start(&config, loader, publisher.clone(), (sender.clone(), receiver))?;
-        Ok(Engine { inner: Arc::new(Inner { publisher, signals: sender }) })
+        Ok(Engine { inner: Arc::new(Inner { publisher, signals: sender, population }) })
     }
 
     /// Hands each worker its own source of policy sets.
@@ -62,6 +65,11 @@ impl Engine {
     /// What is in force, and every change of it.
     pub fn subscribe(&self) -> watch::Receiver<Arc<SetSummary>> {
         self.inner.publisher.summary.subscribe()
+    }
+
+    /// How many instances there are.
+    pub fn population(&self) -> Population {
+        self.inner.population.clone()
     }
 
     /// Looks at the directory now, and tries again what failed. Returns at once; the result

@@ -11,6 +11,7 @@ use wasmtime::{ResourceLimiter, StoreContextMut, Trap, UpdateDeadline};
 use crate::bindings::{imports, types};
 use crate::config::{LOG_LINE_BYTES_MAX, LOG_LINES_PER_SECOND};
 use crate::egress::{EgressError, EgressResponse, POSTS_PER_DELIVERY_MAX, Post};
+use crate::population::Resident;
 use crate::sandbox::{Ticker, Ticking};
 
 /// The data of a store.
@@ -20,6 +21,7 @@ pub(crate) struct GuestState {
     log: Arc<LogBudget>,
     pub(crate) deadline: Deadline,
     ticker: Arc<Ticker>,
+    _resident: Resident,
     /// The text of the statement being judged.
     pub(crate) text: Option<Arc<str>>,
     /// The values bound to it.
@@ -43,6 +45,7 @@ impl GuestState {
         memory_bytes_max: usize,
         log: Arc<LogBudget>,
         ticker: Arc<Ticker>,
+        resident: Resident,
     ) -> GuestState {
         GuestState {
             policy,
@@ -50,6 +53,7 @@ impl GuestState {
             log,
             deadline: Deadline::default(),
             ticker,
+            _resident: resident,
             text: None,
             parameters: None,
             egress: None,

@@ -16,6 +16,7 @@ use crate::config::{CLASSIFY_DEADLINE_FACTOR, STARTUP_MS};
 use crate::convert;
 use crate::guest_state::{EgressPort, GuestState, LogBudget, on_epoch};
 use crate::plugin::Plugin;
+use crate::population::Population;
 use crate::sandbox::{Ticker, Ticking};
 
 /// All that instances of a policy are made of. Two policies of equal text have two forms; a
@@ -29,6 +30,7 @@ pub(crate) struct Form {
     pub(crate) settings: String,
     pub(crate) log: Arc<LogBudget>,
     pub(crate) ticker: Arc<Ticker>,
+    pub(crate) population: Population,
 }
 
 /// What a plugin says of itself.
@@ -109,6 +111,7 @@ impl Instance {
             form.memory_bytes_max,
             Arc::clone(&form.log),
             Arc::clone(&form.ticker),
+            form.population.enter(),
         );
         let mut store = Store::new(form.plugin.pre.engine(), state);
         store.limiter(GuestState::limiter);

@@ -18,6 +18,7 @@ use crate::plugin::{Digest, Plugin};
 use crate::plugin_dir::{self, Reader};
 use crate::policy::Policy;
 use crate::policy_file::PolicyFile;
+use crate::population::Population;
 use crate::sandbox::Sandbox;
 
 /// Reads the directory and makes policies of it.
@@ -75,6 +76,11 @@ impl Loader {
             known: BTreeMap::new(),
             plugins: HashMap::new(),
         })
+    }
+
+    /// Counts the instances of what it loads.
+    pub(crate) fn population(&self) -> Population {
+        self.sandbox.population.clone()
     }
 
     /// Looks at the directory. What did not change is not touched; what failed is tried again
@@ -269,6 +275,7 @@ impl Loader {
             settings: file.settings.clone(),
             log: Arc::new(LogBudget::new()),
             ticker: Arc::clone(&self.sandbox.ticker),
+            population: self.sandbox.population.clone(),
         }
     }
 

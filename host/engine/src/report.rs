@@ -96,6 +96,7 @@ pub fn inspect(path: &Path) -> Result<Inspection, EngineError> {
         settings: "{}".to_owned(),
         log: Arc::new(LogBudget::new()),
         ticker: Arc::clone(&sandbox.ticker),
+        population: sandbox.population.clone(),
     };
     let manifest = Instance::unconfigured(&form)
         .and_then(|mut instance| instance.describe())

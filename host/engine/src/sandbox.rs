@@ -14,6 +14,7 @@ use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::config::{EngineConfig, STACK_BYTES_MAX};
 use crate::error::EngineError;
+use crate::population::Population;
 
 /// One tick of the clock that ends calls.
 const TICK: Duration = Duration::from_millis(1);
@@ -26,6 +27,7 @@ const REST_AFTER_TICKS: u32 = 20;
 pub(crate) struct Sandbox {
     pub(crate) engine: wasmtime::Engine,
     pub(crate) ticker: Arc<Ticker>,
+    pub(crate) population: Population,
 }
 
 impl Sandbox {
@@ -42,7 +44,7 @@ impl Sandbox {
                 .map_err(fail)?,
         };
         let ticker = Ticker::start(&engine)?;
-        Ok(Sandbox { engine, ticker })
+        Ok(Sandbox { engine, ticker, population: Population::default() })
     }
 
     /// Names everything that compiled code depends on: wasmtime, its settings, the processor.

@@ -1,10 +1,10 @@
 //! What one worker thread calls: its own instances of the policies in force.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use portcullis_policy::set::{
@@ -28,8 +28,10 @@ pub(crate) struct Hub {
 
 impl PolicyHub for Hub {
     fn worker(&self) -> Box<dyn PolicySource> {
-        let set = Rc::new(WorkerSet::new(self.current.load_full(), None));
-        Box::new(Source { current: Arc::clone(&self.current), held: RefCell::new(set) })
+        let swaps = Rc::new(Swaps::default());
+        let set = WorkerSet::new(self.current.load_full(), Rc::clone(&swaps), None);
+        let held = RefCell::new(Rc::new(set));
+        Box::new(Source { current: Arc::clone(&self.current), held, swaps })
     }
 }
 
@@ -37,6 +39,7 @@ impl PolicyHub for Hub {
 struct Source {
     current: Arc<ArcSwap<Set>>,
     held: RefCell<Rc<WorkerSet>>,
+    swaps: Rc<Swaps>,
 }
 
 impl PolicySource for Source {
@@ -44,9 +47,28 @@ impl PolicySource for Source {
         let revision = self.current.load().revision;
         let mut held = self.held.borrow_mut();
         if held.set.revision != revision {
-            *held = Rc::new(WorkerSet::new(self.current.load_full(), Some(&held)));
+            let begun = Instant::now();
+            let swaps = Rc::clone(&self.swaps);
+            *held = Rc::new(WorkerSet::new(self.current.load_full(), swaps, Some(&held)));
+            self.swaps.took(begun.elapsed());
         }
         Rc::clone(&*held) as Rc<dyn PolicySet>
+    }
+
+    fn watch_swaps(&self, watch: Box<dyn Fn(Duration)>) {
+        *self.swaps.0.borrow_mut() = Some(watch);
+    }
+}
+
+/// Who is told what new sets cost this worker.
+#[derive(Default)]
+struct Swaps(RefCell<Option<Box<dyn Fn(Duration)>>>);
+
+impl Swaps {
+    fn took(&self, time: Duration) {
+        if let Some(watch) = &*self.0.borrow() {
+            watch(time);
+        }
     }
 }
 
@@ -59,11 +81,12 @@ struct WorkerSet {
     /// Stands for the classifiers' components and settings.
     classifiers: u64,
     reads: Reads,
+    swaps: Rc<Swaps>,
 }
 
 impl WorkerSet {
     /// Seats of policies whose form is the same in `before` are carried over.
-    fn new(set: Arc<Set>, before: Option<&WorkerSet>) -> WorkerSet {
+    fn new(set: Arc<Set>, swaps: Rc<Swaps>, before: Option<&WorkerSet>) -> WorkerSet {
         let seat = |policy: &Arc<Policy>| {
             before
                 .into_iter()
@@ -73,11 +96,26 @@ impl WorkerSet {
         };
         let bench = set.policies.iter().map(seat).collect();
         let (classifiers, reads) = (set.classifiers(), set.reads());
-        WorkerSet { set, bench, classifiers, reads }
+        WorkerSet { set, bench, classifiers, reads, swaps }
     }
 
     fn seats(&self) -> impl Iterator<Item = (&Policy, &Seat)> {
         self.set.policies.iter().map(Arc::as_ref).zip(self.bench.iter().map(Rc::as_ref))
+    }
+
+    /// A call to the policies; the first one to any of them belongs to the swap's cost.
+    fn noting_first_calls<T>(&self, call: impl FnOnce() -> T) -> T {
+        let uncalled = || self.bench.iter().filter(|seat| !seat.called.get()).count();
+        let before = uncalled();
+        if before == 0 {
+            return call();
+        }
+        let begun = Instant::now();
+        let answer = call();
+        if uncalled() < before {
+            self.swaps.took(begun.elapsed());
+        }
+        answer
     }
 }
 
@@ -86,11 +124,14 @@ struct Seat {
     form: Arc<Form>,
     instance: RefCell<Option<Instance>>,
     faults: RefCell<FaultRecord>,
+    /// Not before the first call is there an instance.
+    called: Cell<bool>,
 }
 
 impl Seat {
     fn new(form: Arc<Form>) -> Seat {
-        Seat { form, instance: RefCell::new(None), faults: RefCell::new(FaultRecord::default()) }
+        let (instance, faults) = (RefCell::new(None), RefCell::new(FaultRecord::default()));
+        Seat { form, instance, faults, called: Cell::new(false) }
     }
 
     /// Calls an instance, made for the occasion where there is none.
@@ -99,6 +140,7 @@ impl Seat {
             let message = "too many faults lately; not called for some seconds".to_owned();
             return Err(Fault { kind: FaultKind::Suspended, message });
         }
+        self.called.set(true);
         let waiting = self.instance.borrow_mut().take();
         let started = match waiting {
             Some(instance) => Ok(instance),
@@ -193,40 +235,48 @@ impl PolicySet for WorkerSet {
         // Printed once, and only if somebody may look.
         let mut printed: Option<Arc<[Option<String>]>> = None;
         let mut copied: Option<Arc<str>> = None;
-        convert::with_request(request, |wit| {
-            self.seats()
-                .filter(|(policy, _)| policy.kinds().guardrail)
-                .filter(|(policy, _)| policy.matching.holds(request.principal, request.database))
-                .map(|(policy, seat)| {
-                    let plugin = &policy.form.plugin;
-                    let text = plugin
-                        .reads_text
-                        .then(|| Arc::clone(copied.get_or_insert_with(|| request.text.into())));
-                    let values = plugin
-                        .reads_parameters
-                        .then(|| Arc::clone(printed.get_or_insert_with(|| print(parameters))));
-                    VerdictAnswer {
-                        policy: Arc::clone(&policy.name),
-                        mode: policy.mode,
-                        answer: seat.call(|instance| instance.judge(wit, text, values)),
-                    }
-                })
-                .collect()
-        })
+        let asked = || {
+            convert::with_request(request, |wit| {
+                self.seats()
+                    .filter(|(policy, _)| policy.kinds().guardrail)
+                    .filter(|(policy, _)| {
+                        policy.matching.holds(request.principal, request.database)
+                    })
+                    .map(|(policy, seat)| {
+                        let plugin = &policy.form.plugin;
+                        let text = plugin
+                            .reads_text
+                            .then(|| Arc::clone(copied.get_or_insert_with(|| request.text.into())));
+                        let values = plugin
+                            .reads_parameters
+                            .then(|| Arc::clone(printed.get_or_insert_with(|| print(parameters))));
+                        VerdictAnswer {
+                            policy: Arc::clone(&policy.name),
+                            mode: policy.mode,
+                            answer: seat.call(|instance| instance.judge(wit, text, values)),
+                        }
+                    })
+                    .collect()
+            })
+        };
+        self.noting_first_calls(asked)
     }
 
     fn plan(&self, shape: &ResultShape<'_>) -> Vec<PlanAnswer> {
-        convert::with_shape(shape, |wit| {
-            self.seats()
-                .filter(|(policy, _)| policy.kinds().masker)
-                .filter(|(policy, _)| policy.matching.holds(shape.principal, shape.database))
-                .map(|(policy, seat)| PlanAnswer {
-                    policy: Arc::clone(&policy.name),
-                    mode: policy.mode,
-                    answer: seat.call(|instance| instance.plan(wit)),
-                })
-                .collect()
-        })
+        let asked = || {
+            convert::with_shape(shape, |wit| {
+                self.seats()
+                    .filter(|(policy, _)| policy.kinds().masker)
+                    .filter(|(policy, _)| policy.matching.holds(shape.principal, shape.database))
+                    .map(|(policy, seat)| PlanAnswer {
+                        policy: Arc::clone(&policy.name),
+                        mode: policy.mode,
+                        answer: seat.call(|instance| instance.plan(wit)),
+                    })
+                    .collect()
+            })
+        };
+        self.noting_first_calls(asked)
     }
 
     fn mask(
@@ -237,7 +287,9 @@ impl PolicySet for WorkerSet {
         also: &[Cells],
     ) -> Result<Masked, Fault> {
         match self.seats().find(|(own, _)| own.name == *policy) {
-            Some((_, seat)) => seat.call(|instance| instance.mask(handle, batch, also)),
+            Some((_, seat)) => {
+                self.noting_first_calls(|| seat.call(|instance| instance.mask(handle, batch, also)))
+            }
             None => {
                 let message = format!("no policy {policy} in revision {}", self.set.revision);
                 Err(Fault { kind: FaultKind::Unavailable, message })
@@ -251,6 +303,12 @@ impl PolicySet for WorkerSet {
 
     /// Policies that only observe are asked too: a label is a fact, not an effect.
     fn classify(&self, samples: &[ColumnSample]) -> Result<Vec<Vec<Label>>, Fault> {
+        self.noting_first_calls(|| self.ask_classifiers(samples))
+    }
+}
+
+impl WorkerSet {
+    fn ask_classifiers(&self, samples: &[ColumnSample]) -> Result<Vec<Vec<Label>>, Fault> {
         let mut labels: Vec<Vec<Label>> = vec![Vec::new(); samples.len()];
         for (policy, seat) in self.seats() {
             if policy.kinds().classifier {

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::label::{ColumnSample, Label};
 use crate::lineage::OutputColumn;
@@ -192,6 +193,10 @@ pub trait PolicySet {
 pub trait PolicySource {
     /// The newest published set. Cheap: called for every statement.
     fn current(&self) -> Rc<dyn PolicySet>;
+
+    /// Tells `watch` from now on, each time a new set has kept the worker from its sessions, for
+    /// how long: taking it over, and the calls in which instances of it were started.
+    fn watch_swaps(&self, watch: Box<dyn Fn(Duration)>);
 }
 
 /// Hands each worker its own `PolicySource`.

@@ -11,6 +11,9 @@ pub const DURATION_BOUNDS_US: [u64; 14] = [
     10_000_000, 60_000_000,
 ];
 
+/// The same for what a new policy set costs a worker.
+pub const SWAP_BOUNDS_US: [u64; 11] = [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 10_000, 100_000];
+
 /// How often something of one kind happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count {
@@ -28,13 +31,47 @@ pub enum Count {
 const COUNTS: usize = Count::CellsMasked as usize + 1;
 
 /// One worker's counters. Only that worker writes.
-#[derive(Default)]
 pub struct WorkerMetrics {
     counts: [AtomicU64; COUNTS],
-    durations: [AtomicU64; DURATION_BOUNDS_US.len() + 1],
-    duration_sum_us: AtomicU64,
+    durations: Durations,
+    swaps: Durations,
     /// Locked once per result in which something was masked.
     labels: Mutex<BTreeMap<String, u64>>,
+}
+
+/// One worker's part of a histogram.
+struct Durations {
+    bounds_us: &'static [u64],
+    /// One more than there are bounds.
+    counts: Vec<AtomicU64>,
+    sum_us: AtomicU64,
+}
+
+impl Durations {
+    fn new(bounds_us: &'static [u64]) -> Durations {
+        let counts = (0..=bounds_us.len()).map(|_| AtomicU64::default()).collect();
+        Durations { bounds_us, counts, sum_us: AtomicU64::default() }
+    }
+
+    fn add(&self, microseconds: u64) {
+        let bucket = self.bounds_us.partition_point(|bound| *bound < microseconds);
+        if let Some(counter) = self.counts.get(bucket) {
+            counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        }
+        let sum = self.sum_us.load(Ordering::Relaxed).saturating_add(microseconds);
+        self.sum_us.store(sum, Ordering::Relaxed);
+    }
+}
+
+impl Default for WorkerMetrics {
+    fn default() -> WorkerMetrics {
+        WorkerMetrics {
+            counts: Default::default(),
+            durations: Durations::new(&DURATION_BOUNDS_US),
+            swaps: Durations::new(&SWAP_BOUNDS_US),
+            labels: Mutex::default(),
+        }
+    }
 }
 
 impl WorkerMetrics {
@@ -47,12 +84,12 @@ impl WorkerMetrics {
 
     /// A statement took so long, from leaving to ending.
     pub fn took(&self, microseconds: u64) {
-        let bucket = DURATION_BOUNDS_US.partition_point(|bound| *bound < microseconds);
-        if let Some(counter) = self.durations.get(bucket) {
-            counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        }
-        let sum = self.duration_sum_us.load(Ordering::Relaxed).saturating_add(microseconds);
-        self.duration_sum_us.store(sum, Ordering::Relaxed);
+        self.durations.add(microseconds);
+    }
+
+    /// A new policy set kept the worker from its sessions for so long.
+    pub fn swapped(&self, microseconds: u64) {
+        self.swaps.add(microseconds);
     }
 
     pub fn masked(&self, labels: &BTreeMap<String, u64>) {
@@ -90,6 +127,7 @@ pub struct MetricsView {
     /// By label; a cell of a column with two labels counts under both.
     pub cells_masked_by_label: Vec<(String, u64)>,
     pub statement_duration_us: Histogram,
+    pub policy_swap_us: Histogram,
 }
 
 /// How many were at most so much; the last count is of those above every bound.
@@ -98,6 +136,20 @@ pub struct Histogram {
     pub bounds: Vec<u64>,
     pub counts: Vec<u64>,
     pub sum: u64,
+}
+
+impl Histogram {
+    fn over<'a>(bounds: &[u64], parts: impl Iterator<Item = &'a Durations>) -> Histogram {
+        let mut whole =
+            Histogram { bounds: bounds.to_vec(), counts: vec![0; bounds.len() + 1], sum: 0 };
+        for part in parts {
+            for (total, counter) in whole.counts.iter_mut().zip(&part.counts) {
+                *total += counter.load(Ordering::Relaxed);
+            }
+            whole.sum = whole.sum.saturating_add(part.sum_us.load(Ordering::Relaxed));
+        }
+        whole
+    }
 }
 
 impl Metrics {
@@ -118,19 +170,15 @@ impl Metrics {
             counters.map(|counter| counter.load(Ordering::Relaxed)).sum()
         };
         let mut labels: BTreeMap<String, u64> = BTreeMap::new();
-        let mut durations = vec![0; DURATION_BOUNDS_US.len() + 1];
-        let mut duration_sum: u64 = 0;
         for worker in self.workers.iter() {
             let known = worker.labels.lock().unwrap_or_else(PoisonError::into_inner);
             for (label, cells) in known.iter() {
                 *labels.entry(label.clone()).or_default() += cells;
             }
-            for (total, counter) in durations.iter_mut().zip(&worker.durations) {
-                *total += counter.load(Ordering::Relaxed);
-            }
-            duration_sum =
-                duration_sum.saturating_add(worker.duration_sum_us.load(Ordering::Relaxed));
         }
+        let durations = |of: fn(&WorkerMetrics) -> &Durations, bounds: &[u64]| {
+            Histogram::over(bounds, self.workers.iter().map(|worker| of(worker)))
+        };
         MetricsView {
             sessions,
             logins: sum(Count::Logins),
@@ -143,11 +191,8 @@ impl Metrics {
             bytes_out: sum(Count::BytesOut),
             cells_masked: sum(Count::CellsMasked),
             cells_masked_by_label: labels.into_iter().collect(),
-            statement_duration_us: Histogram {
-                bounds: DURATION_BOUNDS_US.to_vec(),
-                counts: durations,
-                sum: duration_sum,
-            },
+            statement_duration_us: durations(|worker| &worker.durations, &DURATION_BOUNDS_US),
+            policy_swap_us: durations(|worker| &worker.swaps, &SWAP_BOUNDS_US),
         }
     }
 }

@@ -94,11 +94,16 @@ pub fn run(
         .build_local(LocalOptions::default())?;
     let settings = common.settings.load();
     let stream = common.ledger.stream(index)?;
+    let (policies, metrics) = (common.hub.worker(), common.metrics.worker(index));
+    let watched = Arc::clone(&metrics);
+    policies.watch_swaps(Box::new(move |time| {
+        watched.swapped(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+    }));
     let shared = Shared::new(
-        common.hub.worker(),
+        policies,
         common.ledger.clone(),
         stream,
-        (common.approvals.clone(), common.metrics.worker(index)),
+        (common.approvals.clone(), metrics),
         &settings,
         common.phases.clone(),
     );

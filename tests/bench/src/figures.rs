@@ -5,6 +5,7 @@ mod bulk;
 mod idle;
 mod connection;
 mod shape;
+mod reload;
 mod clients;
 
 use crate::failure::Failure;
@@ -96,6 +97,11 @@ pub(crate) const FIGURES: &[Figure] = &[
         name: "shape",
         about: "CPU of a statement whose shape was not seen before",
         take: Take::Findings(shape::first_seen),
+    },
+    Figure {
+        name: "reload",
+        about: "the longest stall of a worker when policies change under load",
+        take: Take::Findings(reload::stall),
     },
     Figure {
         name: "clients",

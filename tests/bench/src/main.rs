@@ -19,7 +19,11 @@ mod options;
 mod machine;
 mod portcullis;
 mod accounts;
+mod metrics;
 mod clients;
+mod scripted;
+mod watch;
+mod checks;
 mod rounds;
 mod finding;
 mod plot;
@@ -27,6 +31,7 @@ mod peers;
 mod measuring;
 mod figures;
 mod speed;
+mod load;
 
 use std::process::ExitCode;
 
@@ -56,6 +61,7 @@ fn run(arguments: &[String]) -> Result<ExitCode, Failure> {
             floor::serve(floor, upstream, threads)?;
         }
         ["figures", rest @ ..] => speed::run(Words::new(rest))?,
+        ["load", rest @ ..] => load::run(Words::new(rest))?,
         _ => return Err(Failure::new("figures [FIGURE…] [--rounds N] [--seconds S] [--out DIR]")),
     }
     Ok(ExitCode::SUCCESS)

@@ -27,11 +27,11 @@ pub(crate) struct Measuring {
 impl Measuring {
     /// A proxy with a ledger of its own, for one figure.
     pub(crate) fn portcullis(&self, workers: usize) -> Result<Portcullis, Failure> {
-        Portcullis::start(&self.stage, &self.programs, workers)
+        Portcullis::start(&self.stage, self.stage.address(), &self.programs, workers)
     }
 
     /// Interleaved rounds of `one` at these targets, with the CPU of each. What `one` returns
-    /// is how much it did, how fast, and two latencies.
+    /// is how much it did, and how fast.
     pub(crate) fn rounds(
         &self,
         targets: &[Target],
@@ -42,8 +42,8 @@ impl Measuring {
             let before = cpu();
             let done = one(index)?;
             let spent = cpu().zip(before).map(|(after, before): (Cpu, Cpu)| after.since(before));
-            let Done { units, per_second, p50_us, p99_us } = done;
-            Ok(Sample { cpu_ns: spent, units, per_second, p50_us, p99_us })
+            let Done { units, per_second } = done;
+            Ok(Sample { cpu_ns: spent, units, per_second })
         })
     }
 }
@@ -53,6 +53,4 @@ impl Measuring {
 pub(crate) struct Done {
     pub(crate) units: u64,
     pub(crate) per_second: f64,
-    pub(crate) p50_us: f64,
-    pub(crate) p99_us: f64,
 }

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -68,9 +68,11 @@ pub(crate) struct Portcullis {
 const STARTED: Duration = Duration::from_secs(120);
 
 impl Portcullis {
-    /// `workers` as the configuration has it: 0 for one per core.
+    /// `workers` as the configuration has it: 0 for one per core. `upstream` is the stage's
+    /// PostgreSQL, or what stands before it.
     pub(crate) fn start(
         stage: &Stage,
+        upstream: SocketAddr,
         programs: &Programs,
         workers: usize,
     ) -> Result<Portcullis, Failure> {
@@ -78,7 +80,7 @@ impl Portcullis {
         let directory = directory.map_err(Failure::to("make a directory"))?;
         let place = directory.path();
         write_policies(place, programs)?;
-        write(place, "portcullis.toml", &configuration(stage, workers))?;
+        write(place, "portcullis.toml", &configuration(stage, upstream, workers))?;
         write(place, "upstream-password", PASSWORD)?;
         let certificate = write_certificate(place)?;
         let create = |name: &str| {
@@ -116,8 +118,13 @@ impl Portcullis {
         self.running.pid()
     }
 
-    pub(crate) fn directory(&self) -> &Path {
+    fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Where the policies lie.
+    pub(crate) fn plugins(&self) -> PathBuf {
+        self.directory().join("plugins.d")
     }
 
     pub(crate) fn ledger(&self) -> Result<Reader, Failure> {
@@ -187,7 +194,7 @@ fn write_policies(place: &Path, programs: &Programs) -> Result<(), Failure> {
     })
 }
 
-fn configuration(stage: &Stage, workers: usize) -> String {
+fn configuration(stage: &Stage, upstream: SocketAddr, workers: usize) -> String {
     let mut text = format!(
         "state_dir = \"state\"\nplugin_dir = \"plugins.d\"\nworkers = {workers}\n\
          [listen]\naddress = \"127.0.0.1:0\"\n\
@@ -195,7 +202,7 @@ fn configuration(stage: &Stage, workers: usize) -> String {
          [[database]]\nname = \"{DATABASE}\"\n\
          upstream = \"postgresql://{ROLE}@127.0.0.1:{}/{DATABASE}?sslmode=disable\"\n\
          password_file = \"upstream-password\"\n",
-        stage.postgres.port()
+        upstream.port()
     );
     for who in Who::ALL {
         text.push_str(&format!(

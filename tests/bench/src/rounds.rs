@@ -13,8 +13,6 @@ pub(crate) struct Sample {
     /// Statements, rows or connections.
     pub(crate) units: u64,
     pub(crate) per_second: f64,
-    pub(crate) p50_us: f64,
-    pub(crate) p99_us: f64,
 }
 
 impl Sample {

@@ -35,9 +35,7 @@ pub(crate) fn run(mut words: Words) -> Result<(), Failure> {
         ),
         ..Report::default()
     };
-    let place = tempfile::Builder::new().prefix("portcullis-bench-postgres-").tempdir();
-    let place = place.map_err(Failure::to("make a directory"))?;
-    open_to_all(place.path())?;
+    let place = Stage::place()?;
     let stage = Stage::start(place.path())?;
     stage.fill()?;
     let measuring = set_up(stage, place.path(), programs, with_peers, (rounds, time))?;
@@ -125,11 +123,4 @@ impl Report {
             write(format!("{name}.svg"), svg)
         })
     }
-}
-
-/// PostgreSQL runs as somebody else when we are root.
-fn open_to_all(place: &Path) -> Result<(), Failure> {
-    use std::os::unix::fs::PermissionsExt;
-    let open = fs::Permissions::from_mode(0o755);
-    fs::set_permissions(place, open).map_err(Failure::to("open the directory"))
 }

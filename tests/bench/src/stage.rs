@@ -1,7 +1,11 @@
 //! PostgreSQL with the tables of the figures.
 
+use std::fs::Permissions;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+
+use tempfile::TempDir;
 
 use crate::failure::Failure;
 use crate::postgres::{Options, Postgres};
@@ -27,6 +31,15 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
+    /// A directory that PostgreSQL can reach, which runs as somebody else when we are root.
+    pub(crate) fn place() -> Result<TempDir, Failure> {
+        let place = tempfile::Builder::new().prefix("portcullis-bench-postgres-").tempdir();
+        let place = place.map_err(Failure::to("make a directory"))?;
+        let open = Permissions::from_mode(0o755);
+        std::fs::set_permissions(place.path(), open).map_err(Failure::to("open the directory"))?;
+        Ok(place)
+    }
+
     /// Starts a server with a database and no tables.
     pub(crate) fn start(place: &Path) -> Result<Stage, Failure> {
         let settings = [

@@ -51,6 +51,11 @@ pub(crate) fn memory_kb(pid: u32) -> u64 {
     status(pid, "VmRSS:")
 }
 
+/// How many files and sockets are open.
+pub(crate) fn descriptors(pid: u32) -> u64 {
+    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |entries| entries.count() as u64)
+}
+
 /// The most it has been, in KB.
 pub(crate) fn memory_peak_kb(pid: u32) -> u64 {
     status(pid, "VmHWM:")

@@ -1,7 +1,7 @@
 //! A client of PostgreSQL's protocol that costs so little that it measures the other side.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +53,8 @@ pub(crate) struct Connection {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
+    parameters: Vec<u8>,
+    cancel_key: Vec<u8>,
 }
 
 impl Connection {
@@ -66,7 +68,14 @@ impl Connection {
             None => Stream::Plain(stream),
         };
         let buffer = vec![0; BUFFER_BYTES];
-        let mut connection = Connection { stream, buffer, start: 0, end: 0 };
+        let mut connection = Connection {
+            stream,
+            buffer,
+            start: 0,
+            end: 0,
+            parameters: Vec::new(),
+            cancel_key: Vec::new(),
+        };
         connection.log_in(login)?;
         Ok(connection)
     }
@@ -76,6 +85,11 @@ impl Connection {
             Stream::Plain(stream) => stream.write_all(bytes),
             Stream::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
         }
+    }
+
+    /// The ParameterStatus messages of the login, as they came.
+    pub(crate) fn parameters(&self) -> &[u8] {
+        &self.parameters
     }
 
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
@@ -169,9 +183,25 @@ impl Connection {
         }
     }
 
+    /// Closes without a word.
+    pub(crate) fn shut(&self, how: Shutdown) -> io::Result<()> {
+        match &self.stream {
+            Stream::Plain(stream) => stream.shutdown(how),
+            Stream::Tls(stream) => stream.sock.shutdown(how),
+        }
+    }
+
+    /// Gives back the buffer until something is read again.
+    pub(crate) fn shrink(&mut self) {
+        if self.start == self.end {
+            (self.start, self.end, self.buffer) = (0, 0, Vec::new());
+        }
+    }
+
     fn log_in(&mut self, login: &Login) -> io::Result<()> {
         self.send(&startup(login))?;
         let mut scram = None;
+        let (mut parameters, mut cancel_key) = (Vec::new(), Vec::new());
         loop {
             let (tag, body) = self.message()?;
             let reply = match (tag, body.split_first_chunk::<4>()) {
@@ -179,7 +209,18 @@ impl Connection {
                     proof(u32::from_be_bytes(*code), rest, login, &mut scram)?
                 }
                 (b'E', _) => return Err(io::Error::other(complaint(body))),
-                (b'Z', _) => return Ok(()),
+                (b'S', _) => {
+                    put(&mut parameters, tag, &[body]);
+                    None
+                }
+                (b'K', _) => {
+                    cancel_key = body.to_vec();
+                    None
+                }
+                (b'Z', _) => {
+                    (self.parameters, self.cancel_key) = (parameters, cancel_key);
+                    return Ok(());
+                }
                 _ => None,
             };
             if let Some(reply) = reply {
@@ -200,6 +241,7 @@ impl Connection {
     fn fill(&mut self) -> io::Result<()> {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
+            self.buffer.resize(self.buffer.len().max(BUFFER_BYTES), 0);
         } else if self.end == self.buffer.len() {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);

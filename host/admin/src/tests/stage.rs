@@ -140,6 +140,7 @@ impl Stage {
                 ledger: Duration::from_millis(250),
                 sinks: vec![SinkLag { policy: "90-webhook".into(), behind: Duration::ZERO }],
             }),
+            population: engine.population(),
         };
         let mut settings = AdminSettings::new(SocketAddr::from(([127, 0, 0, 1], 0)), known);
         settings.roles = roles();

@@ -1,5 +1,7 @@
 //! Changes under load: no statement is judged by none, or by a mixture.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -102,6 +104,44 @@ fn a_thousand_reloads_under_load_mix_nothing_up() {
     done.store(true, Ordering::Relaxed);
     workers.into_iter().for_each(|worker| worker.join().unwrap());
     assert!(judged.load(Ordering::Relaxed) > RELOADS);
+}
+
+/// A swap costs the worker the exchange and the first calls, and later calls nothing.
+#[test]
+fn what_a_new_set_costs_is_told() {
+    let mut bench = Bench::hostile("fill = \"x\"");
+    let told = Rc::new(Cell::new(0));
+    let count = Rc::clone(&told);
+    bench.source.watch_swaps(Box::new(move |_| count.set(count.get() + 1)));
+    let mut check = |bench: &Bench, expected: u32| {
+        judge(&*bench.set(), "s");
+        assert_eq!(told.replace(0), expected);
+    };
+    check(&bench, 1); // The first call of the first set.
+    check(&bench, 0);
+    bench.put("10-hostile.toml", policy("fill = \"y\""));
+    bench.wait("changed", |now| now.revision == 2);
+    check(&bench, 2); // The exchange, and the first call.
+    check(&bench, 0);
+    bench.put("10-hostile.toml", format!("mode = \"observe\"\n{}", policy("fill = \"y\"")));
+    bench.wait("changed", |now| now.revision == 3);
+    check(&bench, 1); // The exchange; the instance is the same.
+}
+
+#[test]
+fn instances_go_with_the_last_set_that_has_them() {
+    let mut bench = Bench::hostile("fill = \"x\"");
+    let population = bench.engine.population();
+    assert_eq!(population.count(), 0);
+    let held = bench.set();
+    judge(&*held, "s");
+    assert_eq!(population.count(), 1);
+    bench.put("10-hostile.toml", policy("fill = \"y\""));
+    bench.wait("changed", |now| now.revision == 2);
+    judge(&*bench.set(), "s");
+    assert_eq!(population.count(), 2);
+    drop(held);
+    assert_eq!(population.count(), 1);
 }
 
 #[test]

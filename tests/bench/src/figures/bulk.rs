@@ -120,7 +120,7 @@ fn stream(
             return Err(Failure::new(format!("{bytes} bytes at first, then {answer:?}")));
         }
         let per_second = answer.rows as f64 / elapsed;
-        Ok(Done { units: answer.rows, per_second, p50_us: f64::NAN, p99_us: f64::NAN })
+        Ok(Done { units: answer.rows, per_second })
     })?;
     let account = accounts::check(proxy, text, expected.0, expected.1)?;
     if account.cells_masked != expected.0 * cells_masked {

@@ -1,0 +1,91 @@
+//! Watches a process's memory while something else happens.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::usage;
+
+const INTERVAL: Duration = Duration::from_millis(200);
+/// What comes before may still be growing to its size.
+const WARM_UP: f64 = 1.0 / 3.0;
+
+/// Memory over time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Memory {
+    /// Seconds since the beginning, and KB.
+    samples: Vec<(f64, f64)>,
+}
+
+impl Memory {
+    /// Watches until `work` is done.
+    pub(crate) fn during<T>(pid: u32, work: impl FnOnce() -> T) -> (T, Memory) {
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let watch = scope.spawn(|| {
+                let begun = Instant::now();
+                let mut memory = Memory::default();
+                while !done.load(Ordering::Relaxed) {
+                    let kb = usage::memory_kb(pid) as f64;
+                    memory.samples.push((begun.elapsed().as_secs_f64(), kb));
+                    std::thread::sleep(INTERVAL);
+                }
+                memory
+            });
+            let worked = work();
+            done.store(true, Ordering::Relaxed);
+            (worked, watch.join().unwrap_or_default())
+        })
+    }
+
+    /// What is behind the warm-up.
+    fn settled(&self) -> &[(f64, f64)] {
+        let end = self.samples.last().map_or(0.0, |(time, _)| *time);
+        let start = self.samples.partition_point(|(time, _)| *time < end * WARM_UP);
+        self.samples.get(start..).unwrap_or_default()
+    }
+
+    /// By linear regression over what is behind the warm-up.
+    pub(crate) fn slope_kb_per_minute(&self) -> f64 {
+        60.0 * slope(self.settled())
+    }
+
+    /// What that slope comes to over the time it was taken from.
+    pub(crate) fn growth_kb(&self) -> f64 {
+        let settled = self.settled();
+        let time = |sample: Option<&(f64, f64)>| sample.map_or(0.0, |(time, _)| *time);
+        slope(settled) * (time(settled.last()) - time(settled.first()))
+    }
+
+    pub(crate) fn last_kb(&self) -> f64 {
+        self.samples.last().map_or(0.0, |(_, kb)| *kb)
+    }
+}
+
+fn slope(samples: &[(f64, f64)]) -> f64 {
+    let count = samples.len().max(1) as f64;
+    let mean = |of: fn(&(f64, f64)) -> f64| samples.iter().map(of).sum::<f64>() / count;
+    let (mean_x, mean_y) = (mean(|sample| sample.0), mean(|sample| sample.1));
+    let (mut over, mut under) = (0.0, 0.0);
+    for (x, y) in samples {
+        over += (x - mean_x) * (y - mean_y);
+        under += (x - mean_x) * (x - mean_x);
+    }
+    if under > 0.0 { over / under } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_grows_has_a_slope_and_what_only_warms_up_has_none() {
+        let of = |kb: fn(f64) -> f64| Memory {
+            samples: (0..600).map(|tenth| f64::from(tenth) / 10.0).map(|t| (t, kb(t))).collect(),
+        };
+        let leak = of(|t| 1000.0 + 10.0 * t);
+        assert!((leak.slope_kb_per_minute() - 600.0).abs() < 1e-6);
+        assert!((leak.growth_kb() - 400.0).abs() < 5.0);
+        let warm = of(|t| if t < 15.0 { 100.0 * t } else { 1500.0 });
+        assert!(warm.growth_kb().abs() < 1e-6);
+    }
+}
