@@ -1,4 +1,5 @@
-//! Cancel keys: the proxy gives out its own and knows whose server session each stands for.
+//! Cancel keys: the proxy gives out its own secrets and knows whose server session each stands
+//! for.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,7 +38,9 @@ pub struct CancelKey {
 }
 
 impl CancelKeys {
-    /// Makes a key for the session at `line`, whose server session has `process_id`.
+    /// Makes a key for the session at `line`, whose server session has `process_id`. The client
+    /// is told the same number, as it meets it again in notifications and `pg_backend_pid()`;
+    /// only the key is a secret, as with PostgreSQL.
     pub fn issue(
         self: &Arc<CancelKeys>,
         minor: u16,
@@ -50,16 +53,16 @@ impl CancelKeys {
         getrandom::fill(&mut key)?;
         let target = Target { key: key.clone(), line, database, process_id, upstream_key };
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            let mut id = [0; 4];
-            getrandom::fill(&mut id)?;
-            // Some drivers read it as a signed number.
-            let id = u32::from_be_bytes(id) & 0x7fff_ffff;
-            if id != 0 && !targets.contains_key(&id) {
-                targets.insert(id, target);
-                return Ok(CancelKey { keys: self.clone(), process_id: id, secret_key: key });
-            }
+        let mut id = process_id;
+        // Two servers number their processes alike.
+        while id == 0 || targets.contains_key(&id) {
+            let mut random = [0; 4];
+            getrandom::fill(&mut random)?;
+            // Above what systems call processes, below what drivers take for a negative number.
+            id = u32::from_be_bytes(random) & 0x7fff_ffff | 0x4000_0000;
         }
+        targets.insert(id, target);
+        Ok(CancelKey { keys: self.clone(), process_id: id, secret_key: key })
     }
 
     /// Withdraws what waits for people, or passes the cancel on, where the key fits; says

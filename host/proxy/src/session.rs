@@ -37,6 +37,7 @@ use crate::shared::{Phase, Shared};
 use crate::transport::Transport;
 use crate::upstream::{self, Upstream};
 use holding::Hold;
+pub use outcome::can_quote;
 
 /// A side that does not read what waits for it is not read for either.
 const WAITING_BYTES_MAX: usize = 4 * BUFFER_BYTES;
@@ -150,6 +151,8 @@ pub struct Session {
     hold: Hold,
     /// How long the message is that waits.
     held_bytes: usize,
+    /// The server has said that it ends the session.
+    server_ends: bool,
     /// What this transaction has run, the latest.
     transaction: VecDeque<Rc<Facts>>,
 }
@@ -222,6 +225,7 @@ impl Session {
             withholding: false,
             hold: Hold::None,
             held_bytes: 0,
+            server_ends: false,
             transaction: VecDeque::new(),
         }
     }
@@ -249,6 +253,9 @@ impl Session {
             };
             if let Err(end) = continued {
                 break end;
+            }
+            if self.server_ends {
+                break End::Upstream;
             }
             if self.phase != Phase::Running && self.is_between_transactions() {
                 break End::Refused(Refusal::Shutdown);

@@ -4,8 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 
 use portcullis_identity::{Method, TokenError, is_in};
-use portcullis_wire::encode;
 use portcullis_wire::startup::{self, HEAD_BYTES, StartupPacket};
+use portcullis_wire::{Malformed, encode};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
@@ -13,7 +13,7 @@ use crate::balancer;
 use crate::parameters::{is_readable_encoding, parameters, unreadable_encoding};
 use crate::refusal::Refusal;
 use crate::settings::{ListenSettings, ServerTls, Settings};
-use crate::transport::{Transport, invalid};
+use crate::transport::Transport;
 
 /// The newest minor version of protocol 3 that is spoken.
 const MINOR_MAX: u16 = 2;
@@ -52,8 +52,10 @@ impl Login {
 /// What came of a connection.
 pub enum Arrival {
     Login(Box<Login>),
-    /// A cancel request, which gets no answer.
+    /// A cancel request, which gets no answer. That its connection closes tells the client that
+    /// the cancel has been passed on, so that it does not hit what is sent next.
     Cancel {
+        transport: Box<Transport>,
         process_id: u32,
         secret_key: Vec<u8>,
     },
@@ -63,9 +65,9 @@ pub enum Arrival {
 pub enum StartupError {
     /// The peer went away or the socket failed; nobody is left to tell.
     Io(io::Error),
-    /// Its certificate is not good, which TLS itself has told the client; the ledger learns
-    /// why.
-    Certificate { why: String, address: SocketAddr },
+    /// The client is told nothing, and the ledger why: TLS itself has said that its certificate
+    /// is not good, or what it speaks is not PostgreSQL's protocol.
+    Unanswered { why: String, address: SocketAddr },
     /// The client is told, and the ledger: from where and as which role it came.
     Refused { transport: Box<Transport>, refusal: Refusal, role: String, address: SocketAddr },
 }
@@ -141,13 +143,15 @@ pub async fn receive(
     loop {
         let packet = match read_packet(&mut transport).await {
             Ok(packet) => packet,
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                let refusal = Refusal::Malformed(portcullis_wire::Malformed::Form(
-                    "no PostgreSQL startup packet",
-                ));
-                return Err(refused(transport, refusal, "", address));
+            Err(Unreadable::Form(malformed)) => {
+                return Err(refused(transport, Refusal::Malformed(malformed), "", address));
             }
-            Err(error) => return Err(error.into()),
+            // PostgreSQL does not answer either.
+            Err(Unreadable::Length(malformed)) => {
+                let why = format!("no PostgreSQL startup packet: {malformed}");
+                return Err(StartupError::Unanswered { why, address });
+            }
+            Err(Unreadable::Io(error)) => return Err(error.into()),
         };
         match packet {
             StartupPacket::SslRequest => {
@@ -162,7 +166,8 @@ pub async fn receive(
                 return Err(io::Error::from(io::ErrorKind::InvalidData).into());
             }
             StartupPacket::CancelRequest { process_id, secret_key } => {
-                return Ok(Arrival::Cancel { process_id, secret_key });
+                let transport = Box::new(transport);
+                return Ok(Arrival::Cancel { transport, process_id, secret_key });
             }
             StartupPacket::Startup(startup) => {
                 let login = begin(transport, startup, address, listener, settings).await?;
@@ -187,7 +192,8 @@ fn handshake_failed(error: io::Error, address: SocketAddr) -> StartupError {
     let failure = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match failure {
         Some(rustls::Error::InvalidCertificate(why)) => {
-            StartupError::Certificate { why: why.to_string(), address }
+            let why = format!("the client certificate is not good: {why}");
+            StartupError::Unanswered { why, address }
         }
         Some(_) | None => StartupError::Io(error),
     }
@@ -226,13 +232,27 @@ async fn negotiate_tls(transport: Transport, tls: Option<&ServerTls>) -> io::Res
     }
 }
 
-async fn read_packet(transport: &mut Transport) -> io::Result<StartupPacket> {
+/// Why there is no packet.
+enum Unreadable {
+    /// It has the length of one, but not the form.
+    Form(Malformed),
+    Length(Malformed),
+    Io(io::Error),
+}
+
+impl From<io::Error> for Unreadable {
+    fn from(error: io::Error) -> Unreadable {
+        Unreadable::Io(error)
+    }
+}
+
+async fn read_packet(transport: &mut Transport) -> Result<StartupPacket, Unreadable> {
     let mut head = vec![0; HEAD_BYTES];
     transport.read_exact(&mut head).await?;
-    let length = startup::packet_bytes(&head).map_err(invalid)?.unwrap_or(HEAD_BYTES);
+    let length = startup::packet_bytes(&head).map_err(Unreadable::Length)?.unwrap_or(HEAD_BYTES);
     head.resize(length, 0);
     transport.read_exact(head.get_mut(HEAD_BYTES..).unwrap_or_default()).await?;
-    startup::parse(&head).map_err(invalid)
+    startup::parse(&head).map_err(Unreadable::Form)
 }
 
 async fn begin(
@@ -273,9 +293,7 @@ fn check(
         )));
     }
     if startup.parameter("user").unwrap_or_default().is_empty() {
-        return Some(Refusal::Malformed(portcullis_wire::Malformed::Form(
-            "no user name in the startup packet",
-        )));
+        return Some(Refusal::Malformed(Malformed::Form("no user name in the startup packet")));
     }
     let replication = startup.parameter("replication").unwrap_or("off").to_ascii_lowercase();
     if !matches!(replication.as_str(), "off" | "false" | "no" | "0" | "f" | "n") {

@@ -25,12 +25,16 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const LOGIN_FRAME_BYTES_MAX: usize = 64 * 1024;
 /// Notices and parameters a server may send before it is ready.
 const LOGIN_FRAMES_MAX: usize = 1_000;
+/// Of what a server remarks on meanwhile, as much is passed on.
+const LOGIN_NOTICES_MAX: usize = 16;
 
 /// A session on the database's side.
 pub struct Upstream {
     pub transport: Transport,
     /// What it has said beyond its login.
     pub frames: Frames,
+    /// What it remarked on while it logged the session in.
+    pub notices: Vec<Vec<u8>>,
     pub process_id: u32,
     pub secret_key: Vec<u8>,
     /// ParameterStatus as reported at login.
@@ -308,7 +312,7 @@ async fn until_ready(
     mut transport: Transport,
     mut frames: Frames,
 ) -> Result<Upstream, UpstreamError> {
-    let mut parameters = Vec::new();
+    let (mut parameters, mut notices) = (Vec::new(), Vec::new());
     let (mut process_id, mut secret_key) = (0, Vec::new());
     for _ in 0..LOGIN_FRAMES_MAX {
         let (tag, body) = frames.next(&mut transport, LOGIN_FRAME_BYTES_MAX).await?;
@@ -324,9 +328,17 @@ async fn until_ready(
             }
             b'Z' => {
                 TransactionStatus::read(&body).map_err(invalid)?;
-                return Ok(Upstream { transport, frames, process_id, secret_key, parameters });
+                return Ok(Upstream {
+                    transport,
+                    frames,
+                    process_id,
+                    secret_key,
+                    parameters,
+                    notices,
+                });
             }
             b'E' => return Err(UpstreamError::Refused(body)),
+            b'N' if notices.len() < LOGIN_NOTICES_MAX => notices.push(body),
             b'N' => {}
             tag => {
                 return Err(protocol(format!(

@@ -13,7 +13,7 @@ use portcullis_ledger::Ledger;
 use portcullis_policy::Principal;
 use portcullis_policy::event::{Event, Notable};
 use portcullis_policy::set::PolicyHub;
-use portcullis_wire::encode;
+use portcullis_wire::{backend, encode};
 use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -27,7 +27,7 @@ use crate::parameters::{is_readable_encoding, unreadable_encoding};
 use crate::proving;
 use crate::refusal::Refusal;
 use crate::registry::{Entry, Line, Registry};
-use crate::session::{Parts, Session};
+use crate::session::{Parts, Session, can_quote};
 use crate::settings::{NoRole, RoleMapping, Settings};
 use crate::shared::{Phase, Shared, commit_in_time};
 use crate::startup::{self, Arrival, Login, StartupError, Unproven};
@@ -172,9 +172,8 @@ async fn log_in(
             refuse(shared, *transport, &refusal, None, role, address).await;
             return None;
         }
-        Ok(Err(StartupError::Certificate { why, address })) => {
-            let reason = format!("the client certificate is not good: {why}");
-            note_refused(shared, String::new(), address, reason);
+        Ok(Err(StartupError::Unanswered { why, address })) => {
+            note_refused(shared, String::new(), address, why);
             return None;
         }
         Ok(Err(StartupError::Io(error))) => {
@@ -189,8 +188,9 @@ async fn log_in(
     };
     let mut login = match arrival {
         Arrival::Login(login) => *login,
-        Arrival::Cancel { process_id, secret_key } => {
+        Arrival::Cancel { mut transport, process_id, secret_key } => {
             common.cancel_keys.cancel(process_id, &secret_key).await;
+            transport.shutdown().await;
             return None;
         }
     };
@@ -295,7 +295,7 @@ async fn open(
         refuse(shared, transport, &refusal, None, user, address).await;
         return None;
     };
-    let greeting = greeting(&upstream.parameters, &cancel_key, greeted);
+    let greeting = greeting(&upstream, &cancel_key, greeted);
     if transport.write_all(&greeting).await.is_err() {
         return None;
     }
@@ -395,19 +395,21 @@ fn upstream_parameters(
 }
 
 /// What a server says between the proof of identity and the first statement.
-fn greeting(
-    parameters: &[(String, String)],
-    key: &crate::cancel::CancelKey,
-    greeted: bool,
-) -> Vec<u8> {
+fn greeting(upstream: &Upstream, key: &crate::cancel::CancelKey, greeted: bool) -> Vec<u8> {
     let mut out = Vec::new();
     if !greeted {
         encode::authentication_ok(&mut out);
     }
-    for (name, value) in parameters {
+    for notice in &upstream.notices {
+        // What a login trigger says can be anything that somebody else must not see.
+        if backend::notice_fields(notice).is_ok_and(|fields| !can_quote(&fields)) {
+            encode::frame(&mut out, b'N', notice);
+        }
+    }
+    for (name, value) in &upstream.parameters {
         encode::parameter_status(&mut out, name, value);
     }
     encode::backend_key(&mut out, key.process_id, &key.secret_key);
-    encode::ready_for_query(&mut out, portcullis_wire::backend::TransactionStatus::Idle);
+    encode::ready_for_query(&mut out, backend::TransactionStatus::Idle);
     out
 }

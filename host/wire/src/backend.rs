@@ -100,6 +100,12 @@ pub fn notice_fields(body: &[u8]) -> Result<Vec<(u8, &[u8])>, Malformed> {
     }
 }
 
+/// True of an error behind which the server closes the connection.
+pub fn is_fatal(body: &[u8]) -> Result<bool, Malformed> {
+    let fields = notice_fields(body)?;
+    Ok(matches!(field(&fields, b'V'), Some(b"FATAL" | b"PANIC")))
+}
+
 /// The value of one field of an error or notice.
 pub fn field<'a>(fields: &[(u8, &'a [u8])], code: u8) -> Option<&'a [u8]> {
     fields.iter().find(|(found, _)| *found == code).map(|(_, value)| *value)

@@ -53,11 +53,17 @@ impl Stage {
         row.expect("every server has a version").get(0)
     }
 
-    /// Past the proxy.
+    /// Past the proxy, without TLS.
     pub fn direct(&self) -> Address {
         let postgres = &self.database.cluster.postgres;
         let (user, password) = (SUPERUSER.name, postgres.password().to_owned());
         Address { port: postgres.port(), user, password, authority: None }
+    }
+
+    /// The same with TLS.
+    pub fn direct_tls(&self) -> Address {
+        let authority = Some(self.database.cluster.certificates.authority_pem.clone());
+        Address { authority, ..self.direct() }
     }
 
     /// Through a proxy as the superuser, whom it knows by that name.
@@ -67,8 +73,29 @@ impl Stage {
         Address { port: proxy.address().port(), user, password, authority }
     }
 
-    /// A proxy with every shipped policy observing, with TLS on both legs or on none.
-    pub async fn observed(&self, tls: bool) -> Portcullis {
+    /// Another database of the same server, for the proxy's configuration.
+    pub fn another_database(&self, name: &str, tls: bool) -> String {
+        let (port, user) = (self.database.cluster.postgres.port(), SUPERUSER.name);
+        let ssl = match tls {
+            true => "verify-full&sslrootcert={place}/authority.crt",
+            false => "disable",
+        };
+        format!(
+            "[[database]]\nname = \"{name}\"\nunmatched = \"allow\"\naudit = \"relaxed\"\n\
+             upstream = \"postgresql://{user}@127.0.0.1:{port}/{name}?sslmode={ssl}\"\n\
+             password_file = \"{{place}}/upstream-password\"\n"
+        )
+    }
+
+    /// Somebody else whom the proxy knows, for its configuration.
+    pub async fn another_user(&self, name: &str, password: &str) -> String {
+        let verifier = self.database.cluster.scram_verifier(password).await;
+        format!("[[user]]\nname = \"{name}\"\nkind = \"service\"\nscram = \"{verifier}\"\n")
+    }
+
+    /// A proxy with every shipped policy observing, with TLS on both legs or on none, and with
+    /// these sections besides in its configuration.
+    pub async fn observed(&self, tls: bool, sections: &str) -> Portcullis {
         let sslmode = if tls { "verify-full" } else { "disable" };
         let observe = "mode = \"observe\"";
         let setup = Setup::new(&self.database)
@@ -76,7 +103,8 @@ impl Stage {
             // Nothing enforces, and that is what is wanted.
             .unmatched("allow")
             .policy(&format!("{GUARD}.toml"), "sql_guard.wasm", observe)
-            .policy(&format!("{MASK}.toml"), "pii_mask.wasm", observe);
+            .policy(&format!("{MASK}.toml"), "pii_mask.wasm", observe)
+            .section(sections);
         let setup = if tls { setup.tls().listen_line("tls_required = true") } else { setup };
         setup.start().await
     }

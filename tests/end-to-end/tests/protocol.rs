@@ -42,21 +42,27 @@ async fn a_malformed_startup_ends_the_connection_and_nothing_else() {
     let database = cluster().await.database().await;
     let mut portcullis = bare(&database).start().await;
     let no_end = [&[0, 0, 0, 18, 0, 3, 0, 0][..], b"user\0app\0x"].concat();
-    let packets: [(&str, Vec<u8>); 8] = [
-        ("a length of 0", vec![0, 0, 0, 0]),
-        ("a length of 7", vec![0, 0, 0, 7, 0, 3, 0]),
-        ("a length of 1 GiB", vec![0x40, 0, 0, 0, 0, 3, 0, 0]),
-        ("a negative length", vec![0xff, 0xff, 0xff, 0xff, 0, 3, 0, 0]),
-        ("HTTP", b"GET / HTTP/1.1\r\n\r\n".to_vec()),
-        ("no NUL at the end", no_end),
-        ("protocol 2", startup_packet(2 << 16, &WHO)),
-        ("no user", startup_packet(PROTOCOL_3_0, &[("database", DATABASE)])),
+    // What has not even the length of a startup packet is not answered, as PostgreSQL does not.
+    let packets: [(&str, Vec<u8>, &str); 8] = [
+        ("a length of 0", vec![0, 0, 0, 0, 0, 3, 0, 0], ""),
+        ("a length of 7", vec![0, 0, 0, 7, 0, 3, 0, 0], ""),
+        ("a length of 1 GiB", vec![0x40, 0, 0, 0, 0, 3, 0, 0], ""),
+        ("a negative length", vec![0xff, 0xff, 0xff, 0xff, 0, 3, 0, 0], ""),
+        ("HTTP", b"GET / HTTP/1.1\r\n\r\n".to_vec(), ""),
+        ("no NUL at the end", no_end, "E:08P01"),
+        ("protocol 2", startup_packet(2 << 16, &WHO), "E:0A000"),
+        ("no user", startup_packet(PROTOCOL_3_0, &[("database", DATABASE)]), "E:08P01"),
     ];
-    for (name, packet) in packets {
+    for (name, packet, expected) in packets {
         let answer = first_packet(portcullis.address(), &packet).await;
-        assert!(!answer.contains('R'), "{name} was taken for a login: {answer}");
+        assert_eq!(answer, expected, "{name}");
         assert!(portcullis.is_up(), "{name} ended the proxy");
     }
+    wait_until("the ledger knows of all of them", SOON, async || {
+        let refused = portcullis.ledger().of_kind("login-refused").len();
+        (refused == 8).then_some(())
+    })
+    .await;
     assert_eq!(first_column(&portcullis.session(DEVELOPER).await.query("SELECT 1").await), ["1"]);
 }
 
@@ -257,6 +263,71 @@ async fn only_the_right_key_cancels() {
     let answer: Vec<_> = ended.into_iter().chain(rest).collect();
     assert!(sequence(&answer).ends_with("E:57014 Z:I"), "{}", sequence(&answer));
     assert_eq!(first_column(&victim.query("SELECT 1").await), ["1"]);
+}
+
+#[tokio::test]
+async fn what_the_server_remarks_on_at_login_is_passed_on() {
+    let database = cluster().await.database().await;
+    let portcullis = bare(&database).start().await;
+    for (name, remarked) in [("x".repeat(64), true), ("x".repeat(63), false)] {
+        let mut session = Session::connect(portcullis.address()).await;
+        let parameters = [WHO[0], WHO[1], ("application_name", name.as_str())];
+        let answer = session.try_login(PASSWORD, &parameters).await;
+        let notices = answer.iter().filter(|message| message.tag == b'N');
+        let codes: Vec<_> = notices.filter_map(|notice| notice.field(b'C')).collect();
+        let expected: &[&str] = if remarked { &["42622"] } else { &[] };
+        assert_eq!(codes, expected, "{}", sequence(&answer));
+        assert!(sequence(&answer).ends_with("Z:I"), "{}", sequence(&answer));
+    }
+}
+
+#[tokio::test]
+async fn what_the_server_ends_ends_with_its_words() {
+    let database = cluster().await.database().await;
+    let portcullis = bare(&database).start().await;
+    let superuser = database.superuser().await;
+    for statement in ["", "SELECT pg_sleep(60)"] {
+        let mut session = portcullis.session(DEVELOPER).await;
+        let told = session.cancel_key.first_chunk().copied().map(i32::from_be_bytes);
+        let number = told.expect("a number and a key");
+        if !statement.is_empty() {
+            session.send(Batch::new().query(statement).bytes()).await;
+        }
+        let ended = superuser.query_one("SELECT pg_terminate_backend($1)", &[&number]).await;
+        assert!(ended.is_ok_and(|row| row.get(0)));
+        let mut answer = Vec::new();
+        while let Some(message) = session.message().await {
+            answer.push(message);
+        }
+        // What it sent of the answer before comes first.
+        assert!(sequence(&answer).ends_with("E:57P01"), "{statement}: {}", sequence(&answer));
+    }
+}
+
+/// Drivers wait for that, so that the cancel does not hit their next statement.
+#[tokio::test]
+async fn a_cancel_is_over_when_its_connection_closes() {
+    let database = cluster().await.database().await;
+    let portcullis = bare(&database).start().await;
+    let mut session = portcullis.session(DEVELOPER).await;
+    let key = cancel_request(&session.cancel_key);
+    for _ in 0..20 {
+        first_packet(portcullis.address(), &key).await;
+        let answer = session.query("SELECT pg_sleep(0.05)").await;
+        assert_eq!(error_of(&answer), None, "{}", sequence(&answer));
+    }
+}
+
+#[tokio::test]
+async fn a_session_has_the_number_that_the_server_knows_it_by() {
+    let database = cluster().await.database().await;
+    let portcullis = bare(&database).start().await;
+    for _ in 0..3 {
+        let mut session = portcullis.session(DEVELOPER).await;
+        let told = session.cancel_key.first_chunk().copied().map(u32::from_be_bytes);
+        let asked = first_column(&session.query("SELECT pg_backend_pid()").await);
+        assert_eq!(asked, [told.expect("a number and a key").to_string()]);
+    }
 }
 
 #[tokio::test]

@@ -5,20 +5,49 @@ use std::path::PathBuf;
 use crate::component::GuestTools;
 use crate::failure::Failure;
 use crate::setup::{self, Ready};
-use crate::{plugins, postgres, program, regress, repository};
+use crate::{drivers, plugins, postgres, program, regress, repository};
 
 /// The versions of PostgreSQL that are tested against.
 const VERSIONS: [u32; 2] = [15, 18];
 /// Ways to the server that the program knows.
 const WAYS: [&str; 3] = ["--direct", "--plain", "--tls"];
+/// Drivers always go directly as well, to be compared.
+const WAYS_OF_DRIVERS: [&str; 2] = ["--plain", "--tls"];
 
 /// PostgreSQL's own regression suite, as asked for.
 pub(crate) fn regress(args: &[String]) -> Result<(), Failure> {
-    let (versions, ways) = asked(args)?;
+    let Asked { versions, ways, names } = Asked::read(args, &WAYS)?;
+    if let Some(name) = names.first() {
+        return Err(Failure::new(format!("`regress` takes no `{name}`")));
+    }
+    let ready = ready()?;
+    versions.iter().try_for_each(|major| run_regress(&ready, *major, &ways))
+}
+
+/// The tests of drivers, as asked for.
+pub(crate) fn drivers(args: &[String]) -> Result<(), Failure> {
+    let Asked { versions, mut ways, names } = Asked::read(args, &WAYS_OF_DRIVERS)?;
+    if ways.is_empty() {
+        ways = WAYS_OF_DRIVERS.map(str::to_owned).into();
+    }
+    let ready = ready()?;
+    let runs = versions.iter().flat_map(|major| ways.iter().map(move |way| (*major, way)));
+    // All of them, to see every difference at once.
+    let ended: Vec<_> = runs.map(|(major, way)| run_drivers(&ready, major, way, &names)).collect();
+    ended.into_iter().collect()
+}
+
+/// What of them is run for every change: each version and each way once.
+pub(crate) fn drivers_in_ci(ready: &Ready) -> Result<(), Failure> {
+    run_drivers(ready, 15, "--tls", &[])?;
+    run_drivers(ready, 18, "--plain", &[])
+}
+
+fn ready() -> Result<Ready, Failure> {
     let ready = setup::to_test()?;
     plugins::build(&ready, &GuestTools::build(&ready)?)?;
     program::run(ready.cargo().args(["build", "--package", "conformance"]))?;
-    versions.iter().try_for_each(|major| run_regress(&ready, *major, &ways))
+    Ok(ready)
 }
 
 /// What of it is run for every change: all ways where PostgreSQL says what is right, and one
@@ -29,26 +58,36 @@ pub(crate) fn regress_in_ci(ready: &Ready) -> Result<(), Failure> {
     run_regress(ready, 18, &ways(&["--plain"]))
 }
 
-fn asked(args: &[String]) -> Result<(Vec<u32>, Vec<String>), Failure> {
-    let (mut versions, mut ways) = (Vec::new(), Vec::new());
-    let mut args = args.iter();
-    while let Some(arg) = args.next() {
-        if WAYS.contains(&arg.as_str()) {
-            ways.push(arg.clone());
-        } else if arg == "--postgres" {
-            let version = args.next().and_then(|version| version.parse().ok());
-            versions.extend(version.filter(|version| VERSIONS.contains(version)));
-            if versions.is_empty() {
-                return Err(Failure::new(format!("--postgres is one of {VERSIONS:?}")));
+/// What somebody asks for on the command line.
+struct Asked {
+    versions: Vec<u32>,
+    ways: Vec<String>,
+    names: Vec<String>,
+}
+
+impl Asked {
+    fn read(args: &[String], known: &[&str]) -> Result<Asked, Failure> {
+        let mut asked = Asked { versions: Vec::new(), ways: Vec::new(), names: Vec::new() };
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            if known.contains(&arg.as_str()) {
+                asked.ways.push(arg.clone());
+            } else if arg == "--postgres" {
+                let version = args.next().and_then(|version| version.parse().ok());
+                let version = version.filter(|version| VERSIONS.contains(version));
+                let wrong = || Failure::new(format!("--postgres is one of {VERSIONS:?}"));
+                asked.versions.push(version.ok_or_else(wrong)?);
+            } else if arg.starts_with('-') {
+                return Err(Failure::new(format!("there is no {arg} here: {known:?}")));
+            } else {
+                asked.names.push(arg.clone());
             }
-        } else {
-            return Err(Failure::new(format!("`regress` takes no `{arg}`")));
         }
+        if asked.versions.is_empty() {
+            asked.versions.extend(VERSIONS);
+        }
+        Ok(asked)
     }
-    if versions.is_empty() {
-        versions.extend(VERSIONS);
-    }
-    Ok((versions, ways))
 }
 
 fn run_regress(ready: &Ready, major: u32, ways: &[String]) -> Result<(), Failure> {
@@ -61,6 +100,16 @@ fn run_regress(ready: &Ready, major: u32, ways: &[String]) -> Result<(), Failure
     run.env("PORTCULLIS_POSTGRES_BIN", server).env("PORTCULLIS_BIN", portcullis(ready)?);
     run.arg("regress").arg("--library").arg(library).arg("--clients").arg(clients);
     program::run(run.args(ways))
+}
+
+fn run_drivers(ready: &Ready, major: u32, way: &str, names: &[String]) -> Result<(), Failure> {
+    drivers::find_or_get()?;
+    let mut run = program::command(repository::cargo_target().join("debug/conformance"));
+    ready.apply(&mut run);
+    run.env("PORTCULLIS_POSTGRES_BIN", postgres::of_version(major)?);
+    run.env("PORTCULLIS_BIN", portcullis(ready)?);
+    run.arg("drivers").args(names).args((way == "--tls").then_some(way));
+    program::run(&mut run)
 }
 
 /// As it is shipped: two of these suites are a matter of minutes.

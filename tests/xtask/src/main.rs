@@ -10,7 +10,9 @@ mod system_package;
 mod python;
 mod node;
 mod postgres;
+mod debian_sources;
 mod regress;
+mod drivers;
 mod setup;
 mod component;
 mod plugins;
@@ -31,10 +33,13 @@ cargo xtask COMMAND
                 what follows goes to `portcullis demo` (--script: the tour by itself)
   test          everything the tests need, then all tests
   ci            format, lint, all tests, the scripted demo, and PostgreSQL's regression suite
-                through the proxy
+                and those of drivers through the proxy
   regress [--postgres 15|18]… [--direct] [--plain] [--tls]
                 PostgreSQL's own regression suite through the proxy, with every shipped policy
                 observing; without arguments everything
+  drivers [NAME…] [--postgres 15|18]… [--plain] [--tls]
+                the tests of drivers, through the proxy as without it; without arguments
+                everything
 
   setup         check what is needed to build and test, and get what is missing
   plugins       the shipped policies as components, in target/plugins
@@ -74,6 +79,7 @@ fn run(args: &[String]) -> Result<ExitCode, Failure> {
             examples::build(&ready, &GuestTools::build_with_bindings(&ready)?)?;
         }
         "regress" => conformance::regress(rest)?,
+        "drivers" => conformance::drivers(rest)?,
         "test" => verify::test()?,
         "ci" => verify::ci()?,
         other => return Err(Failure::new(format!("no command `{other}`\n\n{USAGE}"))),

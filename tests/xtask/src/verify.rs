@@ -33,7 +33,8 @@ fn ci_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {
     })?;
     test_steps(steps, ready)?;
     steps.take("demo --script", || demo_script(ready))?;
-    steps.take("regress", || conformance::regress_in_ci(ready))
+    steps.take("regress", || conformance::regress_in_ci(ready))?;
+    steps.take("drivers", || conformance::drivers_in_ci(ready))
 }
 
 fn test_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {

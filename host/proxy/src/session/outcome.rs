@@ -311,7 +311,7 @@ fn changes_catalog(action: portcullis_policy::Action) -> bool {
 }
 
 /// Could this error or notice quote a value? Its context, where it has one, can.
-fn can_quote(fields: &[(u8, &[u8])]) -> bool {
+pub fn can_quote(fields: &[(u8, &[u8])]) -> bool {
     let code = backend::field(fields, b'C').unwrap_or_default();
     let class = code.get(..2).unwrap_or_default();
     backend::field(fields, b'W').is_some() || !CLASSES_WITHOUT_VALUES.contains(&class)

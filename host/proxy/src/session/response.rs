@@ -127,6 +127,20 @@ impl Session {
     }
 
     async fn response(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
+        let flow = self.answer(frame).await?;
+        if frame.tag != b'E' || !backend::is_fatal(frame.body)? {
+            return Ok(flow);
+        }
+        // The server closes behind it, and so does the proxy: a driver that has read the error
+        // finds that the session is over, as it would without us.
+        self.server_ends = true;
+        if flow == Flow::Forward {
+            self.reply.tail().extend_from_slice(frame.bytes);
+        }
+        Ok(Flow::Keep)
+    }
+
+    async fn answer(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
         if self.pipeline.is_empty() && frame.tag == b'E' {
             // The server ends the session of its own accord, and says so.
             return Ok(Flow::Forward);
