@@ -35,7 +35,9 @@ impl Stage {
     pub async fn new(name: &'static str, options: &str, settings: &[(&str, &str)]) -> Stage {
         let number = SERVERS.fetch_add(1, Ordering::Relaxed);
         let directory = format!("portcullis-conformance-{}-{number}", std::process::id());
-        let cluster = Cluster::bare(&std::env::temp_dir().join(directory), &[], settings);
+        // Some suites would replicate, if the proxy let them.
+        let hba = ["host replication all 127.0.0.1/32 scram-sha-256".to_owned()];
+        let cluster = Cluster::bare(&std::env::temp_dir().join(directory), &hba, settings);
         let cluster: &'static Cluster = Box::leak(Box::new(cluster));
         cluster.run("postgres", &format!("CREATE DATABASE {name} {options}")).await;
         Stage { database: Database { cluster, name: name.to_owned() }, name }
