@@ -98,11 +98,12 @@ async fn run_suite(suite: &Suite, tls: bool, place: &Path) -> Result<Held, Strin
     let listed = Listed::read(suite.listed)?;
     let past = stage(suite).await;
     let before = stage(suite).await;
-    let mut proxy = before.observed(tls, &sections(suite, &before, tls).await).await;
-    let direct = if tls { past.direct_tls() } else { past.direct() };
+    let setup = before.observing(tls).section(&sections(suite, &before, tls).await);
+    // As PostgreSQL here, it offers TLS to who asks for it, and takes others.
+    let mut proxy = setup.tls().start().await;
     let ways = [
-        Way::new(suite, direct, &place.join("direct")),
-        Way::new(suite, before.through(&proxy), &place.join("through")),
+        Way::new(suite, (past.direct_tls(), tls), &place.join("direct")),
+        Way::new(suite, (before.through(&proxy), tls), &place.join("through")),
     ];
     let [mut direct, mut through] = run_ways(suite, &ways, &[]).await;
     let mut again = 0;
@@ -171,10 +172,10 @@ struct Way {
 }
 
 impl Way {
-    fn new(suite: &Suite, address: Address, place: &Path) -> Way {
+    fn new(suite: &Suite, (address, tls): (Address, bool), place: &Path) -> Way {
         let copied = Command::new("cp").arg("-a").arg(suite.source()).arg(place).status();
         assert!(copied.is_ok_and(|status| status.success()), "{} is copied", suite.folder);
-        let authority = address.authority.map(|pem| {
+        let authority = address.authority.filter(|_| tls).map(|pem| {
             let file = place.join("authority.crt");
             std::fs::write(&file, pem).expect("the copy takes files");
             file

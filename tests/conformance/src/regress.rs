@@ -117,7 +117,7 @@ async fn run_one(suite: &Suite, way: Way, outputs: &Path, wrong: &mut Vec<String
     let (outcome, found) = match way {
         Way::Direct => (suite.run(DATABASE, &stage.direct(), outputs).await, String::new()),
         Way::Plain | Way::Tls => {
-            let mut proxy = stage.observed(way == Way::Tls, "").await;
+            let mut proxy = stage.observed(way == Way::Tls).await;
             let outcome = suite.run(DATABASE, &stage.through(&proxy), outputs).await;
             let evidence = Evidence::gather(&mut proxy, &OBSERVERS).await;
             fs::write(outputs.join("portcullis.log"), proxy.log()).expect("it takes files");

@@ -35,7 +35,9 @@ impl Stage {
     pub async fn new(name: &'static str, options: &str, settings: &[(&str, &str)]) -> Stage {
         let number = SERVERS.fetch_add(1, Ordering::Relaxed);
         let directory = format!("portcullis-conformance-{}-{number}", std::process::id());
-        let cluster = Cluster::bare(&std::env::temp_dir().join(directory), &[], settings);
+        // Some suites would replicate, if the proxy let them.
+        let hba = ["host replication all 127.0.0.1/32 scram-sha-256".to_owned()];
+        let cluster = Cluster::bare(&std::env::temp_dir().join(directory), &hba, settings);
         let cluster: &'static Cluster = Box::leak(Box::new(cluster));
         cluster.run("postgres", &format!("CREATE DATABASE {name} {options}")).await;
         Stage { database: Database { cluster, name: name.to_owned() }, name }
@@ -93,19 +95,22 @@ impl Stage {
         format!("[[user]]\nname = \"{name}\"\nkind = \"service\"\nscram = \"{verifier}\"\n")
     }
 
-    /// A proxy with every shipped policy observing, with TLS on both legs or on none, and with
-    /// these sections besides in its configuration.
-    pub async fn observed(&self, tls: bool, sections: &str) -> Portcullis {
+    /// A proxy with every shipped policy observing, with TLS on both legs or on none.
+    pub async fn observed(&self, tls: bool) -> Portcullis {
+        let setup = self.observing(tls);
+        let setup = if tls { setup.tls().listen_line("tls_required = true") } else { setup };
+        setup.start().await
+    }
+
+    /// What the same is started with, TLS to the server included.
+    pub fn observing(&self, tls: bool) -> Setup {
         let sslmode = if tls { "verify-full" } else { "disable" };
         let observe = "mode = \"observe\"";
-        let setup = Setup::new(&self.database)
+        Setup::new(&self.database)
             .superuser(self.name, sslmode)
             // Nothing enforces, and that is what is wanted.
             .unmatched("allow")
             .policy(&format!("{GUARD}.toml"), "sql_guard.wasm", observe)
             .policy(&format!("{MASK}.toml"), "pii_mask.wasm", observe)
-            .section(sections);
-        let setup = if tls { setup.tls().listen_line("tls_required = true") } else { setup };
-        setup.start().await
     }
 }

@@ -1,6 +1,7 @@
 //! The tests of drivers, which their packages bring: each suite in a folder of its own, ready to
 //! be copied and run.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 use crate::debian_sources::Sources;
@@ -66,14 +67,17 @@ fn once(
 
 /// node-postgres and DBD::Pg.
 fn of_debian(drivers: &Path) -> Result<(), Failure> {
-    let apt = drivers.join("apt");
+    let sources = OnceCell::new();
     let archive = |(package, version): (&str, &str)| {
-        if program::find(&["apt-get"]).is_none() {
-            return Err(Failure::new("they come from Debian, and this is none"));
-        }
-        // One by one: its lists are long, and mostly there is nothing to get.
-        repository::create_anew(&apt)?;
-        Sources::new(&apt, &RELEASES)?.version(package, version)
+        let known: &Sources = match sources.get() {
+            Some(known) => known,
+            // Its lists are long, and mostly there is nothing to get.
+            None => {
+                let read = read_sources(&drivers.join("apt"))?;
+                sources.get_or_init(|| read)
+            }
+        };
+        known.version(package, version)
     };
     let folder = drivers.join("node-postgres");
     once(&folder, &format!("{NODE_POSTGRES:?} {NODE_POSTGRES_NEEDS} 2"), || {
@@ -87,15 +91,21 @@ fn of_debian(drivers: &Path) -> Result<(), Failure> {
         unpack(&archive(DBD_PG)?, &folder)?;
         compile_dbd_pg(&folder)
     })?;
-    if apt.exists() {
-        std::fs::remove_dir_all(&apt).map_err(Failure::to(format!("remove {}", apt.display())))?;
+    sources.get().map_or(Ok(()), Sources::clear)
+}
+
+fn read_sources(directory: &Path) -> Result<Sources, Failure> {
+    if program::find(&["apt-get"]).is_none() {
+        return Err(Failure::new("these tests come from Debian, and this is none"));
     }
-    Ok(())
+    repository::create_anew(directory)?;
+    Sources::new(directory, &RELEASES)
 }
 
 fn unpack(archive: &Path, folder: &Path) -> Result<(), Failure> {
     let mut tar = program::command("tar");
-    tar.arg("-xf").arg(archive).arg("-C").arg(folder).arg("--strip-components=1");
+    tar.arg("-xf").arg(archive).arg("-C").arg(folder);
+    tar.args(["--strip-components=1", "--no-same-owner"]);
     program::run_quietly(&mut tar)
 }
 
@@ -149,7 +159,8 @@ fn of_python(drivers: &Path) -> Result<(), Failure> {
             program::run_quietly(pip.arg(&folder).arg(format!("{name}=={version}")))?;
             let archive = folder.join(format!("{name}-{version}.tar.gz"));
             let mut tar = program::command("tar");
-            tar.arg("-xf").arg(&archive).arg("-C").arg(&folder).arg("--strip-components=1");
+            tar.arg("-xf").arg(&archive).arg("-C").arg(&folder);
+            tar.args(["--strip-components=1", "--no-same-owner"]);
             // The driver itself is the installed one.
             program::run_quietly(tar.arg(format!("{name}-{version}/tests")))
         })?;

@@ -37,7 +37,7 @@ fn steps(target: &Target, place: &Path, names: &[String]) -> Vec<Step> {
 fn step(target: &Target, file: String) -> Step {
     let source = format!("dbi:Pg:dbname={};host=localhost;port={}", target.database, target.port);
     Step {
-        program: PathBuf::from("/usr/bin/perl"),
+        program: PathBuf::from("perl"),
         arguments: vec!["-Mblib".to_owned(), file.clone()],
         label: file,
         variables: vec![

@@ -82,10 +82,14 @@ impl Suite {
 }
 
 impl Target {
+    /// What every client of PostgreSQL reads.
     fn variables(&self) -> Vec<(&'static str, String)> {
-        let tls = if self.authority.is_some() { "verify-full" } else { "disable" };
+        let (host, tls) = match &self.authority {
+            Some(_) => ("localhost", "verify-full"),
+            None => ("127.0.0.1", "disable"),
+        };
         let mut variables = vec![
-            ("PGHOST", "localhost".to_owned()),
+            ("PGHOST", host.to_owned()),
             ("PGPORT", self.port.to_string()),
             ("PGUSER", self.user.to_owned()),
             ("PGPASSWORD", self.password.clone()),
