@@ -5,6 +5,8 @@
 pub mod settings;
 mod buffers;
 mod metrics;
+#[cfg(any(test, feature = "scripted"))]
+mod memory;
 mod transport;
 mod refusal;
 mod upstream;
@@ -27,6 +29,8 @@ mod browser;
 mod proving;
 mod shared;
 mod session;
+#[cfg(any(test, feature = "scripted"))]
+pub mod scripted;
 mod worker;
 mod upkeep;
 mod proxy;

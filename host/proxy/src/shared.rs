@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::buffers::Buffers;
 use crate::facts::FactsCache;
 use crate::metrics::WorkerMetrics;
-use crate::settings::{Limits, Settings};
+use crate::settings::Limits;
 
 /// Where the proxy stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Shared {
         ledger: Ledger,
         stream: Stream,
         (approvals, metrics): (Approvals, Arc<WorkerMetrics>),
-        settings: &Settings,
+        (limits, keys): (Limits, Arc<Keys>),
         phases: watch::Receiver<Phase>,
     ) -> Shared {
         Shared {
@@ -60,12 +60,12 @@ impl Shared {
             metrics,
             stream: RefCell::new(stream),
             uncommitted: Cell::new(false),
-            limits: settings.limits.clone(),
             analysis: portcullis_sql::Limits {
-                statement_bytes_max: settings.limits.statement_bytes_max,
+                statement_bytes_max: limits.statement_bytes_max,
                 ..portcullis_sql::Limits::default()
             },
-            keys: settings.keys.clone(),
+            limits,
+            keys,
             phases,
         }
     }

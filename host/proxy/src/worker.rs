@@ -98,7 +98,7 @@ pub fn run(
         common.ledger.clone(),
         stream,
         (common.approvals.clone(), common.metrics.worker(index)),
-        &settings,
+        (settings.limits.clone(), settings.keys.clone()),
         common.phases.clone(),
     );
     let shared = Rc::new(shared);
