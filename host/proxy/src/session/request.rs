@@ -490,6 +490,7 @@ impl Session {
         } else {
             self.outbox.stand_in_execute(&tag);
             self.pipeline.push(Expect::Execute, run);
+            self.pipeline.skip();
         }
         Ok(Handled::Done)
     }
