@@ -125,6 +125,8 @@ pub struct Session {
     /// The client was told of an error that the server does not know of: all it still
     /// answers before ReadyForQuery is not for the client.
     silent_until_ready: bool,
+    /// The server has said why it ends the session.
+    server_said_why: bool,
     /// Columns looked up: hidden from this principal or not, under one revision and view.
     hidden: HashMap<(u32, i16), bool>,
     /// Whether any is, once asked.
@@ -205,6 +207,7 @@ impl Session {
             stopping: None,
             segment: 0,
             silent_until_ready: false,
+            server_said_why: false,
             hidden: HashMap::new(),
             hides_anything: None,
             hidden_under: (0, 0),
@@ -380,13 +383,14 @@ impl Session {
         };
         self.withdraw(why, &Ending::Refused);
         self.record_lost();
-        if let End::Refused(refusal) = &end {
-            tracing::info!(
-                session = self.id,
-                reason = refusal.report().message,
-                "session ended by the proxy"
-            );
-            encode::fatal(self.reply.tail(), &refusal.report());
+        let refusal = match &end {
+            End::Refused(refusal) => Some(refusal),
+            End::Upstream if !self.server_said_why => Some(&Refusal::UpstreamLost),
+            End::Upstream | End::Client => None,
+        };
+        if let Some(report) = refusal.map(Refusal::report) {
+            tracing::info!(session = self.id, reason = report.message, "session ended");
+            encode::fatal(self.reply.tail(), &report);
         }
         self.say_goodbye(&end, still_running).await;
         let statements = self.entry.line().statements();

@@ -97,9 +97,12 @@ impl Session {
     }
 
     async fn response(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
-        if self.pipeline.is_empty() && frame.tag == b'E' {
-            // The server ends the session of its own accord, and says so.
-            return Ok(Flow::Forward);
+        if frame.tag == b'E' {
+            self.server_said_why |= is_fatal(frame);
+            if self.pipeline.is_empty() {
+                // The server ends the session of its own accord, and says so.
+                return Ok(Flow::Forward);
+            }
         }
         if frame.tag != b'D' && frame.tag != b'd' {
             self.flush_masked();
@@ -325,6 +328,13 @@ fn names_tag(frame: Frame<'_>, tag: &str) -> bool {
     let code = backend::field(&fields, b'C').unwrap_or_default();
     matches!(code, b"42601" | b"34000")
         && message.windows(tag.len()).any(|part| part == tag.as_bytes())
+}
+
+/// An error behind which the server hangs up.
+fn is_fatal(frame: Frame<'_>) -> bool {
+    let fields = backend::notice_fields(frame.body).unwrap_or_default();
+    // The other field for it is in the server's language.
+    matches!(backend::field(&fields, b'V'), Some(b"FATAL" | b"PANIC"))
 }
 
 impl Session {
