@@ -32,8 +32,9 @@ impl Expect {
         self == Expect::Sync
     }
 
-    /// Messages outside the extended protocol: an error in them ends with ReadyForQuery.
-    fn is_simple(self) -> bool {
+    /// Messages outside the extended protocol, and what ends it: ReadyForQuery is due behind
+    /// them, whether they fail or not.
+    pub fn is_ready_due(self) -> bool {
         match self {
             Expect::Query | Expect::Sync | Expect::FunctionCall => true,
             Expect::Parse
@@ -224,7 +225,7 @@ impl<T> Pipeline<T> {
 
     fn failed(&mut self, front: Expect) -> Step<T> {
         self.copy_in = false;
-        if front.is_simple() {
+        if front.is_ready_due() {
             return Step::Current;
         }
         let sync = self.entries.iter().position(|entry| entry.expect.ends_skipping());

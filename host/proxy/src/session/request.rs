@@ -161,6 +161,8 @@ impl Session {
             Frontend::CopyData => Ok(self.copy_message(frame, Harmless::CopyData)),
             Frontend::CopyDone => Ok(self.copy_message(frame, Harmless::CopyDone)),
             Frontend::CopyFail => Ok(self.copy_message(frame, Harmless::CopyFail)),
+            // It may have asked something before it said goodbye.
+            Frontend::Terminate if self.is_asked() => Ok(Handled::Later),
             Frontend::Terminate => Err(End::Client),
             Frontend::Password => {
                 Err(portcullis_wire::Malformed::Unexpected { tag: frame.tag, state: "after login" }
