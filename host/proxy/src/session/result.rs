@@ -184,11 +184,13 @@ impl Session {
     }
 
     fn row_masks(&self, plan: MaskPlan) -> Masks {
-        if plan.passes_all() {
+        // What has no columns has no values to pass: its rows are held to that.
+        let is_empty = plan.columns.is_empty();
+        if plan.passes_all() && !is_empty {
             return Masks::Pass;
         }
         let masker = RowMasker::new(plan.columns, self.shared.keys.clone());
-        if masker.touches_rows() { Masks::Rows(Box::new(masker)) } else { Masks::Pass }
+        if masker.touches_rows() || is_empty { Masks::Rows(Box::new(masker)) } else { Masks::Pass }
     }
 
     fn front_running(&self) -> Option<&Running> {
@@ -275,10 +277,16 @@ impl Session {
 
     pub(super) fn copy_done(&mut self) -> Result<Flow, End> {
         let Some(entry) = self.pipeline.front_mut() else { return Ok(Flow::Keep) };
-        if let Masks::Copy(masker) = &mut entry.payload.masks
-            && masker.finish().is_err()
-        {
-            return Err(self.malformed("COPY data that ends in the middle of a row"));
+        match &mut entry.payload.masks {
+            Masks::Pass => {}
+            Masks::Copy(masker) => {
+                if masker.finish().is_err() {
+                    return Err(self.malformed("COPY data that ends in the middle of a row"));
+                }
+            }
+            Masks::Undecided | Masks::Rows(_) => {
+                return Err(self.malformed("the end of a COPY that there is not"));
+            }
         }
         self.flush_masked();
         Ok(Flow::Forward)
