@@ -43,3 +43,6 @@ pub use settings::{
     Audit, BrowserSettings, DatabaseSettings, Directory, Limits, ListenSettings, RoleMapping,
     Settings, SslMode, UpstreamSettings,
 };
+
+#[cfg(test)]
+mod tests;
