@@ -59,7 +59,8 @@ impl RowMasker {
     ) -> Result<MaskedRows, MalformedRow> {
         let mut flushed = Flushed::default();
         // What plugins see is read first, and what is read was checked on the way.
-        let mut taken = match self.shown.is_empty() {
+        // Rows without columns are only checked.
+        let mut taken = match self.shown.is_empty() && self.columns > 0 {
             true => Taken { rows: ROWS_FULL, bytes: frames.len() },
             false => self.show(frames)?,
         };

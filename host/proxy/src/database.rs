@@ -101,6 +101,33 @@ impl DatabaseState {
         }
     }
 
+    /// A database whose catalog is known and does not age, and of whose content nothing is to
+    /// be found by looking.
+    #[cfg(any(test, feature = "scripted"))]
+    pub fn known(
+        settings: DatabaseSettings,
+        catalog: Catalog,
+        type_names: HashMap<u32, String>,
+        search_path: &[&str],
+        classifiers: u64,
+    ) -> DatabaseState {
+        let mut labels = Labels::default();
+        labels.configure(&catalog, &settings.column_labels);
+        catalog.relations().for_each(|known| labels.count_as_sampled(known.oid, classifiers));
+        let database = DatabaseState::new(settings);
+        database.view.store(Arc::new(View {
+            version: database.next_version(),
+            catalog: Arc::new(catalog),
+            type_names: Arc::new(type_names),
+            labels,
+            search_path: search_path.iter().map(|schema| (*schema).to_owned()).collect(),
+            triggered: Arc::default(),
+            stale_at: Instant::now() + 1000 * AGE_MAX,
+        }));
+        database.stale.store(false, Ordering::Release);
+        database
+    }
+
     /// What is known now.
     pub fn view(&self) -> Arc<View> {
         self.view.load_full()

@@ -76,6 +76,12 @@ impl Labels {
         }
     }
 
+    /// Says that a relation was looked at and that nothing was found.
+    #[cfg(any(test, feature = "scripted"))]
+    pub fn count_as_sampled(&mut self, oid: u32, classifiers: u64) {
+        self.sampled.insert(oid, classifiers);
+    }
+
     /// Keeps what was found by looking, for relations that still are what they were.
     pub fn keep_sampled(&mut self, old: &Labels, old_catalog: &Catalog, new_catalog: &Catalog) {
         for (&oid, &classifiers) in &old.sampled {

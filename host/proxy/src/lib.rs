@@ -5,6 +5,8 @@
 pub mod settings;
 mod buffers;
 mod metrics;
+#[cfg(any(test, feature = "scripted"))]
+mod memory;
 mod transport;
 mod frames;
 mod refusal;
@@ -29,6 +31,8 @@ mod browser;
 mod proving;
 mod shared;
 mod session;
+#[cfg(any(test, feature = "scripted"))]
+pub mod scripted;
 mod worker;
 mod upkeep;
 mod proxy;
@@ -41,3 +45,6 @@ pub use settings::{
     Audit, BrowserSettings, DatabaseSettings, Directory, Limits, ListenSettings, RoleMapping,
     Settings, SslMode, UpstreamSettings,
 };
+
+#[cfg(test)]
+mod tests;

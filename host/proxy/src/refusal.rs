@@ -55,6 +55,8 @@ pub enum Refusal {
     TooLarge(String),
     TooManyConnections,
     Upstream(String),
+    /// The database went without a word.
+    UpstreamLost,
     /// What a statement touches could not be looked up or looked at.
     Unexplained(String),
     Ledger,
@@ -151,6 +153,11 @@ impl Refusal {
                 "08006",
                 format!("the database cannot be reached: {why}"),
                 Some("The proxy is up; its operator's log says more."),
+            ),
+            Refusal::UpstreamLost => report(
+                "08006",
+                "the database ended the connection".into(),
+                Some("What was running may have run or not. Connect again."),
             ),
             Refusal::Unexplained(why) => report(
                 "42501",

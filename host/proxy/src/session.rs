@@ -74,6 +74,7 @@ enum Wake {
     Gone(End),
 }
 
+type Leaving = Pin<Box<tokio::time::Sleep>>;
 /// A cancel on its way to the server, until the server has passed it on.
 type Stopping = Pin<Box<dyn Future<Output = ()>>>;
 
@@ -127,6 +128,8 @@ pub struct Session {
     stalled: bool,
     /// Nothing is sent meanwhile.
     stopping: Option<Stopping>,
+    /// The client says no more, but may be listening for the rest of its answers; until then.
+    leaving: Option<Leaving>,
     /// Counts the client's Syncs.
     segment: u64,
     /// The client was told of an error that the server does not know of: all it still
@@ -214,6 +217,7 @@ impl Session {
             encoding_unknown: false,
             stalled: false,
             stopping: None,
+            leaving: None,
             segment: 0,
             silent_until_ready: false,
             hidden: HashMap::new(),
@@ -311,12 +315,23 @@ impl Session {
                 Poll::Pending => self.shared.buffers.give_back(buffer),
             }
         }
-        if self.may_read_client() {
+        if self.leaving.is_none() && self.may_read_client() {
             let mut buffer = self.shared.buffers.take();
             match self.client.poll_read(cx, &mut buffer) {
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Wake::Gone(End::Client)),
+                Poll::Ready(Ok(0)) => {
+                    self.shared.buffers.give_back(buffer);
+                    let patience = tokio::time::sleep(self.shared.limits.drain);
+                    self.leaving = Some(Box::pin(patience));
+                }
+                Poll::Ready(Err(_)) => return Poll::Ready(Wake::Gone(End::Client)),
                 Poll::Ready(Ok(count)) => return Poll::Ready(Wake::Client(buffer, count)),
                 Poll::Pending => self.shared.buffers.give_back(buffer),
+            }
+        }
+        if let Some(leaving) = &mut self.leaving {
+            let is_over = leaving.as_mut().poll(cx).is_ready();
+            if is_over || !self.owes_answers() {
+                return Poll::Ready(Wake::Gone(End::Client));
             }
         }
         if self.pipeline.is_idle() {
@@ -364,6 +379,19 @@ impl Session {
             || (self.stalled && !self.pipeline.is_empty() && !self.pipeline.is_copy_in())
     }
 
+    /// As PostgreSQL does, a client that has said all it will say is told what it asked: up to
+    /// the last ReadyForQuery. Of one that has gone, which looks the same, the next write tells.
+    fn owes_answers(&self) -> bool {
+        let needs_more = self.pipeline.is_copy_in() || matches!(self.hold, Hold::Waiting { .. });
+        let behind = !self.inbox.is_empty() && !self.pipeline.is_empty();
+        !self.reply.is_empty() || (behind || self.is_asked()) && !needs_more
+    }
+
+    /// ReadyForQuery is due.
+    fn is_asked(&self) -> bool {
+        self.pipeline.iter().any(|entry| entry.expect.is_ready_due())
+    }
+
     fn is_between_transactions(&self) -> bool {
         self.status == TransactionStatus::Idle && self.pipeline.is_idle() && self.inbox.is_empty()
     }
@@ -405,13 +433,14 @@ impl Session {
         };
         self.withdraw(why, &Ending::Refused);
         self.record_lost();
-        if let End::Refused(refusal) = &end {
-            tracing::info!(
-                session = self.id,
-                reason = refusal.report().message,
-                "session ended by the proxy"
-            );
-            encode::fatal(self.reply.tail(), &refusal.report());
+        let refusal = match &end {
+            End::Refused(refusal) => Some(refusal),
+            End::Upstream if !self.server_ends => Some(&Refusal::UpstreamLost),
+            End::Upstream | End::Client => None,
+        };
+        if let Some(report) = refusal.map(Refusal::report) {
+            tracing::info!(session = self.id, reason = report.message, "session ended");
+            encode::fatal(self.reply.tail(), &report);
         }
         self.say_goodbye(&end, still_running).await;
         let statements = self.entry.line().statements();
@@ -423,11 +452,9 @@ impl Session {
     async fn say_goodbye(&mut self, end: &End, still_running: bool) {
         let Session { client, reply, upstream, outbox, .. } = self;
         let to_client = async {
-            if !matches!(end, End::Client) {
-                // The client may be gone as well; then nobody misses the message.
-                let _ = client.write_all(reply.pending()).await;
-                client.shutdown().await;
-            }
+            // The client may be gone; then nobody misses the message.
+            let _ = client.write_all(reply.pending()).await;
+            client.shutdown().await;
         };
         let (database, key) = (&self.database, &self.upstream_key);
         let to_server = async {

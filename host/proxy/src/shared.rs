@@ -18,7 +18,7 @@ use crate::facts::FactsCache;
 use crate::gate::now;
 use crate::known::KnownStatements;
 use crate::metrics::WorkerMetrics;
-use crate::settings::{Limits, Settings};
+use crate::settings::Limits;
 
 /// Where the proxy stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl Shared {
         ledger: Ledger,
         stream: Stream,
         (approvals, metrics): (Approvals, Arc<WorkerMetrics>),
-        settings: &Settings,
+        (limits, keys): (Limits, Arc<Keys>),
         phases: watch::Receiver<Phase>,
     ) -> Shared {
         Shared {
@@ -88,12 +88,12 @@ impl Shared {
             uncommitted: Cell::new(false),
             expected: Cell::new(false),
             bell: Rc::default(),
-            limits: settings.limits.clone(),
             analysis: portcullis_sql::Limits {
-                statement_bytes_max: settings.limits.statement_bytes_max,
+                statement_bytes_max: limits.statement_bytes_max,
                 ..portcullis_sql::Limits::default()
             },
-            keys: settings.keys.clone(),
+            limits,
+            keys,
             phases,
         }
     }

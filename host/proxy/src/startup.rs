@@ -229,6 +229,8 @@ async fn negotiate_tls(transport: Transport, tls: Option<&ServerTls>) -> io::Res
         (Transport::ServerTls(_) | Transport::ClientTls(_) | Transport::Unix(_), _) => {
             Err(io::ErrorKind::InvalidData.into())
         }
+        #[cfg(any(test, feature = "scripted"))]
+        (Transport::Memory(_), _) => Err(io::ErrorKind::InvalidData.into()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A connection, with or without TLS, by TCP or by Unix socket.
+//! A connection, with or without TLS, by TCP or by Unix socket; in tests, in memory.
 
 use std::io;
 use std::pin::Pin;
@@ -9,12 +9,17 @@ use tokio::net::{TcpStream, UnixStream};
 
 use portcullis_wire::frame::{self, HEADER_BYTES};
 
+#[cfg(any(test, feature = "scripted"))]
+use crate::memory;
+
 /// One connection.
 pub enum Transport {
     Tcp(TcpStream),
     Unix(UnixStream),
     ServerTls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
     ClientTls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+    #[cfg(any(test, feature = "scripted"))]
+    Memory(memory::Stream),
 }
 
 impl Transport {
@@ -22,6 +27,8 @@ impl Transport {
         match self {
             Transport::Tcp(_) | Transport::Unix(_) => false,
             Transport::ServerTls(_) | Transport::ClientTls(_) => true,
+            #[cfg(any(test, feature = "scripted"))]
+            Transport::Memory(_) => false,
         }
     }
 
@@ -33,6 +40,8 @@ impl Transport {
                 connection.peer_certificates()?.first().map(|leaf| leaf.as_ref())
             }
             Transport::Tcp(_) | Transport::Unix(_) | Transport::ClientTls(_) => None,
+            #[cfg(any(test, feature = "scripted"))]
+            Transport::Memory(_) => None,
         }
     }
 
@@ -47,6 +56,8 @@ impl Transport {
             Transport::Unix(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
             Transport::ServerTls(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
             Transport::ClientTls(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
+            #[cfg(any(test, feature = "scripted"))]
+            Transport::Memory(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
         };
         polled.map_ok(|()| buffer.filled().len())
     }
@@ -57,6 +68,8 @@ impl Transport {
             Transport::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
             Transport::ServerTls(stream) => Pin::new(stream).poll_write(cx, bytes),
             Transport::ClientTls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            #[cfg(any(test, feature = "scripted"))]
+            Transport::Memory(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -66,6 +79,8 @@ impl Transport {
             Transport::Tcp(_) | Transport::Unix(_) => Poll::Ready(Ok(())),
             Transport::ServerTls(stream) => Pin::new(stream).poll_flush(cx),
             Transport::ClientTls(stream) => Pin::new(stream).poll_flush(cx),
+            #[cfg(any(test, feature = "scripted"))]
+            Transport::Memory(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -82,6 +97,8 @@ impl Transport {
                 stream.write_all(bytes).await?;
                 stream.flush().await
             }
+            #[cfg(any(test, feature = "scripted"))]
+            Transport::Memory(stream) => stream.write_all(bytes).await,
         }
     }
 
@@ -91,6 +108,8 @@ impl Transport {
             Transport::Unix(stream) => stream.read_exact(buffer).await,
             Transport::ServerTls(stream) => stream.read_exact(buffer).await,
             Transport::ClientTls(stream) => stream.read_exact(buffer).await,
+            #[cfg(any(test, feature = "scripted"))]
+            Transport::Memory(stream) => stream.read_exact(buffer).await,
         };
         read.map(|_| ())
     }
@@ -117,6 +136,8 @@ impl Transport {
             Transport::Unix(stream) => stream.shutdown().await,
             Transport::ServerTls(stream) => stream.shutdown().await,
             Transport::ClientTls(stream) => stream.shutdown().await,
+            #[cfg(any(test, feature = "scripted"))]
+            Transport::Memory(stream) => stream.shutdown().await,
         };
     }
 }

@@ -282,6 +282,8 @@ fn certificate_of(transport: &Transport) -> Option<Vec<u8>> {
             connection.peer_certificates()?.first().map(|certificate| certificate.to_vec())
         }
         Transport::Tcp(_) | Transport::Unix(_) | Transport::ServerTls(_) => None,
+        #[cfg(any(test, feature = "scripted"))]
+        Transport::Memory(_) => None,
     }
 }
 

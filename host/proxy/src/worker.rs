@@ -104,7 +104,7 @@ pub fn run(
         common.ledger.clone(),
         stream,
         (common.approvals.clone(), metrics),
-        &settings,
+        (settings.limits.clone(), settings.keys.clone()),
         common.phases.clone(),
     );
     let shared = Rc::new(shared);

@@ -32,8 +32,9 @@ impl Expect {
         self == Expect::Sync
     }
 
-    /// Messages outside the extended protocol: an error in them ends with ReadyForQuery.
-    fn is_simple(self) -> bool {
+    /// Messages outside the extended protocol, and what ends it: ReadyForQuery is due behind
+    /// them, whether they fail or not.
+    pub fn is_ready_due(self) -> bool {
         match self {
             Expect::Query | Expect::Sync | Expect::FunctionCall => true,
             Expect::Parse
@@ -148,6 +149,12 @@ impl<T> Pipeline<T> {
         None
     }
 
+    /// What was sent last can only fail: what the client says behind it, up to a Sync, the
+    /// server would discard.
+    pub fn skip(&mut self) {
+        self.skipping = true;
+    }
+
     /// A message came from the server.
     ///
     /// # Errors
@@ -218,11 +225,12 @@ impl<T> Pipeline<T> {
 
     fn failed(&mut self, front: Expect) -> Step<T> {
         self.copy_in = false;
-        if front.is_simple() {
+        if front.is_ready_due() {
             return Step::Current;
         }
         let sync = self.entries.iter().position(|entry| entry.expect.ends_skipping());
-        self.skipping = sync.is_none();
+        // Behind that Sync something may have been sent that can only fail.
+        self.skipping |= sync.is_none();
         let mut dropped = self.entries.drain(..sync.unwrap_or(self.entries.len()));
         match dropped.next() {
             Some(failed) => Step::Failed { failed, skipped: dropped.collect() },
@@ -231,7 +239,6 @@ impl<T> Pipeline<T> {
     }
 
     fn ready(&mut self) -> Result<Step<T>, Malformed> {
-        self.skipping = false;
         match self.entries.front().map(|entry| entry.expect) {
             Some(Expect::Query | Expect::Sync | Expect::FunctionCall) => self
                 .entries
@@ -258,6 +265,11 @@ mod tests {
             let tag = tag.as_bytes()[0];
             if direction == ">" {
                 let expect = match tag {
+                    b'!' => {
+                        pipeline.push(Expect::Execute, ());
+                        pipeline.skip();
+                        continue;
+                    }
                     b'Q' => Expect::Query,
                     b'P' => Expect::Parse,
                     b'B' => Expect::Bind,
@@ -322,6 +334,19 @@ mod tests {
         check(
             ">P <E >S >P >S <Z <E <Z",
             "Parse-failed-0-skipped ready-Sync Parse-failed-0-skipped ready-Sync",
+        );
+    }
+
+    /// `>!` is a message that can only fail.
+    #[test]
+    fn behind_what_can_only_fail_nothing_is_sent_before_the_sync() {
+        check(">! >B >Q >S >P <E <Z <1", "B! Q! Execute-failed-0-skipped ready-Sync Parse");
+        check(">! >B <E >E >S <Z", "B! Execute-failed-0-skipped E! ready-Sync");
+        // What is answered of earlier pipelines changes nothing about that.
+        check(">S >! <Z >B <E >B >S <Z", "ready-Sync B! Execute-failed-0-skipped B! ready-Sync");
+        check(
+            ">P >S >! <E <Z >B <E >S <Z",
+            "Parse-failed-0-skipped ready-Sync B! Execute-failed-0-skipped ready-Sync",
         );
     }
 

@@ -165,6 +165,8 @@ impl Session {
             Frontend::CopyData => Ok(self.copy_message(frame, Harmless::CopyData)),
             Frontend::CopyDone => Ok(self.copy_message(frame, Harmless::CopyDone)),
             Frontend::CopyFail => Ok(self.copy_message(frame, Harmless::CopyFail)),
+            // It may have asked something before it said goodbye.
+            Frontend::Terminate if self.is_asked() => Ok(Handled::Later),
             Frontend::Terminate => Err(End::Client),
             Frontend::Password => {
                 Err(portcullis_wire::Malformed::Unexpected { tag: frame.tag, state: "after login" }
@@ -551,6 +553,7 @@ impl Session {
         } else {
             self.outbox.stand_in_execute(&tag);
             self.pipeline.push(Expect::Execute, run);
+            self.pipeline.skip();
         }
         Ok(Handled::Done)
     }

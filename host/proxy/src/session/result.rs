@@ -154,7 +154,8 @@ impl Session {
             None => {
                 let planned = Box::pin(self.plan_rows(fields, &policies));
                 let (plan, may_be_kept) = planned.await?;
-                let masked = (!plan.passes_all()).then_some(plan.columns);
+                let passes = plan.passes_all() && !plan.columns.is_empty();
+                let masked = (!passes).then_some(plan.columns);
                 if may_be_kept && is_seen {
                     known.keep_plan(fields, masked.clone(), under);
                 }
@@ -227,8 +228,10 @@ impl Session {
     }
 
     fn masks_of(&self, columns: Vec<MaskColumn>) -> Masks {
+        // What has no columns has no values to pass: its rows are held to that.
+        let is_empty = columns.is_empty();
         let masker = RowMasker::new(columns, self.shared.keys.clone());
-        if masker.touches_rows() { Masks::Rows(Box::new(masker)) } else { Masks::Pass }
+        if masker.touches_rows() || is_empty { Masks::Rows(Box::new(masker)) } else { Masks::Pass }
     }
 
     fn front_running(&self) -> Option<&Running> {
@@ -319,10 +322,16 @@ impl Session {
 
     pub(super) fn copy_done(&mut self) -> Result<Flow, End> {
         let Some(entry) = self.pipeline.front_mut() else { return Ok(Flow::Keep) };
-        if let Masks::Copy(masker) = &mut entry.payload.masks
-            && masker.finish().is_err()
-        {
-            return Err(self.malformed("COPY data that ends in the middle of a row"));
+        match &mut entry.payload.masks {
+            Masks::Pass => {}
+            Masks::Copy(masker) => {
+                if masker.finish().is_err() {
+                    return Err(self.malformed("COPY data that ends in the middle of a row"));
+                }
+            }
+            Masks::Undecided | Masks::Rows(_) => {
+                return Err(self.malformed("the end of a COPY that there is not"));
+            }
         }
         self.flush_copy();
         Ok(Flow::Forward)

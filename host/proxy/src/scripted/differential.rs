@@ -1,0 +1,111 @@
+//! The same conversation with the played server and with a session before it.
+
+use super::frames::{Frames, messages};
+use super::{Play, Postgres, Rig, alphabet, sequence};
+
+/// A conversation out of numbers: each but the highest is a message, and those let all that was
+/// said so far be answered first.
+pub struct Random {
+    turns: Vec<Frames>,
+}
+
+/// From this number on it is no message.
+const ANSWERED: u8 = 0xe0;
+
+impl Random {
+    pub fn new(numbers: &[u8]) -> Random {
+        let alphabet = alphabet::client();
+        let mut turns = vec![Frames::new()];
+        for number in numbers {
+            if *number >= ANSWERED {
+                turns.push(Frames::new());
+            } else if let (Some(turn), Some(message)) =
+                (turns.last_mut(), alphabet.get(usize::from(*number) % alphabet.len()))
+            {
+                *turn = std::mem::take(turn).and(message);
+            }
+        }
+        // A COPY or a pipeline that is left open is ended.
+        turns.push(Frames::new().copy_fail("over").sync().query("select 1"));
+        Random { turns }
+    }
+
+    /// What was said, for people.
+    pub fn shown(&self) -> String {
+        let word = |(tag, body): &(u8, Vec<u8>)| {
+            format!("{}({})", char::from(*tag), body.escape_ascii())
+        };
+        let turn = |turn: &Frames| {
+            let (said, _) = messages(turn.bytes());
+            said.iter().map(word).collect::<Vec<_>>().join(" ")
+        };
+        self.turns.iter().map(turn).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Holds it both ways.
+    ///
+    /// # Errors
+    /// Where the client hears something else from the session than from the server, or where
+    /// something of the client's reached the server behind a refusal.
+    pub fn check(&self, rig: &mut Rig) -> Result<(), String> {
+        let mut play = rig.play();
+        let (mut direct, mut proxied) = (Postgres::default(), Postgres::default());
+        for (number, turn) in self.turns.iter().enumerate() {
+            let expected = sequence(&direct.answer(turn.bytes()));
+            play.client.send(turn.bytes());
+            let heard = sequence(&play.answered_by(&mut proxied));
+            if play.is_over() {
+                return ended(&expected, &heard);
+            }
+            if refusals_alike(&heard) != refusals_alike(&expected) {
+                return Err(format!("turn {number}: heard {heard}, not {expected}"));
+            }
+        }
+        silent_behind_refusals(&proxied)?;
+        goes(play)
+    }
+}
+
+/// What the server calls a syntax error, and `forbidden` missing, the proxy refuses.
+fn refusals_alike(sequence: &str) -> String {
+    sequence.replace("E:42601", "E:refused").replace("E:42501", "E:refused")
+}
+
+/// A message that has no place in a COPY ends the session, where the server would go on. All
+/// that was answered before is the same.
+fn ended(expected: &str, heard: &str) -> Result<(), String> {
+    let heard = refusals_alike(heard);
+    let before = heard.strip_suffix("E:08P01").ok_or(format!("ended with {heard}"))?;
+    match refusals_alike(expected).split_once("E:08P01") {
+        Some((same, _)) if same == before => Ok(()),
+        _ => Err(format!("ended with {heard}, not {expected}")),
+    }
+}
+
+/// Nothing of the client's goes to the server between a refusal in the extended protocol and
+/// the Sync behind it.
+fn silent_behind_refusals(postgres: &Postgres) -> Result<(), String> {
+    let mut refused = false;
+    for (tag, body) in &postgres.heard {
+        let stands_in = body.starts_with(b"portcullis_denied_");
+        match tag {
+            b'E' if stands_in => refused = true,
+            b'S' => refused = false,
+            // A Flush of the proxy's own asks for nothing.
+            b'H' => {}
+            _ if refused => {
+                let what = body.escape_ascii();
+                return Err(format!("behind a refusal the server heard {}({what})", char::from(*tag)));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The client leaves, and the session with it.
+fn goes(mut play: Play) -> Result<(), String> {
+    play.client.close();
+    play.settle();
+    play.is_over().then_some(()).ok_or_else(|| "the session outlives its client".to_owned())
+}
