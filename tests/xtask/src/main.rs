@@ -19,6 +19,7 @@ mod plugins;
 mod examples;
 mod demo;
 mod conformance;
+mod fuzz;
 mod verify;
 
 use std::process::ExitCode;
@@ -32,14 +33,16 @@ cargo xtask COMMAND
   demo [ARGS…]  the proxy with the shipped policies before a database with made-up customers;
                 what follows goes to `portcullis demo` (--script: the tour by itself)
   test          everything the tests need, then all tests
-  ci            format, lint, all tests, the scripted demo, and PostgreSQL's regression suite
-                and those of drivers through the proxy
+  ci            format, lint, all tests, fuzzing, the scripted demo, and PostgreSQL's regression
+                suite and those of drivers through the proxy
   regress [--postgres 15|18]… [--direct] [--plain] [--tls]
                 PostgreSQL's own regression suite through the proxy, with every shipped policy
                 observing; without arguments everything
   drivers [NAME…] [--postgres 15|18]… [--plain] [--tls]
                 the tests of drivers, through the proxy as without it; without arguments
                 everything
+  fuzz [TARGET…] [--seconds N] [--input FILE]
+                arbitrary bytes for all targets or some, a minute each; or one input again
 
   setup         check what is needed to build and test, and get what is missing
   plugins       the shipped policies as components, in target/plugins
@@ -80,6 +83,7 @@ fn run(args: &[String]) -> Result<ExitCode, Failure> {
         }
         "regress" => conformance::regress(rest)?,
         "drivers" => conformance::drivers(rest)?,
+        "fuzz" => fuzz::Fuzz::of(rest)?.run(&setup::to_fuzz()?)?,
         "test" => verify::test()?,
         "ci" => verify::ci()?,
         other => return Err(Failure::new(format!("no command `{other}`\n\n{USAGE}"))),

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::component::GuestTools;
 use crate::failure::Failure;
+use crate::fuzz::{self, Fuzz};
 use crate::setup::{self, Ready};
 use crate::{conformance, examples, plugins, program, repository};
 
@@ -17,6 +18,7 @@ pub(crate) fn test() -> Result<(), Failure> {
 
 pub(crate) fn ci() -> Result<(), Failure> {
     let ready = setup::to_test()?;
+    setup::cpp_compiler()?;
     let mut steps = Steps::default();
     let passed = ci_steps(&mut steps, &ready);
     steps.print();
@@ -24,7 +26,10 @@ pub(crate) fn ci() -> Result<(), Failure> {
 }
 
 fn ci_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {
-    steps.take("format", || program::run(ready.cargo().args(["fmt", "--all", "--check"])))?;
+    steps.take("format", || {
+        program::run(ready.cargo().args(["fmt", "--all", "--check"]))?;
+        program::run(ready.cargo().args(["fmt", "--check", "--manifest-path", fuzz::MANIFEST]))
+    })?;
     steps.take("lint", || {
         let mut clippy = ready.cargo();
         clippy.args(["clippy", "--workspace", "--all-targets"]);
@@ -32,6 +37,7 @@ fn ci_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {
         program::run(&mut clippy)
     })?;
     test_steps(steps, ready)?;
+    steps.take("fuzz", || Fuzz::all(fuzz::CI_SECONDS).run(ready))?;
     steps.take("demo --script", || demo_script(ready))?;
     steps.take("regress", || conformance::regress_in_ci(ready))?;
     steps.take("drivers", || conformance::drivers_in_ci(ready))
