@@ -305,6 +305,12 @@ impl Session {
         let _ = timeout(SOON, self.stream.write_all(bytes)).await.expect("the server reads");
     }
 
+    /// Says no more, and goes on listening.
+    pub async fn finish(&mut self) {
+        // A server that has hung up need not be told.
+        let _ = self.stream.shutdown().await;
+    }
+
     /// The next message; none when the server has closed the connection.
     pub async fn message(&mut self) -> Option<Message> {
         loop {

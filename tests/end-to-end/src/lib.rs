@@ -17,6 +17,9 @@ pub mod provider;
 pub mod terminal;
 pub mod cluster;
 pub mod frames;
+#[path = "../../../host/proxy/src/scripted/conversation.rs"]
+pub mod conversation;
+pub mod relay;
 pub mod leaks;
 pub mod ledger;
 pub mod receiver;
@@ -33,6 +36,7 @@ pub use ledger::Ledger;
 pub use operator::Login;
 pub use portcullis::{Portcullis, User};
 pub use provider::{Account, Outage, Provider, Tokens, Wanted};
+pub use relay::{Fault, Relay};
 pub use setup::Setup;
 pub use terminal::Terminal;
 pub use waiting::wait_until;

@@ -11,6 +11,7 @@ use crate::portcullis::{
     ADMIN, ANA, BOT, DATABASE, DEVELOPER, PASSWORD, Portcullis, SUPERUSER, User,
 };
 use crate::provider::{AUDIENCE, CLIENT, Provider};
+use crate::relay::Relay;
 
 /// Who may do what at the admin API where [`Setup::roles`] says so.
 const ROLES: &str = "roles = { viewer = [\"staff\"], operator = [\"operators\"], \
@@ -25,6 +26,7 @@ pub struct Setup {
     upstream_role: &'static str,
     upstream_password: String,
     sslmode: &'static str,
+    upstream_port: u16,
     tls: bool,
     client_certificates: bool,
     roles: bool,
@@ -50,6 +52,7 @@ impl Setup {
             upstream_role: APP,
             upstream_password: APP_PASSWORD.to_owned(),
             sslmode: "disable",
+            upstream_port: database.cluster.postgres.port(),
             tls: false,
             client_certificates: false,
             roles: false,
@@ -116,6 +119,12 @@ impl Setup {
         self.name = database;
         self.upstream_password = self.database.cluster.postgres.password().to_owned();
         self.upstream(SUPERUSER.name, sslmode).user(SUPERUSER)
+    }
+
+    /// By way of a relay that may break what it passes on.
+    pub fn relay(mut self, relay: &Relay) -> Setup {
+        self.upstream_port = relay.port();
+        self
     }
 
     /// No file the proxy writes may grow longer than this: a full disk, for one process.
@@ -282,7 +291,7 @@ impl Setup {
         format!(
             "postgresql://{}@127.0.0.1:{}/{}?sslmode={}{root}",
             self.upstream_role,
-            self.database.cluster.postgres.port(),
+            self.upstream_port,
             self.database.name,
             self.sslmode
         )

@@ -1,6 +1,8 @@
 //! The protocol byte by byte: what is malformed, hostile or rare.
 
+mod conversations;
 mod segments;
+mod upstreams;
 
 use std::net::SocketAddr;
 use std::time::Duration;

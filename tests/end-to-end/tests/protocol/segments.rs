@@ -10,7 +10,7 @@ use end_to_end::{Database, cluster};
 
 use super::{bare, guarded};
 
-async fn direct_session(database: &Database) -> Session {
+pub async fn direct_session(database: &Database) -> Session {
     let address = ([127, 0, 0, 1], database.cluster.postgres.port()).into();
     Session::login(address, APP, PASSWORD, &database.name).await
 }
