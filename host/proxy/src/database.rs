@@ -122,6 +122,7 @@ impl DatabaseState {
             labels,
             search_path: search_path.iter().map(|schema| (*schema).to_owned()).collect(),
             triggered: Arc::default(),
+            due_at: Instant::now() + 1000 * AGE_MAX,
             stale_at: Instant::now() + 1000 * AGE_MAX,
         }));
         database.stale.store(false, Ordering::Release);

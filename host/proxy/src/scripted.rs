@@ -31,6 +31,7 @@ use tokio::sync::watch;
 
 use crate::cancel::CancelKeys;
 use crate::database::DatabaseState;
+use crate::frames::Frames as Read;
 use crate::masks::asker;
 use crate::metrics::Metrics;
 use crate::registry::{Line, Registry};
@@ -112,6 +113,7 @@ impl Rig {
     /// Asks all sessions to end when their transaction does.
     pub fn drain(&self) {
         self.phases.send_replace(Phase::Draining);
+        self.registry.wake();
     }
 
     pub fn sessions(&self) -> Vec<SessionView> {
@@ -152,6 +154,8 @@ impl Rig {
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let upstream = Upstream {
             transport: Transport::Memory(server),
+            frames: Read::default(),
+            notices: Vec::new(),
             process_id,
             secret_key,
             parameters: parameters.into(),
@@ -164,7 +168,7 @@ impl Rig {
             entry,
             reading_unknown: false,
         };
-        let session = Session::new(self.shared.clone(), parts);
+        let session = Box::new(Session::new(self.shared.clone(), parts));
         Play {
             number: self.sessions,
             cancel_key: issued,

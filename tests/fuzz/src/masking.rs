@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use portcullis_masking::{
-    CopyFormat, CopyMasker, CsvOptions, Keys, MaskColumn, MalformedRow, RowMasker, TextOptions,
+    CopyFormat, CopyMasker, CsvOptions, Keys, MaskColumn, RowMasker, TextOptions,
     binary_to_text, text_to_binary,
 };
 use portcullis_policy::mask::{Call, Edits, Partial, Pseudonym};
 use portcullis_policy::{
     Cells, ColumnAction, ColumnSample, Coverage, Database, Fault, FaultKind, Label, Masked,
-    Parameters, PlanAnswer, PolicyName, PolicySet, Principal, Request, ResultShape, Terms,
+    Parameters, PlanAnswer, PolicyName, PolicySet, Principal, Reads, Request, ResultShape, Terms,
     VerdictAnswer, WireFormat,
 };
 use portcullis_wire::backend;
@@ -111,37 +111,58 @@ fn keys() -> Arc<Keys> {
 }
 
 /// Rows that are whole pass with their count of cells; what passes is as it came, what is
-/// hidden is hidden.
+/// hidden is hidden. The first that is malformed ends it.
 pub fn rows(data: &[u8]) {
     let mut choices = Choices(data);
     let columns = columns(&mut choices);
     let mut masker = RowMasker::new(columns.clone(), keys());
     let policies = Answers(choices.next() as u8);
+    let mut frames = Vec::new();
     let mut given: Vec<&[u8]> = Vec::new();
     while !choices.0.is_empty() && given.len() < 64 {
         let length = choices.next() * 4 + choices.next() % 4;
         let row = choices.take(length);
-        match (masker.push(row), backend::data_row(row)) {
-            (Ok(()), Ok(cells)) => {
-                assert_eq!(cells.len(), columns.len());
-                given.push(row);
-            }
-            (Ok(()), Err(error)) => panic!("took a row that is none: {error}"),
-            (Err(MalformedRow::ColumnCount), Ok(cells)) => assert_ne!(cells.len(), columns.len()),
-            (Err(why), Ok(_)) => panic!("refused a row: {why}"),
-            (Err(_), Err(_)) => {}
-        }
+        portcullis_wire::encode::frame(&mut frames, b'D', row);
+        given.push(row);
     }
     let mut out = Vec::new();
-    let flushed = masker.flush(&policies, &mut out);
-    assert_eq!(flushed.rows, given.len() as u64);
-    let mut rest = &out[..];
+    let mut rest = &frames[..];
+    let mut whole = 0;
+    while !rest.is_empty() {
+        let start = out.len();
+        let Ok(masked) = masker.mask(b"", rest, &policies, &mut out) else {
+            let fits = |cells: Vec<_>| cells.len() == columns.len();
+            assert!(!backend::data_row(given[whole]).is_ok_and(fits), "refused a row");
+            assert_eq!(out.len(), start, "something was written of it");
+            break;
+        };
+        assert!(masked.bytes > 0 && masked.bytes <= rest.len(), "no end");
+        let (taken, after) = rest.split_at(masked.bytes);
+        if !masked.changed {
+            assert_eq!(out.len(), start);
+            out.extend_from_slice(taken);
+        }
+        whole += masked.flushed.rows as usize;
+        rest = after;
+        // Rows that nobody looks at are for their reader to judge.
+        if !masker.touches_rows() {
+            return;
+        }
+    }
+    check_rows(&columns, &given[..whole], &out);
+}
+
+fn check_rows(columns: &[MaskColumn], given: &[&[u8]], out: &[u8]) {
+    let mut rest = out;
     for row in given {
         let frame = cut(rest, 1 << 28).expect("a frame").expect("a whole one");
         rest = &rest[frame.bytes.len()..];
         assert_eq!(frame.tag, b'D');
-        let masked = backend::data_row(frame.body).expect("a row");
-        let cells = backend::data_row(row).expect("it was one before");
+        let (Ok(masked), Ok(cells)) = (backend::data_row(frame.body), backend::data_row(row)) else {
+            // Where nothing of a batch changes, its rows are passed as they came.
+            assert_eq!(frame.body, *row);
+            continue;
+        };
         for ((column, cell), masked) in columns.iter().zip(cells).zip(masked) {
             check_cell(column, cell, masked);
         }
@@ -272,6 +293,10 @@ impl PolicySet for Answers {
 
     fn judge(&self, _: &Request<'_>, _: &dyn Parameters) -> Vec<VerdictAnswer> {
         Vec::new()
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::default()
     }
 
     fn terms(&self, _: &PolicyName) -> Terms {

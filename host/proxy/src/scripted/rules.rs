@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use portcullis_policy::{
     Approval, Cells, ColumnSample, Coverage, Database, Decision, Fault, FaultKind, Label,
     MaskAction, Masked, Mode, Opaque, OutputColumn, Parameters, PlanAnswer, PolicyName, PolicySet,
-    PolicySource, Principal, Request, ResultShape, Statement, Terms, Verdict, VerdictAnswer,
+    PolicySource, Principal, Reads, Request, ResultShape, Statement, Terms, Verdict, VerdictAnswer,
 };
 
 /// The number of the classifiers, of which there are none.
@@ -96,6 +97,9 @@ impl PolicySource for Published {
     fn current(&self) -> Rc<dyn PolicySet> {
         self.0.borrow().clone()
     }
+
+    /// Taking over closures keeps nobody.
+    fn watch_swaps(&self, _: Box<dyn Fn(Duration)>) {}
 }
 
 impl PolicySet for Set {
@@ -110,6 +114,10 @@ impl PolicySet for Set {
     fn judge(&self, request: &Request<'_>, parameters: &dyn Parameters) -> Vec<VerdictAnswer> {
         let answer = Ok((self.rules.judge)(request.statement, parameters));
         vec![VerdictAnswer { policy: "10-script".into(), mode: Mode::Enforce, answer }]
+    }
+
+    fn reads(&self) -> Reads {
+        Reads { text: false, parameters: true }
     }
 
     fn terms(&self, _: &PolicyName) -> Terms {
