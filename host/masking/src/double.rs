@@ -3,7 +3,7 @@
 
 use portcullis_policy::{
     Cells, ColumnSample, Coverage, Database, Fault, Label, Masked, Parameters, PlanAnswer,
-    PolicyName, PolicySet, Principal, Request, ResultShape, Terms, VerdictAnswer,
+    PolicyName, PolicySet, Principal, Reads, Request, ResultShape, Terms, VerdictAnswer,
 };
 
 /// `mask` is given handle, batch, and the cells beside it.
@@ -21,6 +21,10 @@ where
 
     fn coverage(&self, _principal: &Principal, _database: &Database) -> Coverage {
         Coverage { guardrail: true, masker: true }
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::default()
     }
 
     fn terms(&self, _policy: &PolicyName) -> Terms {
