@@ -43,7 +43,7 @@ const CHANGES: [&str; 38] = [
     "alter type pair rename to couple",
     "alter type positive set schema s",
     "alter function shout(text) rename to cry",
-    "create or replace view plain as select id, address, feeling from t",
+    "create or replace view plain as select id, address as email, feeling from t",
     "alter view over rename column mail to post",
     "alter view plain rename to simple",
     "alter view over set schema s",
@@ -142,7 +142,7 @@ async fn changes_lead_to_what_a_reading_of_all_gives() {
     for change in CHANGES {
         // Some may not stand in a transaction, which several in one message are.
         for part in change.split("; ") {
-            stage.client.ask(part).await.unwrap();
+            stage.client.ask(part).await.unwrap_or_else(|error| panic!("{part}: {error}"));
         }
         stage.check(change).await;
     }
@@ -155,7 +155,7 @@ async fn what_others_do_meanwhile(stage: &mut Stage) {
     let mut slow = connect(&stage.settings).await;
     slow.ask("begin").await.unwrap();
     slow.ask("create table slow (id int)").await.unwrap();
-    slow.ask("savepoint inner; alter table parent add column late text").await.unwrap();
+    slow.ask("savepoint deeper; alter table parent add column late text").await.unwrap();
     stage.client.ask("create table quick (id int)").await.unwrap();
     stage.check("while a transaction is open").await;
     stage.client.ask("create table quicker (id int)").await.unwrap();
