@@ -17,6 +17,7 @@ mod plugins;
 mod examples;
 mod demo;
 mod conformance;
+mod bench;
 mod verify;
 
 use std::process::ExitCode;
@@ -35,6 +36,14 @@ cargo xtask COMMAND
   regress [--postgres 15|18]… [--direct] [--plain] [--tls]
                 PostgreSQL's own regression suite through the proxy, with every shipped policy
                 observing; without arguments everything
+
+  bench [FIGURE…] [--rounds N] [--seconds S] [--peers] [--out DIR]
+                what the proxy costs beside doing nothing: a table, and a plot in target/bench
+  load [--scale F] [--seconds S]
+                thousands of sessions at once, and sessions that come and go
+  soak [--minutes N]
+                drivers, reloads and faults for half an hour
+                (all three: --portcullis PROGRAM for another than the release build)
 
   setup         check what is needed to build and test, and get what is missing
   plugins       the shipped policies as components, in target/plugins
@@ -73,6 +82,8 @@ fn run(args: &[String]) -> Result<ExitCode, Failure> {
             let ready = setup::to_build()?;
             examples::build(&ready, &GuestTools::build_with_bindings(&ready)?)?;
         }
+        "bench" => bench::run("figures", rest)?,
+        "load" | "soak" => bench::run(command, rest)?,
         "regress" => conformance::regress(rest)?,
         "test" => verify::test()?,
         "ci" => verify::ci()?,

@@ -5,7 +5,10 @@ use std::time::Instant;
 use crate::component::GuestTools;
 use crate::failure::Failure;
 use crate::setup::{self, Ready};
-use crate::{conformance, examples, plugins, program, repository};
+use crate::{bench, conformance, examples, plugins, program, repository};
+
+/// A figure takes seconds, and says nothing.
+const SHORT: [&str; 4] = ["--rounds", "1", "--seconds", "0.2"];
 
 pub(crate) fn test() -> Result<(), Failure> {
     let ready = setup::to_test()?;
@@ -33,7 +36,15 @@ fn ci_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {
     })?;
     test_steps(steps, ready)?;
     steps.take("demo --script", || demo_script(ready))?;
-    steps.take("regress", || conformance::regress_in_ci(ready))
+    steps.take("regress", || conformance::regress_in_ci(ready))?;
+    steps.take("bench, in short", || {
+        let figures = ["a-simple", "b-extended", "shape", "reload"];
+        bench::in_ci(ready, &[&["figures"], &figures[..], &SHORT].concat())
+    })?;
+    steps.take("load, in short", || {
+        bench::in_ci(ready, &["load", "--scale", "0.1", "--seconds", "10"])
+    })?;
+    steps.take("soak, in short", || bench::in_ci(ready, &["soak", "--minutes", "0.75"]))
 }
 
 fn test_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {
