@@ -25,6 +25,14 @@ pub(crate) struct Account {
     pub(crate) cells_masked: u64,
 }
 
+impl Account {
+    /// In a few words.
+    pub(crate) fn line(&self) -> String {
+        let Account { completed, otherwise, denied, .. } = self;
+        format!("{completed} completed, {otherwise} otherwise, {denied} denied")
+    }
+}
+
 /// What counts of an intent or an outcome.
 #[derive(Deserialize)]
 struct Fields<'a> {
@@ -36,15 +44,42 @@ struct Fields<'a> {
     decision: Cow<'a, str>,
     #[serde(borrow, default)]
     ending: Cow<'a, str>,
+    #[serde(borrow)]
+    principal: Option<Subject<'a>>,
     #[serde(default)]
     rows: u64,
     #[serde(default)]
     cells_masked: u64,
 }
 
+#[derive(Deserialize)]
+struct Subject<'a> {
+    #[serde(borrow)]
+    subject: Cow<'a, str>,
+}
+
 /// Reads a proxy's whole ledger, counting intents whose text has `part` in it, until as many
 /// as `expected` have an outcome.
 pub(crate) fn of(proxy: &Portcullis, part: &str, expected: u64) -> Result<Account, Failure> {
+    read(proxy, expected, |intent| intent.text.contains(part))
+}
+
+/// The same of one principal.
+pub(crate) fn of_principal(
+    proxy: &Portcullis,
+    subject: &str,
+    expected: u64,
+) -> Result<Account, Failure> {
+    read(proxy, expected, |intent| {
+        intent.principal.as_ref().is_some_and(|principal| principal.subject == subject)
+    })
+}
+
+fn read(
+    proxy: &Portcullis,
+    expected: u64,
+    counts: impl Fn(&Fields<'_>) -> bool,
+) -> Result<Account, Failure> {
     let begun = Instant::now();
     let mut reader = proxy.ledger()?;
     let mut account = Account::default();
@@ -57,7 +92,10 @@ pub(crate) fn of(proxy: &Portcullis, part: &str, expected: u64) -> Result<Accoun
             }
             let fields: Fields<'_> =
                 serde_json::from_str(&record.line).map_err(Failure::to("read a record"))?;
-            note(&mut account, &mut open, &record.kind, &fields, part);
+            match &*record.kind {
+                "intent" if !counts(&fields) => {}
+                kind => note(&mut account, &mut open, kind, &fields),
+            }
         }
         let ended = account.completed + account.otherwise + account.denied;
         if (open.is_empty() && ended >= expected) || begun.elapsed() > SETTLED {
@@ -67,21 +105,13 @@ pub(crate) fn of(proxy: &Portcullis, part: &str, expected: u64) -> Result<Accoun
     }
 }
 
-fn note(
-    account: &mut Account,
-    open: &mut HashSet<String>,
-    kind: &str,
-    fields: &Fields<'_>,
-    part: &str,
-) {
+fn note(account: &mut Account, open: &mut HashSet<String>, kind: &str, fields: &Fields<'_>) {
     if kind == "intent" {
-        if fields.text.contains(part) {
-            match &*fields.decision {
-                "permitted" => account.permitted += 1,
-                _ => account.denied += 1,
-            }
-            open.insert(fields.event.clone().into_owned());
+        match &*fields.decision {
+            "permitted" => account.permitted += 1,
+            _ => account.denied += 1,
         }
+        open.insert(fields.event.clone().into_owned());
     } else if open.remove(&*fields.event) {
         match &*fields.ending {
             "completed" => account.completed += 1,

@@ -99,6 +99,10 @@ impl Clients {
         Ok(Asked { statements: latencies_ns.len() as u64, elapsed, latencies_ns })
     }
 
+    pub(crate) fn close(self) -> io::Result<()> {
+        self.sessions.into_iter().try_for_each(|session| session.connection.close())
+    }
+
     fn ask(&mut self, index: usize, request: &mut Vec<u8>) -> io::Result<()> {
         let (workload, mode) = (self.workload, self.mode);
         if let (Some(session), Some(key)) = (self.sessions.get_mut(index), self.keys.next()) {

@@ -32,6 +32,7 @@ mod measuring;
 mod figures;
 mod speed;
 mod load;
+mod soak;
 
 use std::process::ExitCode;
 
@@ -62,6 +63,7 @@ fn run(arguments: &[String]) -> Result<ExitCode, Failure> {
         }
         ["figures", rest @ ..] => speed::run(Words::new(rest))?,
         ["load", rest @ ..] => load::run(Words::new(rest))?,
+        ["soak", rest @ ..] => soak::run(Words::new(rest))?,
         _ => return Err(Failure::new("figures [FIGURE…] [--rounds N] [--seconds S] [--out DIR]")),
     }
     Ok(ExitCode::SUCCESS)

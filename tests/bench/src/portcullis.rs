@@ -55,6 +55,9 @@ impl Who {
     }
 }
 
+/// More users, who see what the usual one sees: each driver of a soak is somebody of its own.
+const DRIVERS: [&str; 5] = ["psycopg", "node-postgres", "tokio-postgres", "wire", "faults"];
+
 /// A running proxy in a directory of its own.
 pub(crate) struct Portcullis {
     running: Running,
@@ -95,8 +98,13 @@ impl Portcullis {
     }
 
     pub(crate) fn target(&self, name: &str, who: Who) -> Target {
-        let login = Login::new(who.name(), DATABASE, PASSWORD);
-        Target { name: name.to_owned(), address: self.client, login, pid: Some(self.pid()) }
+        Target { name: name.to_owned(), ..self.target_as(who.name()) }
+    }
+
+    /// As one of the users, who gives the target its name too.
+    pub(crate) fn target_as(&self, user: &str) -> Target {
+        let login = Login::new(user, DATABASE, PASSWORD);
+        Target { name: user.to_owned(), address: self.client, login, pid: Some(self.pid()) }
     }
 
     /// The same with TLS on the client's leg.
@@ -204,12 +212,12 @@ fn configuration(stage: &Stage, upstream: SocketAddr, workers: usize) -> String 
          password_file = \"upstream-password\"\n",
         upstream.port()
     );
-    for who in Who::ALL {
+    let users = Who::ALL.iter().map(|who| (who.name(), who.name()));
+    for (name, group) in users.chain(DRIVERS.map(|name| (name, Who::Usual.name()))) {
         text.push_str(&format!(
-            "[[user]]\nname = \"{name}\"\nkind = \"human\"\ngroups = [\"{name}\"]\n\
+            "[[user]]\nname = \"{name}\"\nkind = \"human\"\ngroups = [\"{group}\"]\n\
              scram = \"{}\"\n",
-            stage.verifier,
-            name = who.name()
+            stage.verifier
         ));
     }
     text

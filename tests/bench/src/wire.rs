@@ -92,6 +92,11 @@ impl Connection {
         &self.parameters
     }
 
+    /// Who may cancel what this session does.
+    pub(crate) fn cancel_key(&self) -> &[u8] {
+        &self.cancel_key
+    }
+
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
         match &self.stream {
             Stream::Plain(stream) => stream.as_fd(),
@@ -189,6 +194,12 @@ impl Connection {
             Stream::Plain(stream) => stream.shutdown(how),
             Stream::Tls(stream) => stream.sock.shutdown(how),
         }
+    }
+
+    /// Makes the system reset the connection when this is dropped.
+    pub(crate) fn reset(&self) -> io::Result<()> {
+        rustix::net::sockopt::set_socket_linger(self.descriptor(), Some(Duration::ZERO))
+            .map_err(io::Error::from)
     }
 
     /// Gives back the buffer until something is read again.

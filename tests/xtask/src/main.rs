@@ -20,6 +20,7 @@ mod examples;
 mod demo;
 mod conformance;
 mod fuzz;
+mod bench;
 mod verify;
 
 use std::process::ExitCode;
@@ -43,6 +44,14 @@ cargo xtask COMMAND
                 everything
   fuzz [TARGET…] [--seconds N] [--input FILE]
                 arbitrary bytes for all targets or some, a minute each; or one input again
+
+  bench [FIGURE…] [--rounds N] [--seconds S] [--peers] [--out DIR]
+                what the proxy costs beside doing nothing: a table, and a plot in target/bench
+  load [--scale F] [--seconds S]
+                thousands of sessions at once, and sessions that come and go
+  soak [--minutes N]
+                drivers, reloads and faults for half an hour
+                (all three: --portcullis PROGRAM for another than the release build)
 
   setup         check what is needed to build and test, and get what is missing
   plugins       the shipped policies as components, in target/plugins
@@ -81,6 +90,8 @@ fn run(args: &[String]) -> Result<ExitCode, Failure> {
             let ready = setup::to_build()?;
             examples::build(&ready, &GuestTools::build_with_bindings(&ready)?)?;
         }
+        "bench" => bench::run("figures", rest)?,
+        "load" | "soak" => bench::run(command, rest)?,
         "regress" => conformance::regress(rest)?,
         "drivers" => conformance::drivers(rest)?,
         "fuzz" => fuzz::Fuzz::of(rest)?.run(&setup::to_fuzz()?)?,

@@ -6,7 +6,10 @@ use crate::component::GuestTools;
 use crate::failure::Failure;
 use crate::fuzz::{self, Fuzz};
 use crate::setup::{self, Ready};
-use crate::{conformance, examples, plugins, program, repository};
+use crate::{bench, conformance, examples, plugins, program, repository};
+
+/// A figure takes seconds, and says nothing.
+const SHORT: [&str; 4] = ["--rounds", "1", "--seconds", "0.2"];
 
 pub(crate) fn test() -> Result<(), Failure> {
     let ready = setup::to_test()?;
@@ -40,7 +43,15 @@ fn ci_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {
     steps.take("fuzz", || Fuzz::all(fuzz::CI_SECONDS).run(ready))?;
     steps.take("demo --script", || demo_script(ready))?;
     steps.take("regress", || conformance::regress_in_ci(ready))?;
-    steps.take("drivers", || conformance::drivers_in_ci(ready))
+    steps.take("drivers", || conformance::drivers_in_ci(ready))?;
+    steps.take("bench, in short", || {
+        let figures = ["a-simple", "b-extended", "shape", "reload"];
+        bench::in_ci(ready, &[&["figures"], &figures[..], &SHORT].concat())
+    })?;
+    steps.take("load, in short", || {
+        bench::in_ci(ready, &["load", "--scale", "0.1", "--seconds", "10"])
+    })?;
+    steps.take("soak, in short", || bench::in_ci(ready, &["soak", "--minutes", "0.75"]))
 }
 
 fn test_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {

@@ -8,9 +8,10 @@ use crate::finding::{Finding, Unit};
 use crate::measuring::{Done, Measuring};
 use crate::portcullis::Who;
 use crate::rounds::{Sample, Samples, median};
+use crate::target::Target;
 
-/// In one round.
-const SHAPES: u64 = 4_000;
+/// In one round, whatever time it takes.
+const SHAPES_MIN: u64 = 200;
 
 /// A text for each number; what stays the same is what the ledger is searched for.
 struct Form {
@@ -55,9 +56,8 @@ pub(crate) fn first_seen(measuring: &Measuring) -> Result<Vec<Finding>, Failure>
 fn first_seen_of(measuring: &Measuring, form: &Form) -> Result<(f64, String), Failure> {
     let proxy = measuring.portcullis(1)?;
     let ours = proxy.target("new", Who::Usual);
-    let targets = [measuring.splice.clone(), ours.clone(), {
-        crate::target::Target { name: "known".to_owned(), ..ours }
-    }];
+    let targets =
+        [measuring.splice.clone(), ours.clone(), { Target { name: "known".to_owned(), ..ours } }];
     let mut sessions = Vec::new();
     for target in &targets {
         let mut session = target.connect().map_err(Failure::to("connect"))?;
@@ -72,18 +72,18 @@ fn first_seen_of(measuring: &Measuring, form: &Form) -> Result<(f64, String), Fa
             return Err(Failure::new("nobody is there"));
         };
         let begun = Instant::now();
-        let mut answered = 0;
-        for _ in 0..SHAPES {
-            number += 1;
+        let (mut answered, mut shapes) = (0, 0);
+        while begun.elapsed() < measuring.time || shapes < SHAPES_MIN {
+            (number, shapes) = (number + 1, shapes + 1);
             let text = (form.text)(if target.name == "known" { 0 } else { number });
             answered += session.query(&text, |_| {}).map_err(Failure::to(&text))?.rows;
         }
         if target.pid == Some(proxy.pid()) {
-            asked += SHAPES;
+            asked += shapes;
             rows += answered;
         }
-        let per_second = SHAPES as f64 / begun.elapsed().as_secs_f64();
-        Ok(Done { units: SHAPES, per_second })
+        let per_second = shapes as f64 / begun.elapsed().as_secs_f64();
+        Ok(Done { units: shapes, per_second })
     })?;
     // The warm-up had as many rows as any other.
     let each = rows.saturating_sub(2) / asked.saturating_sub(2).max(1);

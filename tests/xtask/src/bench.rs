@@ -1,0 +1,53 @@
+//! What the proxy costs and what long load does to it, measured on release builds.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::component::GuestTools;
+use crate::failure::Failure;
+use crate::setup::{self, Ready};
+use crate::{plugins, program, repository};
+
+/// Which of the programs' commands, with all that follows on the command line.
+pub(crate) fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
+    let ready = setup::to_test()?;
+    let named = |option: &str| arguments.iter().any(|argument| argument == option);
+    let mut wanted: Vec<String> = vec![command.to_owned()];
+    if !named("--portcullis") && std::env::var_os("PORTCULLIS_BIN").is_none() {
+        // Not together with the bench: the features of what both use would be those of both.
+        program::run(ready.cargo().args(["build", "--release", "--package", "portcullis"]))?;
+        let built = repository::cargo_target().join("release/portcullis");
+        wanted.extend(["--portcullis".to_owned(), built.display().to_string()]);
+    }
+    if !named("--plugins") {
+        plugins::build(&ready, &GuestTools::build(&ready)?)?;
+        wanted.extend(["--plugins".to_owned(), repository::plugins().display().to_string()]);
+    }
+    if !named("--out") {
+        let out = repository::root().join("target/bench");
+        wanted.extend(["--out".to_owned(), out.display().to_string()]);
+    }
+    wanted.extend(arguments.iter().cloned());
+    program::run(ready.cargo().args(["build", "--release", "--package", "bench"]))?;
+    program::run(&mut bench(&ready, "release", &wanted))
+}
+
+/// Short forms of all three with the programs that the tests were built for: so that what
+/// measures is tried with each change. What they measure is not worth printing.
+pub(crate) fn in_ci(ready: &Ready, command: &[&str]) -> Result<(), Failure> {
+    let portcullis = repository::cargo_target().join("debug/portcullis");
+    let mut wanted: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
+    let paths: [(&str, PathBuf); 2] =
+        [("--portcullis", portcullis), ("--plugins", repository::plugins())];
+    for (option, path) in paths {
+        wanted.extend([option.to_owned(), path.display().to_string()]);
+    }
+    program::run(&mut bench(ready, "debug", &wanted))
+}
+
+fn bench(ready: &Ready, profile: &str, arguments: &[String]) -> Command {
+    let mut bench = program::command(repository::cargo_target().join(profile).join("bench"));
+    ready.apply(&mut bench);
+    bench.args(arguments);
+    bench
+}
