@@ -8,10 +8,11 @@ mod column_names;
 mod system_columns;
 mod column_types;
 mod plan;
+mod classes;
 mod detect;
 mod plain;
-mod prefilter;
 mod scan;
+mod candidates;
 mod mask;
 mod classify;
 

@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
-use portcullis_plugin_sdk::{Cells, Masked, Spans};
+use portcullis_plugin_sdk::{Cells, Edits, Masked, Spans};
 
+use crate::candidates::for_each_candidate;
+use crate::classes::{Blocks, Classes};
 use crate::detect::Place;
+use crate::detect::email::is_plainly_one as is_plainly_address;
 use crate::handle::Handle;
 use crate::kind::Kind;
-use crate::prefilter::for_each_mark;
 use crate::scan::scan;
 use crate::settings::{Keep, Settings, Word};
 
@@ -24,37 +26,89 @@ pub(crate) fn mask(handle: u32, batch: &Cells, settings: &Settings) -> Masked {
 /// value is hidden whole: what is said to be an address and is not may be anything.
 fn mask_singles(kind: Option<Kind>, batch: &Cells, settings: &Settings) -> Masked {
     let keep = kind.and_then(|kind| settings.keep(kind));
-    let mut places: Vec<Place> = Vec::new();
-    let mut masked = Cells::new();
-    let mut shown = String::new();
-    for cell in batch.iter() {
-        let Some(cell) = cell else {
-            masked.push(None);
-            continue;
-        };
+    let mut values = Values::of(kind, batch);
+    let mut spans: Vec<u32> = Vec::with_capacity(3 * batch.len());
+    let mut has_blanks = false;
+    let mut cell_start = 0;
+    for (row, cell) in batch.bytes().enumerate() {
+        let own_start = cell_start;
+        cell_start = batch.ends.get(row).map_or(own_start, |end| *end as usize);
+        let Some(cell) = cell else { continue };
         // Blanks around a value are left out: padding would tell how long it is.
         let value = cell.trim_ascii();
-        places.clear();
-        scan(value.as_bytes(), &mut places);
-        let is_single = kind.is_some_and(|kind| is_single(kind, value, &places));
-        let part = keep.as_ref().filter(|_| is_single).and_then(|keep| hidden_part(value, keep));
-        let hidden = part.unwrap_or(0..value.len());
-        shown.clear();
-        shown.push_str(value.get(..hidden.start).unwrap_or_default());
-        shown.push_str(&settings.fill);
-        shown.push_str(value.get(hidden.end..).unwrap_or_default());
-        masked.push(Some(&shown));
+        has_blanks |= value.len() != cell.len();
+        let part = keep
+            .as_ref()
+            .filter(|_| values.is_single(own_start, cell, value))
+            .and_then(|keep| hidden_part(value, keep));
+        let Range { start, end } = part.unwrap_or(0..value.len());
+        spans.extend([row, start, end].map(word));
     }
-    Masked::Replaced(masked)
+    let edits = Edits { spans, fill: settings.fill.as_bytes().to_vec() };
+    if has_blanks { without_blanks(batch, &edits) } else { Masked::Edits(edits) }
 }
 
-/// Whether the value as a whole is of the kind it is said to be.
-fn is_single(kind: Kind, value: &str, places: &[Place]) -> bool {
-    match places {
-        [place] => *place == Place { kind, bytes: 0..value.len() },
-        // No finder knows some kinds: all there is to say is that nothing else is in there.
-        [] => !kind.is_found(),
-        [_, _, ..] => false,
+fn word(number: usize) -> u32 {
+    u32::try_from(number).expect("a batch is below 4 GiB")
+}
+
+/// The batch with one edit made in each value, and what is blank around it left out.
+fn without_blanks(batch: &Cells, edits: &Edits) -> Masked {
+    let mut cells = Cells { nulls: batch.nulls.clone(), ..Cells::new() };
+    let (mut spans, _) = edits.spans.as_chunks::<3>();
+    for (row, cell) in batch.bytes().enumerate() {
+        let value = cell.unwrap_or_default().trim_ascii();
+        if let Some(([own, start, end], behind)) = spans.split_first()
+            && *own as usize == row
+        {
+            cells.data.extend_from_slice(value.get(..*start as usize).unwrap_or_default());
+            cells.data.extend_from_slice(&edits.fill);
+            cells.data.extend_from_slice(value.get(*end as usize..).unwrap_or_default());
+            spans = behind;
+        }
+        cells.ends.push(word(cells.data.len()));
+    }
+    Masked::Replaced(cells)
+}
+
+/// Values that are said to be of a kind.
+struct Values {
+    kind: Option<Kind>,
+    /// Of the batch's bytes, where they can say enough.
+    classes: Vec<Classes>,
+    places: Vec<Place>,
+}
+
+impl Values {
+    fn of(kind: Option<Kind>, batch: &Cells) -> Values {
+        let classes = match kind {
+            Some(Kind::Email) => {
+                let blocks = Blocks::of(&batch.data);
+                (0..blocks.len()).map(|index| Classes::of(blocks.get(index))).collect()
+            }
+            Some(_) | None => Vec::new(),
+        };
+        Values { kind, classes, places: Vec::new() }
+    }
+
+    /// Whether the value as a whole is of the kind it is said to be. It is `cell`, which begins
+    /// at `start` of the batch, without the blanks around it.
+    fn is_single(&mut self, start: usize, cell: &[u8], value: &[u8]) -> bool {
+        let Some(kind) = self.kind else { return false };
+        if kind == Kind::Email
+            && let Some(classes) = Classes::window(&self.classes, start, cell.len())
+            && is_plainly_address(cell, classes)
+        {
+            return true;
+        }
+        self.places.clear();
+        scan(value, &mut self.places);
+        match self.places.as_slice() {
+            [place] => *place == Place { kind, bytes: 0..value.len() },
+            // No finder knows some kinds: all there is to say is that nothing else is in there.
+            [] => !kind.is_found(),
+            [_, _, ..] => false,
+        }
     }
 }
 
@@ -83,54 +137,53 @@ fn mask_found(is_json: bool, batch: &Cells, settings: &Settings) -> Masked {
     replaced(batch, spans.fill(&settings.fill), &numbers)
 }
 
-/// Calls `visit` with each cell that holds a byte which some finder needs.
-fn for_each_candidate(batch: &Cells, mut visit: impl FnMut(usize, &[u8])) {
-    let mut row = 0;
-    let end_of = |row: usize| batch.ends.get(row).map_or(batch.data.len(), |end| *end as usize);
-    for_each_mark(&batch.data, |place| {
-        while end_of(row) <= place {
-            row += 1;
-        }
-        let start = row.checked_sub(1).map_or(0, end_of);
-        let end = end_of(row);
-        if !batch.is_null(row) {
-            visit(row, batch.data.get(start..end).unwrap_or_default());
-        }
-        end
-    });
-}
-
 /// Marks the part of a place that its kind's treatment hides.
 fn mark(spans: &mut Spans, row: usize, cell: &[u8], place: &Place, settings: &Settings) {
     if settings.word(place.kind) == Word::Pass {
         return;
     }
     let Range { start, end } = place.bytes.clone();
-    let hidden = settings.keep(place.kind).and_then(|keep| {
-        let text = str::from_utf8(cell.get(start..end)?).ok()?;
-        hidden_part(text, &keep)
-    });
+    let text = cell.get(start..end).unwrap_or_default();
+    let hidden = settings.keep(place.kind).and_then(|keep| hidden_part(text, &keep));
     let hidden = hidden.map_or(start..end, |part| start + part.start..start + part.end);
     spans.mark(row, hidden);
 }
 
 /// The part of `text` between what is kept; `None` where nothing is left between.
-fn hidden_part(text: &str, keep: &Keep) -> Option<Range<usize>> {
-    let from = if keep.keep_from.is_empty() { None } else { text.find(&keep.keep_from) };
-    let body = text.split_at_checked(from.unwrap_or(text.len()))?.0;
-    let place = |count: u32| body.char_indices().nth(count as usize).map(|(place, _)| place);
-    let start = place(keep.keep_first).unwrap_or(body.len());
-    let mut tail = body.char_indices().rev();
-    let end = match keep.keep_last.checked_sub(1) {
-        None => body.len(),
-        Some(before) => tail.nth(before as usize).map_or(0, |(place, _)| place),
-    };
+fn hidden_part(text: &[u8], keep: &Keep) -> Option<Range<usize>> {
+    let from = find(text, keep.keep_from.as_bytes());
+    let body = text.get(..from.unwrap_or(text.len()))?;
+    let (start, end) = ends(body, keep)?;
     match (start < end, from) {
         (true, _) => Some(start..end),
         // A mailbox too short to keep a part of is hidden, its domain is not.
         (false, Some(from)) if from > 0 => Some(0..from),
         (false, Some(_) | None) => None,
     }
+}
+
+/// A mark is one byte nearly always, and a search for that needs no preparation.
+fn find(text: &[u8], mark: &[u8]) -> Option<usize> {
+    match mark {
+        [] => None,
+        [byte] => text.iter().position(|other| other == byte),
+        _ => text.windows(mark.len()).position(|window| window == mark),
+    }
+}
+
+/// Behind the first characters that are kept, and before the last.
+fn ends(body: &[u8], keep: &Keep) -> Option<(usize, usize)> {
+    let (first, last) = (keep.keep_first as usize, keep.keep_last as usize);
+    if body.is_ascii() {
+        return Some((first.min(body.len()), body.len().saturating_sub(last)));
+    }
+    let body = str::from_utf8(body).ok()?;
+    let place = |count: usize| body.char_indices().nth(count).map(|(place, _)| place);
+    let end = match last.checked_sub(1) {
+        None => body.len(),
+        Some(before) => body.char_indices().nth_back(before).map_or(0, |(place, _)| place),
+    };
+    Some((place(first).unwrap_or(body.len()), end))
 }
 
 /// Whether the byte at `index` of a JSON text stands inside a string.
@@ -154,11 +207,10 @@ fn replaced(batch: &Cells, edits: Masked, numbers: &[(usize, Range<usize>)]) -> 
         Masked::Edits(edits) => (edits.spans, edits.fill),
         Masked::Unchanged | Masked::Replaced(_) => (Vec::new(), Vec::new()),
     };
-    let word = |number: u32| number as usize;
     let (triples, _) = words.as_chunks::<3>();
     let filled = triples
         .iter()
-        .map(|[row, start, end]| (word(*row), word(*start)..word(*end), fill.as_slice()));
+        .map(|[row, start, end]| (*row as usize, *start as usize..*end as usize, fill.as_slice()));
     let nulled = numbers.iter().map(|(row, bytes)| (*row, bytes.clone(), &b"null"[..]));
     let mut changes: Vec<_> = filled.chain(nulled).collect();
     changes.sort_by_key(|(row, bytes, _)| (*row, bytes.start));
@@ -173,7 +225,7 @@ fn replaced(batch: &Cells, edits: Masked, numbers: &[(usize, Range<usize>)]) -> 
             copied = bytes.end;
         }
         cells.data.extend_from_slice(cell.get(copied..).unwrap_or_default());
-        cells.ends.push(u32::try_from(cells.data.len()).expect("a batch is below 4 GiB"));
+        cells.ends.push(word(cells.data.len()));
     }
     Masked::Replaced(cells)
 }

@@ -1,6 +1,8 @@
 //! Mail addresses.
 
 use super::place::{Place, add, at, before};
+use super::secret;
+use crate::classes::{BLOCK_BYTES, Classes};
 use crate::kind::Kind;
 
 pub(crate) fn find(text: &[u8], places: &mut Vec<Place>) {
@@ -12,6 +14,11 @@ pub(crate) fn find(text: &[u8], places: &mut Vec<Place>) {
         }
         from = sign + 1;
     }
+}
+
+/// Whether there is an address around the "@" at `sign`.
+pub(crate) fn is_at(text: &[u8], sign: usize) -> bool {
+    address_around(text, sign).is_some()
 }
 
 fn address_around(text: &[u8], sign: usize) -> Option<(usize, usize)> {
@@ -51,6 +58,39 @@ const NOT_DOMAINS: [&[u8]; 16] = [
     b"html", b"json", b"xml", b"txt", b"zip",
 ];
 
+fn is_no_domain(last: &[u8]) -> bool {
+    (2..=4).contains(&last.len())
+        && NOT_DOMAINS.iter().any(|ending| last.eq_ignore_ascii_case(ending))
+}
+
+/// Whether the whole text is a mail address as most are written, by the classes of its bytes.
+/// Of any other it says no, and the finders have to look.
+pub(crate) fn is_plainly_one(text: &[u8], classes: Classes) -> bool {
+    let Classes { names, digits, lowers, dots, signs, .. } = classes;
+    let length = text.len();
+    if !(6..=BLOCK_BYTES).contains(&length) || !signs.is_power_of_two() {
+        return false;
+    }
+    let sign = signs.trailing_zeros() as usize;
+    let all = u64::MAX >> (BLOCK_BYTES - length);
+    let domain = all & !(signs | (signs - 1));
+    let dots = dots & domain;
+    if at(text, sign) != b'@' || classes.tokens() != all & !signs || names & 1 == 0 || dots == 0 {
+        return false;
+    }
+    let last_dot = 63 - dots.leading_zeros();
+    let top = domain & (u64::MAX << last_dot << 1);
+    let is_domain = names & domain & !(lowers | digits) == 0
+        && dots & (signs << 1 | dots << 1) == 0
+        && top & !lowers == 0
+        && top.count_ones() >= 2
+        && !is_no_domain(text.get(last_dot as usize + 1..).unwrap_or_default());
+    let is_secret = |start: usize, end: usize| {
+        end - start >= secret::TOKEN_BYTES_MIN && secret::may_begin(text, start)
+    };
+    is_domain && !is_secret(0, sign) && !is_secret(sign + 1, length)
+}
+
 fn is_mail_domain(domain: &[u8]) -> bool {
     let mut labels = domain.rsplit(|byte| *byte == b'.');
     let Some(last) = labels.next() else { return false };
@@ -62,5 +102,5 @@ fn is_mail_domain(domain: &[u8]) -> bool {
         others += 1;
         !label.is_empty() && label.len() <= 63
     });
-    is_top && labelled && others > 0 && !NOT_DOMAINS.contains(&last.to_ascii_lowercase().as_slice())
+    is_top && labelled && others > 0 && !is_no_domain(last)
 }

@@ -7,14 +7,7 @@ use crate::kind::Kind;
 pub(crate) fn find(text: &[u8], places: &mut Vec<Place>) {
     let mut index = 0;
     while index + 15 <= text.len() {
-        let looks = at(text, index).is_ascii_alphabetic()
-            && at(text, index + 1).is_ascii_alphabetic()
-            && at(text, index + 2).is_ascii_digit()
-            && at(text, index + 3).is_ascii_digit();
-        if looks
-            && starts_clean(text, index)
-            && let Some(end) = end_of_iban(text, index)
-        {
+        if let Some(end) = end_of_iban(text, index) {
             add(places, Kind::Iban, index..end);
             index = end;
         }
@@ -22,9 +15,22 @@ pub(crate) fn find(text: &[u8], places: &mut Vec<Place>) {
     }
 }
 
+/// Whether an account number begins at `start`.
+pub(crate) fn is_at(text: &[u8], start: usize) -> bool {
+    end_of_iban(text, start).is_some()
+}
+
 fn end_of_iban(text: &[u8], start: usize) -> Option<usize> {
+    let looks = at(text, start).is_ascii_alphabetic()
+        && at(text, start + 1).is_ascii_alphabetic()
+        && at(text, start + 2).is_ascii_digit()
+        && at(text, start + 3).is_ascii_digit();
+    if !looks || !starts_clean(text, start) {
+        return None;
+    }
     let country = [at(text, start), at(text, start + 1)].map(|byte| byte.to_ascii_uppercase());
-    let length = LENGTHS.iter().find(|(code, _)| **code == country)?.1;
+    let place = LENGTHS.binary_search_by_key(&country, |(code, _)| **code).ok()?;
+    let length = LENGTHS.get(place)?.1;
     let mut iban = Vec::with_capacity(length);
     let mut index = start;
     while iban.len() < length {
@@ -127,3 +133,13 @@ const LENGTHS: [(&[u8; 2], usize); 84] = [
     (b"TR", 26),
     (b"UA", 29),
 ];
+
+// Looked up by halves.
+const _: () = {
+    let mut index = 1;
+    while index < LENGTHS.len() {
+        let (one, other) = (LENGTHS[index - 1].0, LENGTHS[index].0);
+        assert!(one[0] < other[0] || (one[0] == other[0] && one[1] < other[1]));
+        index += 1;
+    }
+};

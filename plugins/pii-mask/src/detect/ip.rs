@@ -28,6 +28,18 @@ pub(crate) fn find(text: &[u8], places: &mut Vec<Place>) {
     }
 }
 
+/// Whether the digits and dots at `start` can be an address of version 4.
+pub(crate) fn may_begin(text: &[u8], start: usize) -> bool {
+    let is_part = |byte: &&u8| byte.is_ascii_digit() || **byte == b'.';
+    let part = text.get(start..).unwrap_or_default().iter().take_while(is_part);
+    part.filter(|byte| **byte == b'.').count() >= 3
+}
+
+/// Whether there are colons enough for an address of version 6.
+pub(crate) fn has_colons(text: &[u8]) -> bool {
+    text.iter().filter(|byte| **byte == b':').count() >= 3
+}
+
 fn is_part(byte: u8) -> bool {
     byte.is_ascii_hexdigit() || byte == b'.' || byte == b':'
 }

@@ -67,31 +67,63 @@ pub(crate) fn find(text: &[u8], places: &mut Vec<Place>) {
         while is_word(at(text, end)) {
             end += 1;
         }
-        if starts_clean(text, index) {
-            find_at(text, index, end - index, places);
+        if starts_clean(text, index)
+            && let Some(behind) = end_of_number(text, index, end - index)
+        {
+            add(places, Kind::NationalId, index..behind);
         }
         index = end;
     }
 }
 
+/// Whether a number begins at `start`.
+pub(crate) fn is_at(text: &[u8], start: usize) -> bool {
+    let first = at(text, start);
+    if !(first.is_ascii_digit() || first.is_ascii_uppercase()) || !starts_clean(text, start) {
+        return false;
+    }
+    let word = text.get(start..).unwrap_or_default().iter().take(BY_WORD.len());
+    let word = word.take_while(|byte| is_word(**byte)).count();
+    word < BY_WORD.len() && end_of_number(text, start, word).is_some()
+}
+
 /// Tries the forms whose first word is as long as the one that begins at `start`.
-fn find_at(text: &[u8], start: usize, word: usize, places: &mut Vec<Place>) {
-    let fits = |form: &&Form| form.word == word;
-    for form in FORMS.iter().filter(fits) {
+fn end_of_number(text: &[u8], start: usize, word: usize) -> Option<usize> {
+    for form in forms(word) {
         let end = start + form.pattern.len();
         if let Some(number) = matched(text, start, form.pattern)
             && ends_clean(text, end)
             && (form.check)(&number)
         {
-            return add(places, Kind::NationalId, start..end);
+            return Some(end);
         }
     }
     let whole = text.get(start..start + word).unwrap_or_default();
     let said = || follows_word(text, start, &["ssn", "social", "security"]);
-    if word == 9 && whole.iter().all(u8::is_ascii_digit) && us_social_security(whole) && said() {
-        add(places, Kind::NationalId, start..start + word);
-    }
+    let is_bare = word == 9 && whole.iter().all(u8::is_ascii_digit) && us_social_security(whole);
+    (is_bare && said()).then_some(start + word)
 }
+
+/// The forms whose first word is of this length.
+fn forms(word: usize) -> impl Iterator<Item = &'static Form> {
+    let mut bits: u32 = BY_WORD.get(word).copied().unwrap_or(0);
+    std::iter::from_fn(move || {
+        let form = FORMS.get(bits.trailing_zeros() as usize)?;
+        bits &= bits - 1;
+        Some(form)
+    })
+}
+
+/// Of the forms whose first word is as long as the index, one bit each.
+const BY_WORD: [u32; 20] = {
+    let mut forms = [0; 20];
+    let mut index = 0;
+    while index < FORMS.len() {
+        forms[FORMS[index].word] |= 1 << index;
+        index += 1;
+    }
+    forms
+};
 
 /// The letters and digits at `start`, if they are written as `pattern` says.
 fn matched(text: &[u8], start: usize, pattern: &str) -> Option<Vec<u8>> {

@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use super::place::{at, before, ends_clean, starts_clean};
 
+/// No finder takes a shorter run for anything.
+pub(crate) const RUN_BYTES_MIN: usize = 7;
+
 /// Groups of digits with separators between them, standing alone.
 #[derive(Debug)]
 pub(crate) struct NumberRun<'a> {
@@ -42,6 +45,24 @@ impl<'a> NumberRun<'a> {
         let alone = ends_clean(text, end);
         let run = NumberRun { text, bytes: start..end, has_plus, groups };
         Some((alone.then_some(run), end))
+    }
+
+    /// The run that begins with the digit at `first`, if a finder could take it for anything.
+    pub(crate) fn at(text: &'a [u8], first: usize) -> Option<NumberRun<'a>> {
+        let (start, _) = lead(text, first);
+        let (mut index, mut end) = (first, first);
+        while at(text, index).is_ascii_digit() {
+            index += 1;
+            if !at(text, index).is_ascii_digit() {
+                end = index;
+                index += separator(text, index);
+            }
+        }
+        // Most are too short, and need no list of groups.
+        if end - start < RUN_BYTES_MIN {
+            return None;
+        }
+        NumberRun::next(text, first)?.0
     }
 
     /// The digits of these groups.

@@ -20,13 +20,57 @@ pub(crate) fn find(text: &[u8], places: &mut Vec<Place>) {
             index = end.max(index);
         }
     }
-    assignments(text, places);
-    user_information(text, places);
+    if text.iter().any(|byte| matches!(byte, b'=' | b':')) {
+        assignments(text, places);
+        user_information(text, places);
+    }
+}
+
+/// Whether what begins at `start` begins as a secret does.
+pub(crate) fn may_begin(text: &[u8], start: usize) -> bool {
+    let token = text.get(start..).unwrap_or_default();
+    prefix_of(token).is_some() || (at(text, start) == b'-' && token.starts_with(PEM))
+}
+
+/// Whether the token that begins at `start` is a secret.
+pub(crate) fn is_at(text: &[u8], start: usize) -> bool {
+    if !may_begin(text, start) {
+        return false;
+    }
+    let mut end = start;
+    while is_token(at(text, end)) {
+        end += 1;
+    }
+    end_of_secret(text, start, end).is_some()
+}
+
+/// Whether there may be a password in an address of the network.
+pub(crate) fn has_user_information(text: &[u8]) -> bool {
+    text.windows(3).any(|window| window == b"://")
+}
+
+/// The prefix of an issuer that the token has, and how much there is behind it at least.
+fn prefix_of(token: &[u8]) -> Option<&'static (&'static [u8], usize)> {
+    let mut bits = BY_FIRST.get(usize::from(*token.first()?)).copied()?;
+    while bits != 0 {
+        let known = PREFIXES.get(bits.trailing_zeros() as usize)?;
+        if token.starts_with(known.0) {
+            return Some(known);
+        }
+        bits &= bits - 1;
+    }
+    None
 }
 
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
 }
+
+/// No secret that is known by its prefix is shorter.
+pub(crate) const TOKEN_BYTES_MIN: usize = 14;
+
+/// A private key's first line.
+const PEM: &[u8] = b"-----BEGIN";
 
 /// Prefixes, and how many further characters there are at least.
 const PREFIXES: [(&[u8], usize); 35] = [
@@ -67,19 +111,30 @@ const PREFIXES: [(&[u8], usize); 35] = [
     (b"eyJ", 30),
 ];
 
+/// Of the prefixes that begin with the byte of the index, one bit each.
+const BY_FIRST: [u64; 128] = {
+    let mut prefixes = [0; 128];
+    let mut index = 0;
+    while index < PREFIXES.len() {
+        prefixes[PREFIXES[index].0[0] as usize] |= 1 << index;
+        index += 1;
+    }
+    prefixes
+};
+
 /// Where the secret ends that begins with the token `start..end`, if it is one.
 fn end_of_secret(text: &[u8], start: usize, end: usize) -> Option<usize> {
     let token = text.get(start..end)?;
     // A full stop ends the sentence, not the key.
     let token = token.strip_suffix(b".").unwrap_or(token);
     let end = start + token.len();
-    if token.starts_with(b"-----BEGIN") {
+    if token.starts_with(PEM) {
         return end_of_pem(text, start);
     }
-    if token.len() < 14 || !b"AGSaedghnprswxy".contains(token.first()?) {
+    if token.len() < TOKEN_BYTES_MIN {
         return None;
     }
-    let (prefix, rest) = PREFIXES.iter().find(|(prefix, _)| token.starts_with(prefix))?;
+    let (prefix, rest) = prefix_of(token)?;
     let is_whole = match *prefix {
         b"eyJ" => token.split(|byte| *byte == b'.').filter(|part| part.len() >= 8).count() >= 2,
         b"AKIA" | b"ASIA" => token.len() == 20 && token.iter().all(u8::is_ascii_alphanumeric),
@@ -137,7 +192,8 @@ fn assignments(text: &[u8], places: &mut Vec<Place>) {
     }
 }
 
-fn is_secret_name(text: &[u8], sign: usize) -> bool {
+/// Whether what stands before the sign names a secret.
+pub(crate) fn is_secret_name(text: &[u8], sign: usize) -> bool {
     let skipped = |byte: u8| byte == b' ' || byte == b'"' || byte == b'\'' || byte == b'\\';
     let mut end = sign;
     while end > 0 && skipped(before(text, end)) {
@@ -150,10 +206,14 @@ fn is_secret_name(text: &[u8], sign: usize) -> bool {
     if end - start < 3 || !before(text, end).is_ascii_alphabetic() {
         return false;
     }
-    let name = text.get(start..end).unwrap_or_default().to_ascii_lowercase();
+    let name = text.get(start..end).unwrap_or_default();
     let ends_with = |word: &&str| {
-        name.strip_suffix(word.as_bytes())
-            .is_some_and(|rest| !rest.ends_with(b"e") || rest.len() > 6)
+        let rest = name.len().checked_sub(word.len()).and_then(|at| name.split_at_checked(at));
+        rest.is_some_and(|(rest, end)| {
+            end.eq_ignore_ascii_case(word.as_bytes())
+                && (!rest.last().is_some_and(|last| last.eq_ignore_ascii_case(&b'e'))
+                    || rest.len() > 6)
+        })
     };
     NAMES.iter().any(ends_with)
 }

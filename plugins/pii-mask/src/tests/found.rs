@@ -382,6 +382,72 @@ fn what_is_said_to_be_of_a_kind_has_to_be() {
 #[test]
 fn a_handle_that_nobody_gave_out_hides_everything() {
     let batch = [Some("plain"), None, Some("ana@example.com")].into_iter().collect();
-    let Masked::Replaced(cells) = policy("{}").mask(99, &batch, &[]) else { panic!("edited") };
-    assert_eq!(cells.iter().collect::<Vec<_>>(), [Some("***"), None, Some("***")]);
+    let Masked::Edits(edits) = policy("{}").mask(99, &batch, &[]) else { panic!("replaced") };
+    assert_eq!((edits.fill.as_slice(), &edits.spans[..]), (&b"***"[..], &[0, 0, 5, 2, 0, 15][..]));
+}
+
+#[test]
+fn blanks_around_a_value_are_not_told() {
+    let batch = [Some(" ana@example.com  "), None, Some("bob@example.com"), Some("  "), Some("x ")];
+    let batch = batch.into_iter().collect();
+    let handle = Handle::Single(Kind::Email).number();
+    let Masked::Replaced(cells) = policy("{}").mask(handle, &batch, &[]) else { panic!("edited") };
+    let expected =
+        [Some("a***@example.com"), None, Some("b***@example.com"), Some("***"), Some("***")];
+    assert_eq!(cells.iter().collect::<Vec<_>>(), expected);
+}
+
+/// The quick way and the finders say the same of what is or is not one address.
+#[test]
+fn an_address_is_one_address_however_it_is_looked_at() {
+    let addresses = [
+        "ana@example.com",
+        "a@b.co",
+        "ana.b-c_d@mail.example.co.uk",
+        "x1@1.example",
+        "ana@-a.example",
+        "ana@example.com",
+        "_a@example.org",
+        "sk-ant-api@example.com",
+    ];
+    let others = [
+        "ana",
+        "ana@",
+        "@example.com",
+        "ana@example",
+        "ana@example.c",
+        "ana@example.c0m",
+        "a@b.png",
+        ".ana@example.com",
+        "-ana@example.com",
+        "ana@example.com.",
+        "ana@example..com",
+        "ana@.com",
+        "ana@example.com,bob@example.org",
+        "ana@@example.com",
+        "ana@b@example.com",
+        "ana bob@x.com",
+        "ana@example.com:5432",
+        "ana;bob@example.com",
+        "ana@example.com;",
+        "ana\\bob@example.com",
+        "ghp_0123456789abcdefghijABCDEFGHIJ012345@example.com",
+        "ana@exa_mple.com",
+        "AKIA0123456789ABCDEF@example.com",
+        "+14155552671",
+        "a@EXAMPLE.PNG",
+        "ana@exa mple.com",
+    ];
+    let handle = Handle::Single(Kind::Email);
+    for (values, is_one) in [(&addresses[..], true), (&others[..], false)] {
+        for value in values {
+            for before in [0, 1, 40, 63, 64, 65] {
+                let filler = "x".repeat(before);
+                let after = masked("{}", handle, &[&filler, value, "bob@example.com"]);
+                let shows = after[1] != "***" && after[1].contains('@');
+                assert_eq!(shows, is_one, "{value}: {}", after[1]);
+                assert_eq!(after[2], "b***@example.com");
+            }
+        }
+    }
 }
