@@ -9,13 +9,14 @@ use crate::command::{actions, add, tag};
 use crate::copy;
 use crate::deep;
 use crate::effect::effect;
+use crate::lexer::Token;
 use crate::limits::{Excess, Limits, measure};
 use crate::lineage::{Traced, trace};
 use crate::names::{Author, author};
 use crate::opinion::{Opinion, opinions};
 use crate::relations::{every_column, resolve, rewritten};
-use crate::shape::cut;
-use crate::tree::{Node, tree};
+use crate::shape::{fingerprint, without_literals};
+use crate::tree::{Node, Tree};
 use crate::unread::{options, unread};
 use crate::walk::{Facts, Named, reads_unbounded, walk};
 
@@ -37,11 +38,13 @@ pub fn analyze(text: &str, scope: &Scope<'_>, limits: &Limits) -> Vec<Statement>
     let parsed = pg_query::parse(text, options(strings));
     let mut statements = match parsed {
         Ok(parsed) => {
+            let parsed = parsed.protobuf.stmts;
+            let tree = Tree::of(&parsed, measure.tokens.len());
             // The second reader knows one reading of backslashes only.
             let asked =
                 measure.depth_binary <= OPINION_DEPTH_MAX && (strings || !measure.backslash);
             let opinions = if asked { opinions(text) } else { None };
-            read(text, &parsed.protobuf.stmts, opinions, scope)
+            read(Source { text, tokens: &measure.tokens }, &parsed, tree, opinions, scope)
         }
         // The tree is deeper than its encoding allows.
         Err(pg_query::Error::Decode(_)) => {
@@ -74,16 +77,20 @@ pub fn analyze(text: &str, scope: &Scope<'_>, limits: &Limits) -> Vec<Statement>
 
 /// Reads the statements of a text that parsed.
 fn read(
-    text: &str,
+    source: Source<'_>,
     parsed: &[RawStmt],
+    tree: Option<Tree>,
     opinions: Option<Vec<Opinion>>,
     scope: &Scope<'_>,
 ) -> Vec<Statement> {
     let count = opinions.as_ref().map_or(parsed.len(), Vec::len);
+    let opinions = opinions.filter(|_| count == parsed.len());
+    let mut nodes = tree.iter().flat_map(Tree::roots);
     let mut statements: Vec<Statement> = Vec::with_capacity(parsed.len());
     for (index, raw) in parsed.iter().enumerate() {
-        let opinion = opinions.as_ref().filter(|_| count == parsed.len());
-        statements.push(read_one(text, raw, opinion.and_then(|all| all.get(index)), scope));
+        let opinion = opinions.as_ref().and_then(|all| all.get(index));
+        let node = nodes.next().and_then(|node| node.node("stmt"));
+        statements.push(read_one(source, raw, node, opinion, scope));
     }
     if count != parsed.len() {
         let why = format!("{} statements or {count}", parsed.len());
@@ -94,33 +101,52 @@ fn read(
     statements
 }
 
-fn own_text<'t>(text: &'t str, raw: &RawStmt) -> &'t str {
-    let start = usize::try_from(raw.stmt_location).unwrap_or_default();
-    let end = match usize::try_from(raw.stmt_len) {
-        Ok(0) | Err(_) => text.len(),
-        Ok(length) => start.saturating_add(length),
-    };
-    text.get(start..end).unwrap_or(text)
+/// A text and its tokens.
+#[derive(Clone, Copy)]
+struct Source<'t> {
+    text: &'t str,
+    tokens: &'t [Token],
 }
 
-fn read_one(text: &str, raw: &RawStmt, opinion: Option<&Opinion>, scope: &Scope<'_>) -> Statement {
+impl<'t> Source<'t> {
+    /// The part of one statement, from its first token to its last.
+    fn part(self, raw: &RawStmt) -> Option<Source<'t>> {
+        let start = usize::try_from(raw.stmt_location).unwrap_or_default();
+        let end = match usize::try_from(raw.stmt_len) {
+            Ok(0) | Err(_) => self.text.len(),
+            Ok(length) => start.saturating_add(length),
+        };
+        let first = self.tokens.partition_point(|token| token.start < start);
+        let behind = self.tokens.partition_point(|token| token.end <= end);
+        let tokens = self.tokens.get(first..behind)?;
+        let text = self.text.get(tokens.first()?.start..tokens.last()?.end)?;
+        Some(Source { text, tokens })
+    }
+}
+
+fn read_one(
+    source: Source<'_>,
+    raw: &RawStmt,
+    tree: Option<Node<'_>>,
+    opinion: Option<&Opinion>,
+    scope: &Scope<'_>,
+) -> Statement {
     let strings = scope.standard_conforming_strings.unwrap_or(true);
-    let own = own_text(text, raw);
+    let Some(part) = source.part(raw) else {
+        return unread(source.text, None, Opaque::Unparsed("cannot be cut".to_owned()));
+    };
     let node = raw.stmt.as_ref().and_then(|node| node.node.as_ref());
-    let tree = node.and_then(tree);
-    let (Some(node), Some(tree)) = (node, tree.as_ref().and_then(|tree| tree.node())) else {
-        return unread(own, Some(strings), Opaque::Unparsed("no tree".to_owned()));
+    let (Some(node), Some(tree)) = (node, tree) else {
+        return unread(part.text, Some(strings), Opaque::Unparsed("no tree".to_owned()));
     };
-    let Ok((shape, own)) = cut(own, strings) else {
-        return unread(own, None, Opaque::Unparsed("cannot be cut".to_owned()));
-    };
+    let shape = without_literals(source.text, part.tokens);
     let facts = walk(tree, scope);
     let traced = trace(node, scope);
     let relations = resolve(&facts.relations, scope, &traced);
     let mut statement = Statement {
-        text: own.to_owned(),
-        fingerprint: shape.fingerprint(),
-        shape: shape.text,
+        text: part.text.to_owned(),
+        fingerprint: fingerprint(&shape),
+        shape,
         actions: all_actions(tree, &facts),
         command: tag(tree),
         unbounded_read: unbounded_read(tree),
@@ -128,7 +154,7 @@ fn read_one(text: &str, raw: &RawStmt, opinion: Option<&Opinion>, scope: &Scope<
         functions: facts.functions.clone(),
         parameters_set: facts.parameters.clone(),
         unbounded_write: facts.unbounded_write,
-        effect: effect(tree, own, strings),
+        effect: effect(tree, part.text, strings),
         copy: copy::form(tree),
         relations,
         outputs: Outputs::Nothing,
@@ -144,7 +170,7 @@ fn read_one(text: &str, raw: &RawStmt, opinion: Option<&Opinion>, scope: &Scope<
     statement
 }
 
-fn all_actions(tree: &Node, facts: &Facts) -> Vec<Action> {
+fn all_actions(tree: Node<'_>, facts: &Facts) -> Vec<Action> {
     let mut all = actions(tree);
     for action in &facts.actions {
         add(&mut all, *action);
@@ -153,7 +179,7 @@ fn all_actions(tree: &Node, facts: &Facts) -> Vec<Action> {
 }
 
 /// Only what comes back to the client counts, at once or by FETCH and EXECUTE.
-fn unbounded_read(statement: &Node) -> bool {
+fn unbounded_read(statement: Node<'_>) -> bool {
     match statement.kind {
         "SelectStmt" => !statement.has("into_clause") && reads_unbounded(statement, &[]),
         "PrepareStmt" | "DeclareCursorStmt" => statement.node("query").is_some_and(unbounded_read),

@@ -6,7 +6,7 @@ use portcullis_policy::statement::Action;
 use crate::tree::Node;
 
 /// A statement's own actions, then those of what it carries and runs; never empty.
-pub(crate) fn actions(statement: &Node) -> Vec<Action> {
+pub(crate) fn actions(statement: Node<'_>) -> Vec<Action> {
     let mut actions = Vec::new();
     add_actions(statement, &mut actions);
     actions
@@ -19,7 +19,7 @@ pub(crate) fn add(actions: &mut Vec<Action>, action: Action) {
     }
 }
 
-fn add_actions(statement: &Node, actions: &mut Vec<Action>) {
+fn add_actions(statement: Node<'_>, actions: &mut Vec<Action>) {
     let inner = statement.node("query");
     match statement.kind {
         "SelectStmt" => {
@@ -59,11 +59,11 @@ fn add_actions(statement: &Node, actions: &mut Vec<Action>) {
 }
 
 /// `SELECT … INTO`, also in the first arm of a set operation.
-fn selects_into(select: &Node) -> bool {
+fn selects_into(select: Node<'_>) -> bool {
     select.has("into_clause") || select.node("larg").is_some_and(selects_into)
 }
 
-fn copy_action(copy: &Node) -> Action {
+fn copy_action(copy: Node<'_>) -> Action {
     if copy.has("is_program") {
         Action::CopyProgram
     } else if copy.has("filename") {
@@ -77,9 +77,9 @@ fn copy_action(copy: &Node) -> Action {
 
 /// True where an EXPLAIN runs what it explains. Of several ANALYZE options the last counts;
 /// any that may be on counts here.
-pub(crate) fn is_analyze(explain: &Node) -> bool {
+pub(crate) fn is_analyze(explain: Node<'_>) -> bool {
     explain.nodes("options").any(|option| {
-        let off = |argument: &Node| match argument.kind {
+        let off = |argument: Node<'_>| match argument.kind {
             "Integer" => argument.number("ival") == 0,
             "Boolean" => !argument.has("boolval"),
             "String" => {
@@ -94,7 +94,7 @@ pub(crate) fn is_analyze(explain: &Node) -> bool {
 }
 
 /// PostgreSQL's command tag.
-pub(crate) fn tag(statement: &Node) -> String {
+pub(crate) fn tag(statement: Node<'_>) -> String {
     let of = |field: &str, verb: &str| format!("{verb} {}", object_words(statement, field));
     match statement.kind {
         "SelectStmt" if selects_into(statement) => "SELECT INTO".to_owned(),
@@ -138,13 +138,13 @@ pub(crate) fn tag(statement: &Node) -> String {
     }
 }
 
-fn is_reset(set: &Node) -> bool {
+fn is_reset(set: Node<'_>) -> bool {
     use pg_query::protobuf::VariableSetKind::{VarReset, VarResetAll};
     let kind = set.number("kind");
     kind == i64::from(VarReset as i32) || kind == i64::from(VarResetAll as i32)
 }
 
-fn transaction_tag(statement: &Node) -> &'static str {
+fn transaction_tag(statement: Node<'_>) -> &'static str {
     let kind = i32::try_from(statement.number("kind")).unwrap_or_default();
     match TransactionStmtKind::try_from(kind).unwrap_or_default() {
         TransactionStmtKind::Undefined => "TRANSACTION",
@@ -163,12 +163,12 @@ fn transaction_tag(statement: &Node) -> &'static str {
 }
 
 /// The name of an `ObjectType` field, as in `OBJECT_TABLE`.
-pub(crate) fn object(statement: &Node, field: &str) -> &'static str {
+pub(crate) fn object(statement: Node<'_>, field: &str) -> &'static str {
     let number = i32::try_from(statement.number(field)).unwrap_or_default();
     ObjectType::try_from(number).unwrap_or_default().as_str_name()
 }
 
-fn object_words(statement: &Node, field: &str) -> String {
+fn object_words(statement: Node<'_>, field: &str) -> String {
     match object(statement, field) {
         "OBJECT_MATVIEW" => "MATERIALIZED VIEW".to_owned(),
         "OBJECT_FDW" => "FOREIGN DATA WRAPPER".to_owned(),

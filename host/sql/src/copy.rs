@@ -17,7 +17,7 @@ struct Options {
 
 /// The form of COPY TO STDOUT. None for every other statement, and where an option is not
 /// understood.
-pub(crate) fn form(statement: &Node) -> Option<CopyForm> {
+pub(crate) fn form(statement: Node<'_>) -> Option<CopyForm> {
     let elsewhere = ["is_from", "is_program", "filename"];
     if statement.kind != "CopyStmt" || elsewhere.iter().any(|field| statement.has(field)) {
         return None;
@@ -48,7 +48,7 @@ pub(crate) fn form(statement: &Node) -> Option<CopyForm> {
     }
 }
 
-fn read(option: &Node, options: &mut Options) -> Option<()> {
+fn read(option: Node<'_>, options: &mut Options) -> Option<()> {
     let value = option.node("arg");
     let text = || value.filter(|value| value.kind == "String").map(|value| value.text("sval"));
     match option.text("defname") {
@@ -72,7 +72,7 @@ fn one_byte(text: &str) -> Option<u8> {
     }
 }
 
-fn is_on(value: Option<&Node>) -> Option<bool> {
+fn is_on(value: Option<Node<'_>>) -> Option<bool> {
     let Some(value) = value else { return Some(true) };
     match value.kind {
         "Boolean" => Some(value.has("boolval")),

@@ -7,7 +7,7 @@ use crate::tree::Node;
 
 /// The effect of a statement whose own text is `text`.
 pub(crate) fn effect(
-    statement: &Node,
+    statement: Node<'_>,
     text: &str,
     standard_conforming_strings: bool,
 ) -> SessionEffect {

@@ -24,6 +24,17 @@ pub(crate) enum Kind {
     Symbol,
 }
 
+impl Kind {
+    pub(crate) fn is_literal(self) -> bool {
+        match self {
+            Kind::Text | Kind::SpecialText | Kind::Number | Kind::SpecialNumber => true,
+            Kind::Word | Kind::QuotedName | Kind::Parameter | Kind::Operator | Kind::Symbol => {
+                false
+            }
+        }
+    }
+}
+
 /// A token: its bytes in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
@@ -41,7 +52,18 @@ pub(crate) struct Uncut(pub &'static str);
 const OPERATOR_RUN_MAX: usize = 1024;
 const COMMENT_DEPTH_MAX: usize = 64;
 
+/// All tokens of a text.
+pub(crate) fn tokens(text: &str, standard_conforming_strings: bool) -> Result<Vec<Token>, Uncut> {
+    let mut lexer = Lexer::new(text, standard_conforming_strings);
+    let mut tokens = Vec::new();
+    while let Some(token) = lexer.next()? {
+        tokens.push(token);
+    }
+    Ok(tokens)
+}
+
 /// Tokens of a text, comments and white space left out.
+#[derive(Clone)]
 pub(crate) struct Lexer<'a> {
     text: &'a str,
     bytes: &'a [u8],
@@ -54,32 +76,50 @@ impl<'a> Lexer<'a> {
         Lexer { text, bytes: text.as_bytes(), position: 0, standard_conforming_strings }
     }
 
+    /// A lexer at the beginning of the same text.
+    pub(crate) fn anew(&self) -> Lexer<'a> {
+        Lexer { position: 0, ..self.clone() }
+    }
+
+    pub(crate) fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// The bytes of a token.
+    #[inline]
+    pub(crate) fn written(&self, token: Token) -> &'a [u8] {
+        self.bytes.get(token.start..token.end).unwrap_or_default()
+    }
+
     /// The next token, or None at the end.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<Token>, Uncut> {
         self.skip_blank()?;
         let start = self.position;
         let Some(first) = self.peek(0) else { return Ok(None) };
-        let kind = match first {
-            b'\'' => self.text_from(start, !self.standard_conforming_strings, Kind::Text)?,
-            b'"' => self.quoted_name(start)?,
-            b'$' => self.dollar()?,
-            b'0'..=b'9' => self.number()?,
-            b'.' => match self.peek(1) {
+        let kind = match class(first) {
+            Class::Word => {
+                self.take_while(is_word);
+                Kind::Word
+            }
+            Class::Prefix => self.word(first)?,
+            Class::Mark => self.take(1, Kind::Symbol),
+            Class::Digit => self.number()?,
+            Class::Operator => self.operator()?,
+            Class::Quote => self.text_from(start, !self.standard_conforming_strings, Kind::Text)?,
+            Class::DoubleQuote => self.quoted_name(start)?,
+            Class::Dollar => self.dollar()?,
+            Class::Dot => match self.peek(1) {
                 Some(b'0'..=b'9') => self.number()?,
                 Some(b'.') => self.take(2, Kind::Operator),
                 Some(_) | None => self.take(1, Kind::Symbol),
             },
-            b':' => match self.peek(1) {
+            Class::Colon => match self.peek(1) {
                 Some(b':' | b'=') => self.take(2, Kind::Operator),
                 Some(_) | None => self.take(1, Kind::Symbol),
             },
-            _ if is_word_start(first) => self.word(first)?,
-            _ if is_operator(first) => self.operator()?,
-            _ => {
-                let width = self.text.get(start..).and_then(|rest| rest.chars().next());
-                self.take(width.map_or(1, char::len_utf8), Kind::Symbol)
-            }
+            // White space was skipped.
+            Class::Space => self.take(1, Kind::Symbol),
         };
         Ok(Some(Token { kind, start, end: self.position }))
     }
@@ -255,7 +295,21 @@ impl<'a> Lexer<'a> {
         Ok(Kind::SpecialText)
     }
 
+    #[inline]
     fn number(&mut self) -> Result<Kind, Uncut> {
+        let start = self.position;
+        self.take_while(|byte| byte.is_ascii_digit());
+        match self.peek(0) {
+            Some(b'.' | b'_') => {}
+            Some(byte) if is_word_start(byte) => {}
+            Some(_) | None => return Ok(Kind::Number),
+        }
+        self.position = start;
+        self.special_number()
+    }
+
+    /// A number that is not digits alone.
+    fn special_number(&mut self) -> Result<Kind, Uncut> {
         let start = self.position;
         let radix: Option<fn(u8) -> bool> = match (self.peek(0), self.peek(1)) {
             (Some(b'0'), Some(b'x' | b'X')) => Some(|byte| byte.is_ascii_hexdigit()),
@@ -333,36 +387,74 @@ impl<'a> Lexer<'a> {
     }
 }
 
+/// What a byte begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Space,
+    Word,
+    /// A letter that may stand before a quote: `E'`, `B'`, `X'`, `U&'`.
+    Prefix,
+    Digit,
+    Operator,
+    Quote,
+    DoubleQuote,
+    Dollar,
+    Dot,
+    Colon,
+    /// Any other: a token of its own.
+    Mark,
+}
+
+/// One look instead of a dozen comparisons: the cutter of keys reads every byte of every
+/// statement.
+const CLASSES: [Class; 256] = {
+    let mut classes = [Class::Mark; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        classes[byte] = classify(byte as u8);
+        byte += 1;
+    }
+    classes
+};
+
+const fn classify(byte: u8) -> Class {
+    match byte {
+        b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => Class::Space,
+        b'b' | b'B' | b'e' | b'E' | b'u' | b'U' | b'x' | b'X' => Class::Prefix,
+        b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => Class::Word,
+        b'0'..=b'9' => Class::Digit,
+        b'+' | b'-' | b'*' | b'/' | b'<' | b'>' | b'=' | b'~' | b'!' | b'@' | b'#' | b'%'
+        | b'^' | b'&' | b'|' | b'`' | b'?' => Class::Operator,
+        b'\'' => Class::Quote,
+        b'"' => Class::DoubleQuote,
+        b'$' => Class::Dollar,
+        b'.' => Class::Dot,
+        b':' => Class::Colon,
+        _ => Class::Mark,
+    }
+}
+
+#[inline]
+fn class(byte: u8) -> Class {
+    CLASSES[usize::from(byte)]
+}
+
+#[inline]
 fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
+    class(byte) == Class::Space
 }
 
+#[inline]
 fn is_word_start(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
+    matches!(class(byte), Class::Word | Class::Prefix)
 }
 
+#[inline]
 fn is_word(byte: u8) -> bool {
-    is_word_start(byte) || byte.is_ascii_digit() || byte == b'$'
+    matches!(class(byte), Class::Word | Class::Prefix | Class::Digit | Class::Dollar)
 }
 
+#[inline]
 fn is_operator(byte: u8) -> bool {
-    matches!(
-        byte,
-        b'+' | b'-'
-            | b'*'
-            | b'/'
-            | b'<'
-            | b'>'
-            | b'='
-            | b'~'
-            | b'!'
-            | b'@'
-            | b'#'
-            | b'%'
-            | b'^'
-            | b'&'
-            | b'|'
-            | b'`'
-            | b'?'
-    )
+    class(byte) == Class::Operator
 }

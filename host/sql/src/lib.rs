@@ -9,8 +9,8 @@ mod builtins;
 pub mod catalog;
 mod names;
 mod lexer;
-mod limits;
 mod word;
+mod limits;
 mod shape;
 mod lineage;
 mod tree;
@@ -28,7 +28,7 @@ mod analyze;
 pub use analyze::analyze;
 pub use catalog::{Catalog, Column, Function, Relation, RelationKind, Scope};
 pub use limits::Limits;
-pub use shape::{Shape, shape};
+pub use shape::{KeyCutter, Shape, shape};
 
 #[cfg(test)]
 mod tests;

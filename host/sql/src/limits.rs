@@ -1,6 +1,7 @@
 //! Limits that hold before any parser sees a text.
 
-use crate::lexer::{Kind, Lexer, Uncut};
+use crate::lexer::{Kind, Lexer, Token, Uncut};
+use crate::word::Words;
 
 /// What is analysed at most. Over a limit a statement is opaque.
 ///
@@ -21,9 +22,10 @@ impl Default for Limits {
     }
 }
 
-/// How much a text asks of a parser.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A text in tokens, and how much it asks of a parser.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Measure {
+    pub tokens: Vec<Token>,
     /// An upper bound of the tree's depth for a reader that nests AND and OR too.
     pub depth_binary: usize,
     /// A plain text constant holds a backslash: where it ends depends on a setting.
@@ -106,16 +108,16 @@ pub(crate) fn measure(
         return Err(Excess::Over("longer than is analysed"));
     }
     let mut lexer = Lexer::new(text, standard_conforming_strings);
-    let mut tokens = 0;
+    let mut tokens = Vec::with_capacity(text.len().min(4_096) / 4);
     let mut backslash = false;
     let mut after_dot = false;
     let mut levels = Levels::default();
     while let Some(token) = lexer.next()? {
-        tokens += 1;
-        if tokens > limits.tokens_max {
+        if tokens.len() >= limits.tokens_max {
             return Err(Excess::Over("more tokens than are analysed"));
         }
-        let written = text.get(token.start..token.end).unwrap_or_default();
+        tokens.push(token);
+        let written = lexer.written(token);
         match place(token.kind, written) {
             Place::Open => levels.open(false),
             Place::Case => levels.open(true),
@@ -130,18 +132,18 @@ pub(crate) fn measure(
                 levels.level.chain_binary += 1;
             }
             Place::Separator => levels.level.end_item(),
-            Place::Leaf => backslash |= token.kind == Kind::Text && written.contains('\\'),
+            Place::Leaf => backslash |= token.kind == Kind::Text && written.contains(&b'\\'),
         }
         if levels.outer.len() > limits.depth_max {
             return Err(Excess::Over("nested deeper than is analysed"));
         }
-        after_dot = written == ".";
+        after_dot = written == b".";
     }
     let (depth, depth_binary) = levels.finish();
     if depth > limits.depth_max {
         return Err(Excess::Over("nested deeper than is analysed"));
     }
-    Ok(Measure { depth_binary, backslash })
+    Ok(Measure { tokens, depth_binary, backslash })
 }
 
 /// The levels that are open, innermost apart.
@@ -187,6 +189,7 @@ impl Levels {
 }
 
 /// What a token does to nesting.
+#[derive(Clone, Copy)]
 enum Place {
     Open,
     Case,
@@ -200,13 +203,13 @@ enum Place {
     Leaf,
 }
 
-fn place(kind: Kind, written: &str) -> Place {
+fn place(kind: Kind, written: &[u8]) -> Place {
     match kind {
         Kind::Operator => Place::Operator,
         Kind::Symbol => match written {
-            "(" | "[" => Place::Open,
-            ")" | "]" => Place::Close,
-            "," | ";" => Place::Separator,
+            b"(" | b"[" => Place::Open,
+            b")" | b"]" => Place::Close,
+            b"," | b";" => Place::Separator,
             _ => Place::Leaf,
         },
         Kind::Word => word_place(written),
@@ -220,24 +223,17 @@ fn place(kind: Kind, written: &str) -> Place {
 }
 
 /// Every word with which a production of the grammar can hold itself.
-fn word_place(word: &str) -> Place {
-    let is = |words: &[&str]| words.iter().any(|other| word.eq_ignore_ascii_case(other));
-    if !(2..=9).contains(&word.len()) {
-        Place::Leaf
-    } else if is(&["and", "or"]) {
-        Place::Logic
-    } else if is(&["case"]) {
-        Place::Case
-    } else if is(&["end"]) {
-        Place::End
-    } else if is(&["join", "union", "intersect", "except"]) {
-        Place::Join
-    } else if is(&[
-        "at", "between", "collate", "distinct", "escape", "ilike", "in", "is", "isnull", "like",
-        "not", "notnull", "operator", "overlaps", "similar",
-    ]) {
-        Place::Operator
-    } else {
-        Place::Leaf
-    }
+fn word_place(word: &[u8]) -> Place {
+    static PLACES: Words<Place> = Words::new(&[
+        ("and or", Place::Logic),
+        ("case", Place::Case),
+        ("end", Place::End),
+        ("join union intersect except", Place::Join),
+        (
+            "at between collate distinct escape ilike in is isnull like not notnull operator \
+             overlaps similar",
+            Place::Operator,
+        ),
+    ]);
+    PLACES.of(word).unwrap_or(Place::Leaf)
 }

@@ -18,12 +18,12 @@ pub(crate) struct Target<'a> {
 }
 
 /// True if fewer rows than all may pass.
-pub(crate) fn bounds(condition: &Node, target: &Target<'_>) -> bool {
+pub(crate) fn bounds(condition: Node<'_>, target: &Target<'_>) -> bool {
     verdict(condition, target, false)
 }
 
 /// `negated`: the condition stands below a NOT.
-fn verdict(condition: &Node, target: &Target<'_>, negated: bool) -> bool {
+fn verdict(condition: Node<'_>, target: &Target<'_>, negated: bool) -> bool {
     match condition.kind {
         "BoolExpr" => match (condition.number("boolop"), negated) {
             (3, _) => all(condition, "args", |arg| verdict(arg, target, !negated)),
@@ -49,16 +49,16 @@ fn verdict(condition: &Node, target: &Target<'_>, negated: bool) -> bool {
     }
 }
 
-fn any(node: &Node, field: &str, test: impl Fn(&Node) -> bool) -> bool {
+fn any(node: Node<'_>, field: &str, test: impl Fn(Node<'_>) -> bool) -> bool {
     node.nodes(field).any(test)
 }
 
-fn all(node: &Node, field: &str, test: impl Fn(&Node) -> bool) -> bool {
+fn all(node: Node<'_>, field: &str, test: impl Fn(Node<'_>) -> bool) -> bool {
     node.nodes(field).all(test)
 }
 
 /// The value of a constant as a condition. PostgreSQL reads `'t'` as true.
-fn truth(constant: &Node) -> Option<bool> {
+fn truth(constant: Node<'_>) -> Option<bool> {
     let value = constant.node("val")?;
     match value.kind {
         "Boolean" => Some(value.has("boolval")),
@@ -72,8 +72,8 @@ fn truth(constant: &Node) -> Option<bool> {
 }
 
 /// The operator below any number of NOTs.
-fn operator(expression: &Node, negated: bool) -> &str {
-    let name = expression.names("name").last().copied().unwrap_or_default();
+fn operator(expression: Node<'_>, negated: bool) -> &str {
+    let name = expression.last_name("name").unwrap_or_default();
     let kind = match expression.number("kind") {
         1 => name,
         4 => "<>",
@@ -100,14 +100,14 @@ fn operator(expression: &Node, negated: bool) -> &str {
     }
 }
 
-fn comparison(expression: &Node, target: &Target<'_>, negated: bool) -> bool {
+fn comparison(expression: Node<'_>, target: &Target<'_>, negated: bool) -> bool {
     let (left, right) = (expression.get("lexpr"), expression.get("rexpr"));
     if let (Some(left), Some(right)) = (constant(left), constant(right)) {
         return constants(operator(expression, negated), left, right);
     }
     // A comparison with NULL is never true.
     let operator = operator(expression, negated);
-    let null = |side: &Value| side.node().is_some_and(|node| node.has("isnull"));
+    let null = |side: Value<'_>| side.node().is_some_and(|node| node.has("isnull"));
     if (null(left) || null(right)) && expression.number("kind") == 1 {
         return true;
     }
@@ -128,7 +128,7 @@ fn comparison(expression: &Node, target: &Target<'_>, negated: bool) -> bool {
 }
 
 /// A constant, also with a cast around it.
-fn constant(side: &Value) -> Option<&Node> {
+fn constant(side: Value<'_>) -> Option<Node<'_>> {
     let node = side.node()?;
     match node.kind {
         "AConst" if !node.has("isnull") => node.node("val"),
@@ -138,7 +138,7 @@ fn constant(side: &Value) -> Option<&Node> {
 }
 
 /// True if a comparison of two constants can fail. Only what surely fails does.
-fn constants(operator: &str, left: &Node, right: &Node) -> bool {
+fn constants(operator: &str, left: Node<'_>, right: Node<'_>) -> bool {
     if left.kind != right.kind || !matches!(left.kind, "Integer" | "String" | "Boolean") {
         return false;
     }
@@ -153,14 +153,14 @@ fn constants(operator: &str, left: &Node, right: &Node) -> bool {
 }
 
 /// `LIKE '%'`, `~ '.*'`: patterns that every text matches.
-fn matches_all(pattern: &Value) -> bool {
+fn matches_all(pattern: Value<'_>) -> bool {
     let Some(pattern) = constant(pattern) else { return false };
     let text = pattern.text("sval");
     text.chars().all(|letter| letter == '%')
         || text.chars().all(|letter| matches!(letter, '.' | '*' | '^' | '$' | '(' | ')' | '|'))
 }
 
-fn equal(left: &Value, right: &Value) -> bool {
+fn equal(left: Value<'_>, right: Value<'_>) -> bool {
     match (left.node(), right.node()) {
         (Some(left), Some(right)) => left.same(right),
         _ => false,
@@ -168,7 +168,7 @@ fn equal(left: &Value, right: &Value) -> bool {
 }
 
 /// `id = id`, `id + 0 = id`: both sides are of the same columns and no others.
-fn same_columns(left: &Value, right: &Value) -> bool {
+fn same_columns(left: Value<'_>, right: Value<'_>) -> bool {
     let (mut here, mut there) = (Vec::new(), Vec::new());
     columns(left, &mut here);
     columns(right, &mut there);
@@ -179,18 +179,18 @@ fn same_columns(left: &Value, right: &Value) -> bool {
     !here.is_empty() && here == there
 }
 
-fn columns<'t>(value: &'t Value, found: &mut Vec<&'t str>) {
+fn columns<'t>(value: Value<'t>, found: &mut Vec<&'t str>) {
     match value {
         Value::Node(node) if node.kind == "ColumnRef" => {
-            found.extend(node.names("fields").last());
+            found.extend(node.last_name("fields"));
         }
         Value::Node(node) => {
-            for (_, value) in &node.fields {
+            for (_, value) in node.fields() {
                 columns(value, found);
             }
         }
         Value::List(list) => {
-            for value in list {
+            for value in list.iter() {
                 columns(value, found);
             }
         }
@@ -199,16 +199,17 @@ fn columns<'t>(value: &'t Value, found: &mut Vec<&'t str>) {
 }
 
 /// Two alternatives of which one always holds: `a = 1 OR a <> 1`, `a IS NULL OR a IS NOT NULL`.
-fn exhaustive(condition: &Node, negated: bool) -> bool {
-    let args: Vec<&Node> = condition.nodes("args").collect();
+fn exhaustive(condition: Node<'_>, negated: bool) -> bool {
+    let args: Vec<Node<'_>> = condition.nodes("args").collect();
     args.iter().enumerate().any(|(index, one)| {
-        args.iter().skip(index + 1).any(|other| complements(one, other, negated))
+        args.iter().skip(index + 1).any(|other| complements(*one, *other, negated))
     })
 }
 
-fn complements(one: &Node, other: &Node, negated: bool) -> bool {
-    let negation = |node: &Node| node.kind == "BoolExpr" && node.number("boolop") == 3;
-    let denies = |no: &Node, yes: &Node| negation(no) && no.nodes("args").any(|arg| arg.same(yes));
+fn complements(one: Node<'_>, other: Node<'_>, negated: bool) -> bool {
+    let negation = |node: Node<'_>| node.kind == "BoolExpr" && node.number("boolop") == 3;
+    let denies =
+        |no: Node<'_>, yes: Node<'_>| negation(no) && no.nodes("args").any(|arg| arg.same(yes));
     if denies(one, other) || denies(other, one) {
         return true;
     }
@@ -225,7 +226,7 @@ fn complements(one: &Node, other: &Node, negated: bool) -> bool {
     }
 }
 
-fn complementary_comparisons(one: &Node, other: &Node, negated: bool) -> bool {
+fn complementary_comparisons(one: Node<'_>, other: Node<'_>, negated: bool) -> bool {
     if !equal(one.get("lexpr"), other.get("lexpr")) {
         return false;
     }
@@ -249,7 +250,7 @@ fn complementary_comparisons(one: &Node, other: &Node, negated: bool) -> bool {
     }
 }
 
-fn null_test(test: &Node, target: &Target<'_>, negated: bool) -> bool {
+fn null_test(test: Node<'_>, target: &Target<'_>, negated: bool) -> bool {
     if !names_target(test, target) {
         return false;
     }
@@ -258,7 +259,7 @@ fn null_test(test: &Node, target: &Target<'_>, negated: bool) -> bool {
 }
 
 /// False for a column that cannot be NULL, or of which that is not known.
-fn nullable(value: &Value, target: &Target<'_>) -> bool {
+fn nullable(value: Value<'_>, target: &Target<'_>) -> bool {
     let Some(node) = value.node() else { return false };
     let names = node.names("fields");
     if node.kind != "ColumnRef" {
@@ -268,7 +269,7 @@ fn nullable(value: &Value, target: &Target<'_>) -> bool {
     column.is_some_and(|column| !column.not_null)
 }
 
-fn boolean_test(test: &Node, target: &Target<'_>, negated: bool) -> bool {
+fn boolean_test(test: Node<'_>, target: &Target<'_>, negated: bool) -> bool {
     let Some(arg) = test.node("arg") else { return false };
     match (test.number("booltesttype"), negated) {
         // IS TRUE and IS NOT FALSE hold where the argument does.
@@ -281,7 +282,7 @@ fn boolean_test(test: &Node, target: &Target<'_>, negated: bool) -> bool {
 }
 
 /// Bounds if every branch that may hold does.
-fn case(case: &Node, target: &Target<'_>, negated: bool) -> bool {
+fn case(case: Node<'_>, target: &Target<'_>, negated: bool) -> bool {
     let branches = all(case, "args", |when| {
         let condition = when.node("expr").is_some_and(|expr| verdict(expr, target, false));
         let compared = case.has("arg") && names_target(case, target);
@@ -291,7 +292,7 @@ fn case(case: &Node, target: &Target<'_>, negated: bool) -> bool {
     branches && case.node("defresult").is_none_or(|result| verdict(result, target, negated))
 }
 
-fn sublink(link: &Node, target: &Target<'_>, negated: bool) -> bool {
+fn sublink(link: Node<'_>, target: &Target<'_>, negated: bool) -> bool {
     let Some(select) = link.node("subselect") else { return false };
     let test = link.node("testexpr").is_some_and(|test| names_target(test, target));
     if !test {
@@ -302,9 +303,10 @@ fn sublink(link: &Node, target: &Target<'_>, negated: bool) -> bool {
 }
 
 /// True for a select of the target itself that nothing bounds.
-fn reads_whole(select: &Node, target: &Target<'_>) -> bool {
-    let of_target = |item: &Node| item.kind == "RangeVar" && item.text("relname") == target.table;
-    let Some(item) = select.nodes("from_clause").find(|item| of_target(item)) else {
+fn reads_whole(select: Node<'_>, target: &Target<'_>) -> bool {
+    let of_target =
+        |item: &Node<'_>| item.kind == "RangeVar" && item.text("relname") == target.table;
+    let Some(item) = select.nodes("from_clause").find(of_target) else {
         return false;
     };
     if has_limit(select) || select.has("group_clause") || select.has("having_clause") {
@@ -316,12 +318,12 @@ fn reads_whole(select: &Node, target: &Target<'_>) -> bool {
 }
 
 /// True where LIMIT or FETCH FIRST bounds the rows; LIMIT ALL and LIMIT NULL do not.
-pub(crate) fn has_limit(select: &Node) -> bool {
+pub(crate) fn has_limit(select: Node<'_>) -> bool {
     select.node("limit_count").is_some_and(|count| !count.has("isnull"))
 }
 
 /// True if the expression names a column that can be the target's.
-fn names_target(expression: &Node, target: &Target<'_>) -> bool {
+fn names_target(expression: Node<'_>, target: &Target<'_>) -> bool {
     match expression.kind {
         "ColumnRef" => {
             let names = expression.names("fields");
@@ -351,10 +353,10 @@ fn is_column(relation: &Relation, name: &str) -> bool {
 }
 
 /// The same within a sub-select, where names mean its own relations first.
-fn names_target_inside(select: &Node, target: &Target<'_>) -> bool {
+fn names_target_inside(select: Node<'_>, target: &Target<'_>) -> bool {
     let mut sources = Vec::new();
     ranges(select, &mut sources);
-    let name_of = |range: &&Node| {
+    let name_of = |range: &Node<'_>| {
         range
             .node("alias")
             .map_or(range.text("relname"), |alias| alias.text("aliasname"))
@@ -365,21 +367,21 @@ fn names_target_inside(select: &Node, target: &Target<'_>) -> bool {
         [] => false,
         [column] => {
             target.relation.is_some_and(|relation| is_column(relation, column))
-                && sources.iter().all(|range| lacks(range, column, target))
+                && sources.iter().all(|range| lacks(*range, column, target))
         }
         [first, ..] => !hidden && *first == target.name,
     })
 }
 
 /// True if a relation of the sub-select is known not to have a column.
-fn lacks(range: &Node, column: &str, target: &Target<'_>) -> bool {
+fn lacks(range: Node<'_>, column: &str, target: &Target<'_>) -> bool {
     let schema = Some(range.text("schemaname")).filter(|schema| !schema.is_empty());
     let relation = target.scope.resolve(schema, range.text("relname"));
     relation.is_some_and(|relation| relation.column(column).is_none())
 }
 
 /// What stands in FROM anywhere inside.
-fn ranges<'t>(node: &'t Node, found: &mut Vec<&'t Node>) {
+fn ranges<'t>(node: Node<'t>, found: &mut Vec<Node<'t>>) {
     match node.kind {
         "RangeVar" | "RangeSubselect" | "RangeFunction" => found.push(node),
         _ => {}
@@ -389,7 +391,7 @@ fn ranges<'t>(node: &'t Node, found: &mut Vec<&'t Node>) {
     }
 }
 
-fn refers(node: &Node, test: &impl Fn(&[&str]) -> bool) -> bool {
+fn refers(node: Node<'_>, test: &impl Fn(&[&str]) -> bool) -> bool {
     if node.kind == "ColumnRef" {
         return test(&node.names("fields"));
     }

@@ -3,7 +3,7 @@
 use portcullis_policy::Opaque;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::lexer::{Kind, Lexer, Token, Uncut};
+use crate::lexer::{Kind, Lexer, Token, Uncut, tokens};
 use crate::word::{Role, role};
 
 /// A text with its literals cut out.
@@ -17,65 +17,156 @@ pub struct Shape {
     pub key: String,
 }
 
-impl Shape {
-    /// A stable hash of the text, 16 hexadecimal digits.
-    pub fn fingerprint(&self) -> String {
-        format!("{:016x}", xxh3_64(self.text.as_bytes()))
-    }
-}
-
 /// Cuts a text by a lexer that agrees with PostgreSQL's: literals out.
+///
+/// # Errors
+/// Where the text cannot be cut into tokens.
 pub fn shape(text: &str, standard_conforming_strings: bool) -> Result<Shape, Opaque> {
-    cut(text, standard_conforming_strings)
-        .map(|(shape, _)| shape)
-        .map_err(|Uncut(why)| Opaque::Unparsed(why.to_owned()))
+    let mut cutter = KeyCutter::default();
+    let key = cutter.cut(text, standard_conforming_strings)?.to_owned();
+    let tokens = tokens(text, standard_conforming_strings)?;
+    Ok(Shape { text: without_literals(text, &tokens), key })
 }
 
-/// The shape of a text, and the text from its first token to its last.
-pub(crate) fn cut(text: &str, standard_conforming_strings: bool) -> Result<(Shape, &str), Uncut> {
-    let parameters = last_parameter(text, standard_conforming_strings)?;
-    let mut cutter = Cutter::new(text, parameters, false);
-    cutter.run(standard_conforming_strings)?;
-    if cutter.writes && cutter.alternatives {
-        // Whether `a = 1 OR a <> 1` holds always is a fact of both literals together.
-        cutter = Cutter::new(text, parameters, true);
-        cutter.run(standard_conforming_strings)?;
+/// Cuts keys, one after another, into the same memory.
+#[derive(Default)]
+pub struct KeyCutter {
+    key: String,
+    outer: Vec<Level>,
+}
+
+impl KeyCutter {
+    /// The `key` of a text's shape.
+    ///
+    /// # Errors
+    /// Where the text cannot be cut into tokens.
+    pub fn cut(&mut self, text: &str, standard_conforming_strings: bool) -> Result<&str, Opaque> {
+        let lexer = Lexer::new(text, standard_conforming_strings);
+        if Cutter::new(lexer.clone(), false, self).run()? == Literals::Together {
+            Cutter::new(lexer, true, self).run()?;
+        }
+        Ok(&self.key)
     }
-    let written = text.get(cutter.start..cutter.end).unwrap_or_default();
-    Ok((cutter.shape, written))
+}
+
+impl From<Uncut> for Opaque {
+    fn from(Uncut(why): Uncut) -> Opaque {
+        Opaque::Unparsed(why.to_owned())
+    }
+}
+
+/// A stable hash of a shape's text, 16 hexadecimal digits.
+pub(crate) fn fingerprint(shape: &str) -> String {
+    format!("{:016x}", xxh3_64(shape.as_bytes()))
+}
+
+/// The text of the shape of these tokens.
+pub(crate) fn without_literals(text: &str, tokens: &[Token]) -> String {
+    let parameters = tokens.iter().filter(|token| token.kind == Kind::Parameter);
+    numbered(text, tokens, parameters.map(|token| number_of(text, *token)).max().unwrap_or(0))
 }
 
 /// The shape of the first tokens, for a text too large to be kept whole.
-pub(crate) fn cut_front(
+pub(crate) fn front(
     text: &str,
     standard_conforming_strings: bool,
     tokens_max: usize,
-) -> Result<Shape, Uncut> {
-    let mut cutter = Cutter::new(text, 0, true);
+) -> Result<String, Uncut> {
     let mut lexer = Lexer::new(text, standard_conforming_strings);
-    for _ in 0..tokens_max {
-        let Some(token) = lexer.next()? else { return Ok(cutter.shape) };
-        cutter.take(token);
+    let mut tokens = Vec::new();
+    while tokens.len() < tokens_max {
+        let Some(token) = lexer.next()? else { return Ok(numbered(text, &tokens, 0)) };
+        tokens.push(token);
     }
-    cutter.write(" ...");
-    Ok(cutter.shape)
+    Ok(numbered(text, &tokens, 0) + " ...")
+}
+
+fn numbered(text: &str, tokens: &[Token], parameters: usize) -> String {
+    let mut shape = String::with_capacity(text.len().min(1 << 16));
+    let mut runs = Runs::new(text, &mut shape);
+    let mut literals = parameters;
+    for token in tokens {
+        runs.go_on_to(*token);
+        if token.kind.is_literal() {
+            literals += 1;
+            runs.replace(*token, literals);
+        }
+    }
+    runs.flush();
+    shape
 }
 
 /// The highest parameter number in the text, so that no literal gets a parameter's name.
-fn last_parameter(text: &str, standard_conforming_strings: bool) -> Result<usize, Uncut> {
+fn last_parameter(mut lexer: Lexer<'_>) -> Result<usize, Uncut> {
     let mut last = 0;
+    let text = lexer.text();
     if !text.as_bytes().contains(&b'$') {
         return Ok(last);
     }
-    let mut lexer = Lexer::new(text, standard_conforming_strings);
     while let Some(token) = lexer.next()? {
         if token.kind == Kind::Parameter {
-            let digits = text.get(token.start + 1..token.end).unwrap_or_default();
-            // A number that does not fit is refused by the server.
-            last = last.max(digits.parse().unwrap_or(0));
+            last = last.max(number_of(text, token));
         }
     }
     Ok(last)
+}
+
+/// A parameter's number. One that does not fit is refused by the server.
+fn number_of(text: &str, parameter: Token) -> usize {
+    let digits = text.get(parameter.start + 1..parameter.end).unwrap_or_default();
+    digits.parse::<u32>().map_or(0, |number| number as usize)
+}
+
+/// Copies tokens with at most one space between them. What stands in the text as it is to be
+/// written is copied at once.
+struct Runs<'a> {
+    text: &'a str,
+    out: &'a mut String,
+    /// Where what is not yet written begins.
+    from: usize,
+    /// Where the last token ends.
+    end: usize,
+}
+
+impl<'a> Runs<'a> {
+    fn new(text: &'a str, out: &'a mut String) -> Runs<'a> {
+        Runs { text, out, from: 0, end: 0 }
+    }
+
+    #[inline]
+    fn go_on_to(&mut self, token: Token) {
+        if self.end == 0 {
+            self.from = token.start;
+        } else if token.start > self.end {
+            let gap = self.text.as_bytes().get(self.end..token.start);
+            if gap != Some(b" ") {
+                self.flush();
+                self.out.push(' ');
+                self.from = token.start;
+            }
+        }
+        self.end = token.end;
+    }
+
+    /// Writes a number in the place of the last token.
+    fn replace(&mut self, token: Token, number: usize) {
+        self.out.push_str(self.text.get(self.from..token.start).unwrap_or_default());
+        self.out.push('$');
+        let mut place = 1;
+        while number / place >= 10 {
+            place *= 10;
+        }
+        while place > 0 {
+            self.out.push(char::from(b'0' + (number / place % 10) as u8));
+            place /= 10;
+        }
+        self.from = token.end;
+    }
+
+    fn flush(&mut self) {
+        self.out.push_str(self.text.get(self.from..self.end).unwrap_or_default());
+        self.from = self.end;
+    }
 }
 
 /// What stands before a literal.
@@ -125,16 +216,23 @@ impl Level {
     }
 }
 
+/// Which literals of a text count, as far as was found out by cutting it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Literals {
+    Apart,
+    /// Whether `a = 1 OR a <> 1` holds always is a fact of both literals together.
+    Together,
+}
+
 struct Cutter<'a> {
-    text: &'a str,
-    /// Where the first token begins and the last one ends.
-    start: usize,
-    end: usize,
-    shape: Shape,
+    lexer: Lexer<'a>,
+    runs: Runs<'a>,
     literals: usize,
+    /// The last parameter's number, looked for when a literal is to be numbered.
+    parameters: Option<usize>,
     keep_all: bool,
     level: Level,
-    outer: Vec<Level>,
+    outer: &'a mut Vec<Level>,
     /// At the first word of a statement.
     opening: bool,
     before: Before,
@@ -148,17 +246,17 @@ struct Cutter<'a> {
 }
 
 impl<'a> Cutter<'a> {
-    fn new(text: &'a str, parameters: usize, keep_all: bool) -> Cutter<'a> {
-        let room = || String::with_capacity(text.len().min(1 << 16));
+    fn new(lexer: Lexer<'a>, keep_all: bool, memory: &'a mut KeyCutter) -> Cutter<'a> {
+        memory.key.clear();
+        memory.outer.clear();
         Cutter {
-            text,
-            start: 0,
-            end: 0,
-            shape: Shape { text: room(), key: room() },
-            literals: parameters,
+            runs: Runs::new(lexer.text(), &mut memory.key),
+            lexer,
+            literals: 0,
+            parameters: None,
             keep_all,
             level: Level::new(keep_all, false),
-            outer: Vec::new(),
+            outer: &mut memory.outer,
             opening: true,
             before: Before::Other,
             before_that: Before::Other,
@@ -168,76 +266,52 @@ impl<'a> Cutter<'a> {
         }
     }
 
-    fn run(&mut self, standard_conforming_strings: bool) -> Result<(), Uncut> {
-        let mut lexer = Lexer::new(self.text, standard_conforming_strings);
-        while let Some(token) = lexer.next()? {
-            self.take(token);
+    fn run(mut self) -> Result<Literals, Uncut> {
+        while let Some(token) = self.lexer.next()? {
+            self.runs.go_on_to(token);
+            let now = self.step(token)?;
+            self.before_that = self.before;
+            self.before = now;
         }
-        Ok(())
+        self.runs.flush();
+        let together = self.writes && self.alternatives && !self.keep_all;
+        Ok(if together { Literals::Together } else { Literals::Apart })
     }
 
-    fn take(&mut self, token: Token) {
-        if self.end == 0 {
-            self.start = token.start;
-        } else if token.start > self.end {
-            self.write(" ");
-        }
-        self.end = token.end;
-        let written = self.text.get(token.start..token.end).unwrap_or_default();
-        let now = self.step(token, written);
-        self.before_that = self.before;
-        self.before = now;
-    }
-
-    fn write(&mut self, written: &str) {
-        self.shape.text.push_str(written);
-        self.shape.key.push_str(written);
-    }
-
-    /// Writes a token and says what it is to the next.
-    fn step(&mut self, token: Token, written: &str) -> Before {
-        match token.kind {
-            Kind::Text | Kind::Number => self.literal(written, true),
-            Kind::SpecialText | Kind::SpecialNumber => self.literal(written, false),
-            Kind::Word => {
-                self.write(written);
-                self.word(written)
-            }
+    /// Says what a token is to the next.
+    #[inline]
+    fn step(&mut self, token: Token) -> Result<Before, Uncut> {
+        let written = self.lexer.written(token);
+        Ok(match token.kind {
+            Kind::Word => self.word(written),
+            Kind::Symbol => self.symbol(written),
+            Kind::Text | Kind::Number => self.literal(token, !written.contains(&b'\\'))?,
+            Kind::SpecialText | Kind::SpecialNumber => self.literal(token, false)?,
             Kind::QuotedName => {
-                self.write(written);
                 self.name();
                 Before::Name
             }
-            Kind::Parameter => {
-                self.write(written);
-                Before::Other
-            }
-            Kind::Operator => {
-                self.write(written);
-                match written {
-                    "+" | "-" => Before::Sign,
-                    // Whether a pattern matches everything is a fact.
-                    _ if written.contains('~') => Before::Other,
-                    _ => Before::Operator,
-                }
-            }
-            Kind::Symbol => {
-                self.write(written);
-                self.symbol(written)
-            }
-        }
+            Kind::Parameter => Before::Other,
+            Kind::Operator => match written {
+                b"+" | b"-" => Before::Sign,
+                // Whether a pattern matches everything is a fact.
+                _ if written.contains(&b'~') => Before::Other,
+                _ => Before::Operator,
+            },
+        })
     }
 
-    fn literal(&mut self, written: &str, plain: bool) -> Before {
+    fn literal(&mut self, token: Token, plain: bool) -> Result<Before, Uncut> {
         self.literals += 1;
-        let number = format_number(self.literals);
-        self.shape.text.push_str(&number);
-        if plain && self.droppable() && !written.contains('\\') {
-            self.shape.key.push_str(&number);
-        } else {
-            self.shape.key.push_str(written);
+        if plain && self.droppable() {
+            let parameters = match self.parameters {
+                Some(parameters) => parameters,
+                None => last_parameter(self.lexer.anew())?,
+            };
+            self.parameters = Some(parameters);
+            self.runs.replace(token, parameters + self.literals);
         }
-        Before::Other
+        Ok(Before::Other)
     }
 
     /// True where no fact can depend on a literal's value.
@@ -272,7 +346,7 @@ impl<'a> Cutter<'a> {
         self.level.list_next = false;
     }
 
-    fn word(&mut self, written: &str) -> Before {
+    fn word(&mut self, written: &[u8]) -> Before {
         let role = role(written);
         if self.opening {
             self.opening = false;
@@ -314,9 +388,9 @@ impl<'a> Cutter<'a> {
         Before::Other
     }
 
-    fn symbol(&mut self, written: &str) -> Before {
+    fn symbol(&mut self, written: &[u8]) -> Before {
         match written {
-            "(" => {
+            b"(" => {
                 let function = self.before == Before::Name;
                 if function {
                     self.level.column = self.column_before;
@@ -326,20 +400,20 @@ impl<'a> Cutter<'a> {
                 self.open(self.level.keep || function, list);
                 return Before::Open;
             }
-            "[" => {
+            b"[" => {
                 self.open(true, false);
                 return Before::Open;
             }
-            ")" | "]" => {
+            b")" | b"]" => {
                 if let Some(outer) = self.outer.pop() {
                     self.level = outer;
                 }
             }
-            "," => {
+            b"," => {
                 self.level.column = false;
                 return Before::Comma;
             }
-            ";" if self.outer.is_empty() => {
+            b";" if self.outer.is_empty() => {
                 self.level = Level::new(self.keep_all, false);
                 self.opening = true;
             }
@@ -353,8 +427,4 @@ impl<'a> Cutter<'a> {
         self.outer.push(self.level);
         self.level = Level::new(keep, list);
     }
-}
-
-fn format_number(number: usize) -> String {
-    format!("${number}")
 }

@@ -4,7 +4,7 @@ use pg_query::ParserOptions;
 use portcullis_policy::lineage::Outputs;
 use portcullis_policy::statement::{Action, Opaque, SessionEffect, Statement};
 
-use crate::shape::{Shape, cut_front};
+use crate::shape::{fingerprint, front};
 
 pub(crate) fn options(standard_conforming_strings: bool) -> ParserOptions {
     if standard_conforming_strings {
@@ -19,16 +19,13 @@ const SHAPE_TOKENS_MAX: usize = 1_000;
 
 /// What a text is when nobody can read it. `strings`: by which setting it can at least be cut.
 pub(crate) fn unread(text: &str, strings: Option<bool>, reason: Opaque) -> Statement {
-    let cut = strings.and_then(|strings| cut_front(text, strings, SHAPE_TOKENS_MAX).ok());
-    let unknown = || Shape { text: "<unparsed>".to_owned(), key: String::new() };
-    let shape = cut.unwrap_or_else(unknown);
-    let fingerprint = shape.fingerprint();
-    let shape = shape.text;
+    let cut = strings.and_then(|strings| front(text, strings, SHAPE_TOKENS_MAX).ok());
+    let shape = cut.unwrap_or_else(|| "<unparsed>".to_owned());
     Statement {
         text: text.trim().to_owned(),
         actions: guess(&shape),
+        fingerprint: fingerprint(&shape),
         shape,
-        fingerprint,
         command: String::new(),
         relations: Vec::new(),
         functions: Vec::new(),

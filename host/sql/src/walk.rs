@@ -10,7 +10,7 @@ use crate::catalog::Scope;
 use crate::command::{add, is_analyze, object};
 use crate::names::{Author, Names, author};
 use crate::predicate::{Target, bounds, has_limit};
-use crate::tree::{Node, Value};
+use crate::tree::{List, Node, Value};
 
 /// A relation as a statement names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(crate) struct Facts {
 }
 
 /// Collects the facts of one statement.
-pub(crate) fn walk(statement: &Node, scope: &Scope<'_>) -> Facts {
+pub(crate) fn walk(statement: Node<'_>, scope: &Scope<'_>) -> Facts {
     let mut walker = Walker { scope, facts: Facts::default() };
     let place = Place { names: &Names::NONE, access: Access::Define, runs: true };
     walker.visit(statement, place);
@@ -76,7 +76,7 @@ struct Walker<'a> {
 }
 
 impl Walker<'_> {
-    fn visit(&mut self, node: &Node, place: Place<'_>) {
+    fn visit(&mut self, node: Node<'_>, place: Place<'_>) {
         let read = place.with(Access::Read);
         match node.kind {
             "RangeVar" => self.relation(node, place),
@@ -157,19 +157,19 @@ impl Walker<'_> {
     }
 
     /// Visits every field but those already dealt with.
-    fn rest(&mut self, node: &Node, place: Place<'_>, done: &[&str]) {
-        for (name, value) in &node.fields {
-            if *name != "with_clause" && !done.contains(name) {
+    fn rest(&mut self, node: Node<'_>, place: Place<'_>, done: &[&str]) {
+        for (name, value) in node.fields() {
+            if name != "with_clause" && !done.contains(&name) {
                 self.value(value, place);
             }
         }
     }
 
-    fn field(&mut self, node: &Node, name: &str, place: Place<'_>) {
+    fn field(&mut self, node: Node<'_>, name: &str, place: Place<'_>) {
         self.value(node.get(name), place);
     }
 
-    fn value(&mut self, value: &Value, place: Place<'_>) {
+    fn value(&mut self, value: Value<'_>, place: Place<'_>) {
         match value {
             Value::Node(node) => self.visit(node, place),
             Value::List(list) => list.iter().for_each(|value| self.value(value, place)),
@@ -180,14 +180,14 @@ impl Walker<'_> {
     /// Visits the CTEs of a statement, each with those in sight of it, then the statement.
     fn with_ctes(
         &mut self,
-        node: &Node,
+        node: Node<'_>,
         place: Place<'_>,
         then: &mut dyn FnMut(&mut Self, Place<'_>),
     ) {
         let Some(clause) = node.node("with_clause") else { return then(self, place) };
-        let ctes: Vec<&Node> = clause.nodes("ctes").collect();
+        let ctes: Vec<Node<'_>> = clause.nodes("ctes").collect();
         let names: Vec<String> = ctes.iter().map(|cte| cte.text("ctename").to_owned()).collect();
-        for (index, cte) in ctes.iter().enumerate() {
+        for (index, cte) in ctes.into_iter().enumerate() {
             // Without RECURSIVE a CTE sees those before it; its own name means a relation.
             let seen = if clause.has("recursive") { names.len() } else { index };
             let here = names.get(..seen).unwrap_or_default();
@@ -198,7 +198,7 @@ impl Walker<'_> {
         self.facts.local_names.extend(names);
     }
 
-    fn relation(&mut self, range: &Node, place: Place<'_>) {
+    fn relation(&mut self, range: Node<'_>, place: Place<'_>) {
         let schema = Some(range.text("schemaname")).filter(|schema| !schema.is_empty());
         let name = range.text("relname");
         if schema.is_some() || place.access != Access::Read || !place.names.knows(name) {
@@ -215,7 +215,7 @@ impl Walker<'_> {
         }
     }
 
-    fn made(&mut self, range: Option<&Node>, place: Place<'_>) {
+    fn made(&mut self, range: Option<Node<'_>>, place: Place<'_>) {
         let Some(range) = range else { return };
         if range.text("relpersistence") == "t" && !range.has("schemaname") {
             return self.named(Some("pg_temp"), range.text("relname"), Access::Define, true);
@@ -226,7 +226,7 @@ impl Walker<'_> {
     }
 
     /// INSERT, UPDATE, DELETE and MERGE. What they write is never a CTE.
-    fn write(&mut self, node: &Node, action: Action, place: Place<'_>) {
+    fn write(&mut self, node: Node<'_>, action: Action, place: Place<'_>) {
         if place.runs {
             add(&mut self.facts.actions, action);
         }
@@ -245,7 +245,7 @@ impl Walker<'_> {
         }
     }
 
-    fn judge_write(&mut self, node: &Node, range: &Node, action: Action) {
+    fn judge_write(&mut self, node: Node<'_>, range: Node<'_>, action: Action) {
         let schema = Some(range.text("schemaname")).filter(|schema| !schema.is_empty());
         let table = range.text("relname");
         let scope = self.scope;
@@ -267,7 +267,7 @@ impl Walker<'_> {
 
     /// A branch that changes rows of the target is bounded by its own condition, or where it
     /// is of matched rows by that of the join.
-    fn judge_merge(&mut self, node: &Node, target: &Target<'_>) -> bool {
+    fn judge_merge(&mut self, node: Node<'_>, target: &Target<'_>) -> bool {
         let joined = node.node("join_condition").is_some_and(|on| bounds(on, target));
         let mut unbounded = false;
         for branch in node.nodes("merge_when_clauses") {
@@ -285,7 +285,7 @@ impl Walker<'_> {
         unbounded
     }
 
-    fn function(&mut self, call: &Node, place: Place<'_>) {
+    fn function(&mut self, call: Node<'_>, place: Place<'_>) {
         let written = call.names("funcname");
         let (name, schema) = match written.as_slice() {
             [] => return self.rest(call, place, &[]),
@@ -330,7 +330,7 @@ impl Walker<'_> {
         }
     }
 
-    fn parameter(&mut self, set: &Node) {
+    fn parameter(&mut self, set: Node<'_>) {
         let name = set.text("name").to_ascii_lowercase();
         match (set.number("kind"), name.as_str()) {
             (6, _) => self.set("all"),
@@ -360,15 +360,15 @@ impl Walker<'_> {
         }
     }
 
-    fn dropped(&mut self, node: &Node) {
+    fn dropped(&mut self, node: Node<'_>) {
         let kind = object(node, "remove_type");
-        for value in node.list("objects") {
+        for value in node.list("objects").iter() {
             self.object(kind, value);
         }
     }
 
     /// An object that a list of names stands for.
-    fn object(&mut self, kind: &str, value: &Value) {
+    fn object(&mut self, kind: &str, value: Value<'_>) {
         let Some(node) = value.node().filter(|node| node.kind == "List") else { return };
         let names = node.names("items");
         let names = match kind {
@@ -389,7 +389,7 @@ impl Walker<'_> {
         self.by_names(names);
     }
 
-    fn owned_by(&mut self, option: &Node) {
+    fn owned_by(&mut self, option: Node<'_>) {
         let names = option.node("arg").map(|arg| arg.names("items")).unwrap_or_default();
         if let Some((_, relation)) = names.split_last() {
             self.by_names(relation);
@@ -406,13 +406,12 @@ impl Walker<'_> {
 }
 
 /// The parameter that a call of set_config names; "?" where it is computed.
-fn set_config_name(arguments: &[Value]) -> String {
-    let named = |node: &&Node| {
+fn set_config_name(arguments: List<'_>) -> String {
+    let named = |node: &Node<'_>| {
         node.kind == "NamedArgExpr" && node.text("name").eq_ignore_ascii_case("setting_name")
     };
-    let all: Vec<&Node> = arguments.iter().filter_map(Value::node).collect();
-    let by_name = all.iter().copied().find(|node| named(node)).and_then(|node| node.node("arg"));
-    let first = all.first().copied().filter(|node| node.kind != "NamedArgExpr");
+    let by_name = arguments.nodes().find(named).and_then(|node| node.node("arg"));
+    let first = arguments.nodes().next().filter(|node| node.kind != "NamedArgExpr");
     let mut value = by_name.or(first);
     while let Some(node) = value.filter(|node| node.kind == "TypeCast") {
         value = node.node("arg");
@@ -425,7 +424,7 @@ fn set_config_name(arguments: &[Value]) -> String {
 }
 
 /// True if nothing limits the rows that a query gives back. `ctes` holds those in sight.
-pub(crate) fn reads_unbounded(select: &Node, ctes: &[&Node]) -> bool {
+pub(crate) fn reads_unbounded(select: Node<'_>, ctes: &[Node<'_>]) -> bool {
     let mut ctes = ctes.to_vec();
     if let Some(clause) = select.node("with_clause") {
         ctes.extend(clause.nodes("ctes"));
@@ -441,7 +440,7 @@ pub(crate) fn reads_unbounded(select: &Node, ctes: &[&Node]) -> bool {
     !one_row && select.nodes("from_clause").any(|item| item_unbounded(item, &ctes))
 }
 
-fn item_unbounded(item: &Node, ctes: &[&Node]) -> bool {
+fn item_unbounded(item: Node<'_>, ctes: &[Node<'_>]) -> bool {
     match item.kind {
         "RangeVar" => {
             let name = item.text("relname");
@@ -479,11 +478,11 @@ pub(crate) fn is_catalog(schema: &str, name: &str) -> bool {
     }
 }
 
-fn aggregates(expression: &Node) -> bool {
+fn aggregates(expression: Node<'_>) -> bool {
     match expression.kind {
         "SubLink" => false,
         "FuncCall" if !expression.has("over") => {
-            let name = expression.names("funcname").last().copied().unwrap_or_default();
+            let name = expression.last_name("funcname").unwrap_or_default();
             let marked =
                 ["agg_star", "agg_within_group", "agg_filter", "agg_order", "agg_distinct"];
             is_aggregate(name)

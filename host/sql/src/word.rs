@@ -1,4 +1,4 @@
-//! What the words of SQL are to the cutter of shapes.
+//! Words of SQL, and what they are to the cutter of shapes.
 
 /// The part a word plays. Every word that may name a column is a `Name`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,44 +48,105 @@ impl Role {
     }
 }
 
-const LONGEST: usize = 17;
-
 /// The role of an unquoted word, in any case.
-pub(crate) fn role(word: &str) -> Role {
-    let mut buffer = [0_u8; LONGEST];
-    let Some(lower) = buffer.get_mut(..word.len()) else { return Role::Name };
-    lower.copy_from_slice(word.as_bytes());
-    lower.make_ascii_lowercase();
-    let lower: &[u8] = lower;
-    match lower {
-        b"and" => Role::And,
-        b"between" => Role::Between,
-        b"delete" => Role::Delete,
-        b"in" => Role::In,
-        b"insert" => Role::Insert,
-        b"limit" | b"offset" | b"fetch" => Role::Limit,
-        b"merge" => Role::Merge,
-        b"not" => Role::Not,
-        b"or" => Role::Or,
-        b"select" => Role::Select,
-        b"table" => Role::Table,
-        b"update" => Role::Update,
-        b"values" => Role::Values,
-        b"with" => Role::With,
-        b"all" | b"analyse" | b"analyze" | b"any" | b"array" | b"as" | b"asc" | b"asymmetric"
-        | b"both" | b"by" | b"case" | b"cast" | b"check" | b"collate" | b"column" | b"conflict"
-        | b"constraint" | b"create" | b"cross" | b"current_catalog" | b"current_date"
-        | b"current_role" | b"current_time" | b"current_timestamp" | b"current_user"
-        | b"default" | b"deferrable" | b"desc" | b"distinct" | b"do" | b"else" | b"end"
-        | b"escape" | b"except" | b"exists" | b"false" | b"for" | b"foreign" | b"from"
-        | b"full" | b"grant" | b"group" | b"having" | b"ilike" | b"initially" | b"inner"
-        | b"intersect" | b"into" | b"is" | b"isnull" | b"join" | b"lateral" | b"leading"
-        | b"left" | b"like" | b"localtime" | b"localtimestamp" | b"matched" | b"materialized"
-        | b"natural" | b"notnull" | b"null" | b"on" | b"only" | b"order" | b"outer"
-        | b"overlaps" | b"placing" | b"primary" | b"references" | b"returning" | b"right"
-        | b"row" | b"session_user" | b"set" | b"similar" | b"some" | b"symmetric" | b"then"
-        | b"to" | b"trailing" | b"true" | b"uescape" | b"union" | b"unique" | b"user"
-        | b"using" | b"variadic" | b"verbose" | b"when" | b"where" | b"window" => Role::Reserved,
-        _ => Role::Name,
+#[inline]
+pub(crate) fn role(word: &[u8]) -> Role {
+    static ROLES: Words<Role> = Words::new(&[
+        ("and", Role::And),
+        ("between", Role::Between),
+        ("delete", Role::Delete),
+        ("in", Role::In),
+        ("insert", Role::Insert),
+        ("limit offset fetch", Role::Limit),
+        ("merge", Role::Merge),
+        ("not", Role::Not),
+        ("or", Role::Or),
+        ("select", Role::Select),
+        ("table", Role::Table),
+        ("update", Role::Update),
+        ("values", Role::Values),
+        ("with", Role::With),
+        (RESERVED, Role::Reserved),
+    ]);
+    ROLES.of(word).unwrap_or(Role::Name)
+}
+
+const RESERVED: &str = "\
+    all analyse analyze any array as asc asymmetric both by case cast check collate \
+    column conflict constraint create cross current_catalog current_date current_role \
+    current_time current_timestamp current_user default deferrable desc distinct do \
+    else end escape except exists false for foreign from full grant group having ilike \
+    initially inner intersect into is isnull join lateral leading left like localtime \
+    localtimestamp matched materialized natural notnull null on only order outer \
+    overlaps placing primary references returning right row session_user set similar \
+    some symmetric then to trailing true uescape union unique user using variadic \
+    verbose when where window";
+
+const SLOTS: usize = 512;
+
+/// Words in which every word of every statement is looked for, whatever its case.
+pub(crate) struct Words<T: 'static> {
+    longest: usize,
+    slots: [Option<(&'static [u8], T)>; SLOTS],
+}
+
+impl<T: Copy> Words<T> {
+    /// Words in lower case, with one space between those that mean the same.
+    pub(crate) const fn new(lists: &[(&'static str, T)]) -> Words<T> {
+        let mut words = Words { longest: 0, slots: [None; SLOTS] };
+        let mut list = 0;
+        while list < lists.len() {
+            let (mut rest, meaning) = (lists[list].0.as_bytes(), lists[list].1);
+            while !rest.is_empty() {
+                let mut end = 0;
+                while end < rest.len() && rest[end] != b' ' {
+                    end += 1;
+                }
+                let (word, behind) = rest.split_at(end);
+                words.put(word, meaning);
+                rest = if let [_, behind @ ..] = behind { behind } else { behind };
+            }
+            list += 1;
+        }
+        words
     }
+
+    const fn put(&mut self, word: &'static [u8], meaning: T) {
+        let mut slot = slot(word);
+        while self.slots[slot].is_some() {
+            slot = (slot + 1) % SLOTS;
+        }
+        self.slots[slot] = Some((word, meaning));
+        if word.len() > self.longest {
+            self.longest = word.len();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn of(&self, word: &[u8]) -> Option<T> {
+        if word.len() > self.longest {
+            return None;
+        }
+        let mut slot = slot(word);
+        while let Some((known, meaning)) = self.slots[slot] {
+            if known.eq_ignore_ascii_case(word) {
+                return Some(meaning);
+            }
+            slot = (slot + 1) % SLOTS;
+        }
+        None
+    }
+}
+
+/// Where a word is, unless another has that place.
+#[inline]
+const fn slot(word: &[u8]) -> usize {
+    let mut hash = word.len() as u32;
+    let mut index = 0;
+    while index < word.len() {
+        // The same for both cases of a letter.
+        hash = hash.wrapping_mul(31) ^ (word[index] | 0x20) as u32;
+        index += 1;
+    }
+    (hash.wrapping_mul(0x9e37_79b1) >> 23) as usize
 }

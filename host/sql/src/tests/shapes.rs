@@ -3,7 +3,7 @@
 use expect_test::{Expect, expect};
 
 use super::{analyzed, line};
-use crate::lexer::{Kind, Lexer};
+use crate::lexer::{Kind, Lexer, tokens};
 use crate::shape;
 
 fn check(sql: &str, expected: Expect) {
@@ -235,12 +235,11 @@ fn statements_end_where_postgresql_ends_them() {
         let Ok(parts) = pg_query::split_with_scanner(sql) else { continue };
         let ours = crate::deep::split(sql, true);
         let trim = |parts: &[&str]| {
-            let cut = |part: &&str| crate::shape::cut(part, true).map(|(_, own)| own.to_owned());
-            parts
-                .iter()
-                .filter_map(|part| cut(part).ok())
-                .filter(|own| !own.is_empty())
-                .collect::<Vec<_>>()
+            let own = |part: &&str| {
+                let tokens = tokens(part, true).ok()?;
+                Some(part[tokens.first()?.start..tokens.last()?.end].to_owned())
+            };
+            parts.iter().filter_map(own).collect::<Vec<_>>()
         };
         assert_eq!(trim(&ours), trim(&parts), "{sql}");
     }
