@@ -129,6 +129,12 @@ impl DatabaseState {
         database
     }
 
+    /// Between two plays: there is no server to read the catalog of again.
+    #[cfg(any(test, feature = "scripted"))]
+    pub fn forget_changes(&self) {
+        self.stale.store(false, Ordering::Release);
+    }
+
     /// What is known now.
     pub fn view(&self) -> Arc<View> {
         self.view.load_full()

@@ -125,8 +125,25 @@ pub struct Bound {
 
 /// What to do when the message that changed a name fails.
 pub enum Undo {
-    Statement(Vec<u8>, Option<Rc<Prepared>>),
-    Portal(Vec<u8>, Option<Rc<Portal>>),
+    Statement(Vec<u8>, Change<Prepared>),
+    Portal(Vec<u8>, Change<Portal>),
+}
+
+/// What a name stood for, and what it stands for now.
+pub struct Change<T> {
+    before: Option<Rc<T>>,
+    now: Option<Rc<T>>,
+}
+
+impl<T> Change<T> {
+    /// No message behind this one has changed the name again.
+    fn is_latest(&self, current: Option<&Rc<T>>) -> bool {
+        match (current, &self.now) {
+            (Some(current), Some(now)) => Rc::ptr_eq(current, now),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
 }
 
 /// The names of one session.
@@ -159,32 +176,43 @@ impl Names {
     }
 
     pub fn set_statement(&mut self, name: &[u8], prepared: Option<Rc<Prepared>>) -> Undo {
-        let previous = match prepared {
+        let now = prepared.clone();
+        let before = match prepared {
             Some(prepared) => self.statements.insert(name.to_vec(), prepared),
             None => self.statements.remove(name),
         };
-        Undo::Statement(name.to_vec(), previous)
+        Undo::Statement(name.to_vec(), Change { before, now })
     }
 
     pub fn set_portal(&mut self, name: &[u8], portal: Option<Rc<Portal>>) -> Undo {
-        let previous = match portal {
+        let now = portal.clone();
+        let before = match portal {
             Some(portal) => self.portals.insert(name.to_vec(), portal),
             None => self.portals.remove(name),
         };
-        Undo::Portal(name.to_vec(), previous)
+        Undo::Portal(name.to_vec(), Change { before, now })
     }
 
     /// The message was discarded or failed: what it changed stands as before. A failed Parse
-    /// or Bind of the unnamed has destroyed the old one all the same.
+    /// or Bind of the unnamed has destroyed the old one all the same, and what never came to be
+    /// does not come back. What a later message has made of the name is that message's.
     pub fn undo(&mut self, undo: Undo, failed: bool) {
         match undo {
-            Undo::Statement(name, previous) => {
-                let previous = previous.filter(|_| !(failed && name.is_empty()));
-                self.set_statement(&name, previous);
+            Undo::Statement(name, change) => {
+                if change.is_latest(self.statements.get(&name)) {
+                    let is_good = |known: &Rc<Prepared>| known.confirmed.get();
+                    let before = change.before.filter(is_good);
+                    let before = before.filter(|_| !(failed && name.is_empty()));
+                    self.set_statement(&name, before);
+                }
             }
-            Undo::Portal(name, previous) => {
-                let previous = previous.filter(|_| !(failed && name.is_empty()));
-                self.set_portal(&name, previous);
+            Undo::Portal(name, change) => {
+                if change.is_latest(self.portals.get(&name)) {
+                    let is_good = |known: &Rc<Portal>| known.confirmed.get();
+                    let before = change.before.filter(is_good);
+                    let before = before.filter(|_| !(failed && name.is_empty()));
+                    self.set_portal(&name, before);
+                }
             }
         }
     }
@@ -202,8 +230,12 @@ impl Names {
     pub fn end_transaction(&mut self) -> Vec<Bound> {
         let mut unused = Vec::new();
         self.portals.retain(|_, portal| {
-            unused.extend(portal.bound.take().filter(|_| !portal.cursor));
-            portal.cursor
+            // One that the server has not confirmed was bound behind what has ended here.
+            let stays = portal.cursor || !portal.confirmed.get();
+            if !stays {
+                unused.extend(portal.bound.take());
+            }
+            stays
         });
         unused
     }

@@ -2,6 +2,7 @@
 
 mod extended;
 mod holding;
+mod judging;
 mod ledger;
 mod meaning;
 mod outcome;

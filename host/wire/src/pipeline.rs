@@ -101,6 +101,11 @@ impl<T> Pipeline<T> {
         self.entries.is_empty()
     }
 
+    /// The server may keep its answer to the latest message until it is told to Sync or Flush.
+    pub fn waits_for_sync(&self) -> bool {
+        self.entries.back().is_some_and(|entry| !entry.expect.is_ready_due())
+    }
+
     /// The server discards what it reads, up to a Sync.
     pub fn is_skipping(&self) -> bool {
         self.skipping

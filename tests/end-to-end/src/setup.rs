@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::artefacts;
@@ -221,6 +222,9 @@ impl Setup {
             std::fs::write(directory.path().join(file), text).expect("it takes files");
         };
         write("upstream-password", &self.upstream_password);
+        let private = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(directory.path().join("upstream-password"), private)
+            .expect("it is ours");
         if self.client_certificates {
             write("clients.crl", &certificates.revocations(&[]));
         }

@@ -113,7 +113,7 @@ fn what_a_new_set_costs_is_told() {
     let told = Rc::new(Cell::new(0));
     let count = Rc::clone(&told);
     bench.source.watch_swaps(Box::new(move |_| count.set(count.get() + 1)));
-    let mut check = |bench: &Bench, expected: u32| {
+    let check = |bench: &Bench, expected: u32| {
         judge(&*bench.set(), "s");
         assert_eq!(told.replace(0), expected);
     };

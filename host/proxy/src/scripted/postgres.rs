@@ -25,6 +25,8 @@ pub struct Postgres {
     copying: Option<Copying>,
     statements: HashMap<Vec<u8>, String>,
     portals: HashMap<Vec<u8>, Portal>,
+    /// The text or the name that an error quotes.
+    about: String,
     out: Frames,
     /// What has left of `out`: answers wait for a Flush, an error or the end.
     sent: Vec<u8>,
@@ -203,7 +205,8 @@ impl Postgres {
     }
 
     fn fail(&mut self, sqlstate: Failed) {
-        self.say(|out| out.error(sqlstate, "scripted"));
+        let message = format!("scripted, about \"{}\"", self.about);
+        self.say(|out| out.error(sqlstate, &message));
         self.flush();
         match self.status {
             Status::Idle => self.portals.clear(),
@@ -223,6 +226,7 @@ impl Postgres {
 impl Postgres {
     fn query(&mut self, text: &[u8]) {
         let text = String::from_utf8_lossy(text).into_owned();
+        self.about.clone_from(&text);
         self.statements.remove(&b""[..]);
         let statements: Vec<String> = text.split(';').map(|part| part.trim().to_owned()).collect();
         if statements.iter().any(|statement| matches!(Effect::of(statement), Effect::Syntax)) {
@@ -450,6 +454,7 @@ impl Postgres {
     }
 
     fn execute(&mut self, name: &[u8], rows_max: i32) -> Result<(), Failed> {
+        self.about = String::from_utf8_lossy(name).into_owned();
         let portal = self.portals.get_mut(name).ok_or("34000")?;
         let text = portal.text.clone();
         let effect = Effect::of(&text);

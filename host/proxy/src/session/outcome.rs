@@ -151,14 +151,16 @@ impl Session {
     pub(super) fn error(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
         let Some(entry) = self.pipeline.front_mut() else { return Ok(Flow::Forward) };
         let mut run = std::mem::replace(&mut entry.payload, Run::client());
-        let flow = self.client_error(frame, &run)?;
-        // It is recorded; nothing of this message will run any more.
-        run.current = run.statements.len();
-        run.masks = Masks::Undecided;
+        let flow = self.client_error(frame, &run);
+        if flow.is_ok() {
+            // It is recorded; nothing of this message will run any more.
+            run.current = run.statements.len();
+            run.masks = Masks::Undecided;
+        }
         if let Some(entry) = self.pipeline.front_mut() {
             entry.payload = run;
         }
-        Ok(flow)
+        flow
     }
 
     /// Records a client's failed statement and tells the client what it may know.

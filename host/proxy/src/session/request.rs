@@ -4,18 +4,16 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use portcullis_policy::statement::SessionEffect;
-use portcullis_policy::{Access, Action, NoParameters, Parameters, PolicySet, Statement};
+use portcullis_policy::{Access, Action, NoParameters, PolicySet, Statement};
 use portcullis_wire::backend::TransactionStatus;
 use portcullis_wire::frame::cut;
 use portcullis_wire::{Expect, Frame, Frontend, encode};
 
 use super::holding::{Asked, Hold, Settled};
-use super::meaning::Resolved;
 use super::{End, Session, WAITING_BYTES_MAX};
 use crate::facts::{Facts, Reading};
-use crate::gate::{Gate, Harmless, Judged, makes_unseen_code};
-use crate::known::{self, Answered, Known, PerStatement, Under};
-use crate::masks::Planner;
+use crate::gate::{Harmless, makes_unseen_code};
+use crate::known::{Answered, PerStatement};
 use crate::parameters::{unreadable_encoding, unreadable_encoding_in};
 use crate::refusal::Refusal;
 use crate::release::Release;
@@ -101,6 +99,11 @@ impl Session {
                 Handled::Done => used += frame.bytes.len(),
                 Handled::Later => {
                     self.stalled = true;
+                    let is_held = matches!(self.hold, Hold::Waiting { .. });
+                    if !is_held && self.pipeline.waits_for_sync() {
+                        // What this message waits for would wait for the Sync behind it.
+                        self.outbox.flush();
+                    }
                     break;
                 }
             }
@@ -421,76 +424,6 @@ impl Session {
             }
             Err(_) => Ok(Cow::Owned(text.iter().map(|&byte| char::from(byte)).collect())),
         }
-    }
-
-    /// What was found out about the statements of a message before. What a name stands for can
-    /// be another thing the next time.
-    pub(super) fn known(
-        &self,
-        facts: &Rc<Facts>,
-        resolved: &[Option<Resolved>],
-        policies: &Rc<dyn PolicySet>,
-    ) -> PerStatement<Rc<Known>> {
-        let under = self.under(&**policies);
-        let known = |index: usize| match resolved.get(index).and_then(Option::as_ref) {
-            Some(resolved) => Rc::new(Known::of_resolved(facts, &resolved.statement, under)),
-            None => self.shared.known.of(self.id, facts, index, under),
-        };
-        (0..facts.statements.len()).map(known).collect()
-    }
-
-    /// What the answers about a statement rest on.
-    pub(super) fn under(&self, policies: &dyn PolicySet) -> Under {
-        Under { revision: policies.revision(), view: self.database.view_version() }
-    }
-
-    /// Judges a message; with it comes the text that its statements were read from.
-    pub(super) fn judge<T>(
-        &self,
-        (message, text): (T, &[u8]),
-        (facts, statements): (&Facts, &[&Statement]),
-        (policies, known): (&Rc<dyn PolicySet>, &[Rc<Known>]),
-        parameters: &dyn Parameters,
-    ) -> Judged<T> {
-        let reads = policies.reads();
-        // The same question is not put twice. With one statement it usually is one: shapes come
-        // again and again, and Parse, Bind and Execute ask about the same.
-        let known = match known {
-            [known] if !(reads.parameters && parameters.count() > 0) => Some(known),
-            _ => None,
-        };
-        let asked = known::Asked {
-            text: reads.text.then(|| text.into()),
-            in_transaction: self.status != TransactionStatus::Idle,
-            unseen_code: self.unseen_code || !facts.current,
-            now: self.shared.moment().seconds,
-        };
-        let answered = known.and_then(|known| known.verdicts(&asked)).unwrap_or_else(|| {
-            let view = self.database.view();
-            let gate = Gate {
-                asker: &self.asker,
-                policies,
-                planner: self.planner(&view, &**policies),
-                reserved: &self.reserved,
-                asked: &asked,
-                parameters,
-            };
-            let text = String::from_utf8_lossy(text);
-            let answered = Rc::new(gate.ask(facts, &text, statements));
-            if let Some(known) = known {
-                known.keep_verdicts(asked, &answered);
-            }
-            answered
-        });
-        Judged::by(answered, message, self.database.settings.unmatched)
-    }
-
-    pub(super) fn planner<'a>(
-        &'a self,
-        view: &'a crate::database::View,
-        policies: &'a dyn PolicySet,
-    ) -> Planner<'a> {
-        Planner { asker: &self.asker, view, policies, unmatched: self.database.settings.unmatched }
     }
 
     /// A FETCH goes on with what its cursor was released for.

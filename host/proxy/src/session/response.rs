@@ -285,7 +285,14 @@ impl Session {
             // What the proxy asked for the client's sake failed; the client's own message
             // would have.
             Role::Swallowed | Role::Probe(_) => Flow::Forward,
-            Role::Client => self.client_error(frame, &run)?,
+            Role::Client => match self.client_error(frame, &run) {
+                Ok(flow) => flow,
+                Err(end) => {
+                    // It is off the queue already, where the end of the session would find it.
+                    self.record_unrun(&run, &Ending::Lost);
+                    return Err(end);
+                }
+            },
         };
         self.undo(run, true);
         Ok(flow)

@@ -38,6 +38,7 @@ fn hold(
     pieces: impl Fn(&Turn) -> Vec<Vec<u8>>,
     prepare: impl Fn(&Play),
 ) -> Heard {
+    stage.rig.database.forget_changes();
     let mut play = stage.rig.play();
     prepare(&play);
     let mut postgres = Postgres::default();
@@ -119,8 +120,8 @@ fn messages_may_be_cut_anywhere() {
                     vec![front.to_vec(), back.to_vec()]
                 };
                 let parts = hold(stage, &conversation, pieces, |_| {});
+                // What the server is told of a refusal depends on what it has answered by then.
                 assert_eq!(parts.client, whole.client, "{}, cut at {cut}", conversation.name);
-                assert_eq!(own(&parts.server), own(&whole.server), "{}", conversation.name);
             }
         }
     });
@@ -145,6 +146,7 @@ fn hold_with_answers_cut(
     conversation: &Conversation,
     cut: usize,
 ) -> Vec<u8> {
+    stage.rig.database.forget_changes();
     let mut play = stage.rig.play();
     let mut postgres = Postgres::default();
     let mut heard = Vec::new();

@@ -187,7 +187,8 @@ fn endless_notices() {
     stage(|stage| {
         let mut play = stage.rig.play();
         play.client.take_at_most(0);
-        play.client_says(query().bytes());
+        // Of a statement that touches nothing hidden, so that the text is not withheld.
+        play.client_says(new().query("select 1").bytes());
         let notice = new().notice(&"x".repeat(1000));
         for _ in 0..4_000 {
             play.server_says(notice.bytes());
@@ -206,7 +207,6 @@ fn endless_notices() {
 #[test]
 fn in_answer_to_the_proxys_own_questions() {
     for (answer, told) in [
-        (row(), "E:08P01"),
         (new().columns(&[]).raw(b'D', b"\0\x01\0"), "E:08P01"),
         (new().columns(&[]).complete("SELECT 0").ready(b'?'), "E:08P01"),
         (new().columns(&[]).complete("SELECT 0").ready(b'I').ready(b'I'), "E:08P01"),

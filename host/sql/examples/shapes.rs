@@ -1,4 +1,4 @@
-//! What a statement costs here: `cargo run --release -p portcullis-sql --example cost`
+//! What a statement costs here: `cargo run --release -p portcullis-sql --example shapes`
 //!
 //! For each text the time of cutting the key under which its facts are looked for, as for every
 //! statement, and of reading the facts, as for a shape that is new.
