@@ -79,7 +79,8 @@ impl Default for Given {
 impl Rig {
     /// The ledger will be in `directory`.
     pub fn new(directory: &Path, given: Given) -> std::io::Result<Rig> {
-        let ledger = Ledger::open(&directory.join("ledger"), portcullis_ledger::Options::default())?;
+        let ledger =
+            Ledger::open(&directory.join("ledger"), portcullis_ledger::Options::default())?;
         let stream = ledger.stream(0)?;
         let approvals = shelf::approvals()?;
         let rules = rules::Published::new(given.rules);
@@ -145,9 +146,13 @@ impl Rig {
         let asker = asker(principal, &self.database.settings.database);
         let entry = self.registry.enter(Line::new(self.sessions, asker, proven));
         let (process_id, secret_key) = (7, vec![1, 2, 3, 4]);
-        let cancel_key = self
-            .cancel_keys
-            .issue(0, entry.line().clone(), self.database.clone(), process_id, secret_key.clone());
+        let cancel_key = self.cancel_keys.issue(
+            0,
+            entry.line().clone(),
+            self.database.clone(),
+            process_id,
+            secret_key.clone(),
+        );
         let Ok(cancel_key) = cancel_key else { panic!("no random numbers") };
         let issued = (cancel_key.process_id, cancel_key.secret_key.clone());
         let parameters = [("client_encoding", "UTF8"), ("standard_conforming_strings", "on")];

@@ -59,7 +59,8 @@ impl Stage<'_> {
         for outcome in self.records("outcome") {
             outcomes.entry(text(&outcome["event"])).or_default().push(text(&outcome["ending"]));
         }
-        let ending = |intent: &Value| match outcomes.get(&text(&intent["event"])).map(Vec::as_slice) {
+        let ending = |intent: &Value| match outcomes.get(&text(&intent["event"])).map(Vec::as_slice)
+        {
             Some([ending]) => ending.clone(),
             endings => panic!("{intent:#} ended {endings:?}"),
         };

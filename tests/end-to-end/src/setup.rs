@@ -290,10 +290,7 @@ impl Setup {
         };
         format!(
             "postgresql://{}@127.0.0.1:{}/{}?sslmode={}{root}",
-            self.upstream_role,
-            self.upstream_port,
-            self.database.name,
-            self.sslmode
+            self.upstream_role, self.upstream_port, self.database.name, self.sslmode
         )
     }
 }

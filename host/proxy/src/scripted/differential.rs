@@ -32,9 +32,8 @@ impl Random {
 
     /// What was said, for people.
     pub fn shown(&self) -> String {
-        let word = |(tag, body): &(u8, Vec<u8>)| {
-            format!("{}({})", char::from(*tag), body.escape_ascii())
-        };
+        let word =
+            |(tag, body): &(u8, Vec<u8>)| format!("{}({})", char::from(*tag), body.escape_ascii());
         let turn = |turn: &Frames| {
             let (said, _) = messages(turn.bytes());
             said.iter().map(word).collect::<Vec<_>>().join(" ")
@@ -95,7 +94,10 @@ fn silent_behind_refusals(postgres: &Postgres) -> Result<(), String> {
             b'H' => {}
             _ if refused => {
                 let what = body.escape_ascii();
-                return Err(format!("behind a refusal the server heard {}({what})", char::from(*tag)));
+                return Err(format!(
+                    "behind a refusal the server heard {}({what})",
+                    char::from(*tag)
+                ));
             }
             _ => {}
         }

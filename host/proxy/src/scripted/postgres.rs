@@ -108,10 +108,7 @@ impl Effect {
     }
 
     fn returns_rows(&self) -> bool {
-        matches!(
-            self,
-            Effect::Rows(_) | Effect::Fails | Effect::FailsBehind(_) | Effect::Settings
-        )
+        matches!(self, Effect::Rows(_) | Effect::Fails | Effect::FailsBehind(_) | Effect::Settings)
     }
 }
 
@@ -433,7 +430,9 @@ impl Postgres {
     fn describe(&mut self, target: Target, name: &[u8]) -> Result<(), Failed> {
         let text = match target {
             Target::Statement => self.statements.get(name).cloned().ok_or("26000")?,
-            Target::Portal => self.portals.get(name).map(|portal| portal.text.clone()).ok_or("34000")?,
+            Target::Portal => {
+                self.portals.get(name).map(|portal| portal.text.clone()).ok_or("34000")?
+            }
         };
         let rows = Effect::of(&text).returns_rows();
         if self.status == Status::Failed && rows {

@@ -73,10 +73,8 @@ fn a_server_that_does_not_read() {
 /// may be that large is held once.
 #[test]
 fn a_message_that_is_sent_slowly() {
-    let limits = crate::settings::Limits {
-        frame_bytes_max: 1 << 20,
-        ..crate::settings::Limits::default()
-    };
+    let limits =
+        crate::settings::Limits { frame_bytes_max: 1 << 20, ..crate::settings::Limits::default() };
     stage_with(Given { limits, ..Given::default() }, |stage| {
         let mut play = stage.rig.play();
         play.client_says(&[&b"Q"[..], &(1_u32 << 20).to_be_bytes()].concat());

@@ -118,13 +118,11 @@ fn a_client_that_has_asked_nothing_is_gone_when_it_says_no_more() {
 
 #[test]
 fn a_client_that_is_reset_is_gone() {
-    for (answer, ending) in
-        [
-            (new(), "lost"),
-            (columns().and(&row()), "lost"),
-            (columns().complete("SELECT 0"), "completed"),
-        ]
-    {
+    for (answer, ending) in [
+        (new(), "lost"),
+        (columns().and(&row()), "lost"),
+        (columns().complete("SELECT 0"), "completed"),
+    ] {
         stage(|stage| {
             let mut play = stage.rig.play();
             play.client_says(query().bytes());

@@ -26,8 +26,9 @@ fn approval(heard: &[u8]) -> String {
         String::from_utf8(backend::field(&fields, b'M').unwrap().to_vec()).unwrap()
     });
     let waits = "this statement waits for approval ";
-    let told: Vec<String> =
-        texts.filter_map(|text| Some(text.strip_prefix(waits)?.split_once(':')?.0.to_owned())).collect();
+    let told: Vec<String> = texts
+        .filter_map(|text| Some(text.strip_prefix(waits)?.split_once(':')?.0.to_owned()))
+        .collect();
     let [id] = &told[..] else { panic!("told of {told:?}") };
     id.clone()
 }
@@ -183,9 +184,12 @@ fn only_the_right_key_cancels() {
         let key = one.cancel_key.clone();
         let mut forged = key.1.clone();
         forged[0] ^= 1;
-        for (process_id, secret) in
-            [(key.0, forged), (two.cancel_key.0, key.1.clone()), (key.0, Vec::new()), (0, key.1.clone())]
-        {
+        for (process_id, secret) in [
+            (key.0, forged),
+            (two.cancel_key.0, key.1.clone()),
+            (key.0, Vec::new()),
+            (0, key.1.clone()),
+        ] {
             stage.runtime.block_on(stage.rig.cancel(process_id, &secret));
             assert!(!one.is_woken() && !two.is_woken(), "somebody else's key did something");
         }

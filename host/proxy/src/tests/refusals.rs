@@ -68,7 +68,11 @@ fn refused_parses() {
         check(stage, &[failed, (behind(), ""), (new().sync(), "Z:I")], "P B H S");
         let begun = new().run("begin").sync().and(&behind()).sync();
         let answer = "1 2 C:BEGIN Z:T E:42501 Z:E";
-        check(stage, &[(begun, answer), (new().query("rollback"), "C:ROLLBACK Z:I")], "P B E S E! S Q");
+        check(
+            stage,
+            &[(begun, answer), (new().query("rollback"), "C:ROLLBACK Z:I")],
+            "P B E S E! S Q",
+        );
     });
 }
 
@@ -76,7 +80,8 @@ fn refused_parses() {
 #[test]
 fn refused_binds() {
     let rules = || {
-        let judge = |_: &portcullis_policy::Statement, values: &dyn portcullis_policy::Parameters| {
+        let judge = |_: &portcullis_policy::Statement,
+                     values: &dyn portcullis_policy::Parameters| {
             match values.text(0).as_deref() {
                 Some("no") => Verdict::deny("not that one"),
                 _ => Verdict::allow(),

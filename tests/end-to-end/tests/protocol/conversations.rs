@@ -85,7 +85,8 @@ async fn the_proxy_answers_as_postgresql_does() {
 async fn a_half_closed_client_hears_the_rest() {
     let database = database().await;
     let portcullis = bare(&database).start().await;
-    let query = || Batch::new().query("SELECT pg_sleep(0.5)").query("SELECT generate_series(1, 500)");
+    let query =
+        || Batch::new().query("SELECT pg_sleep(0.5)").query("SELECT generate_series(1, 500)");
     let pipeline = || Batch::new().run("SELECT generate_series(1, 500)").sync();
     let said = [query(), pipeline(), query().raw(b'X', b""), Batch::new().run("SELECT 1")];
     for batch in said {
