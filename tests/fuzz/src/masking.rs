@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use portcullis_masking::{
-    CopyFormat, CopyMasker, CsvOptions, Keys, MaskColumn, RowMasker, TextOptions,
-    binary_to_text, text_to_binary,
+    CopyFormat, CopyMasker, CsvOptions, Keys, MaskColumn, RowMasker, TextOptions, binary_to_text,
+    text_to_binary,
 };
 use portcullis_policy::mask::{Call, Edits, Partial, Pseudonym};
 use portcullis_policy::{
@@ -158,7 +158,8 @@ fn check_rows(columns: &[MaskColumn], given: &[&[u8]], out: &[u8]) {
         let frame = cut(rest, 1 << 28).expect("a frame").expect("a whole one");
         rest = &rest[frame.bytes.len()..];
         assert_eq!(frame.tag, b'D');
-        let (Ok(masked), Ok(cells)) = (backend::data_row(frame.body), backend::data_row(row)) else {
+        let (Ok(masked), Ok(cells)) = (backend::data_row(frame.body), backend::data_row(row))
+        else {
             // Where nothing of a batch changes, its rows are passed as they came.
             assert_eq!(frame.body, *row);
             continue;
@@ -225,7 +226,8 @@ fn format(choices: &mut Choices<'_>) -> CopyFormat {
         0 => CopyFormat::Text,
         1 => CopyFormat::TextWith(TextOptions { delimiter, null: b"\\N".to_vec(), header }),
         2 => {
-            let (quote, escape) = if choices.next() % 2 == 0 { (b'"', b'"') } else { (b'\'', b'\\') };
+            let (quote, escape) =
+                if choices.next() % 2 == 0 { (b'"', b'"') } else { (b'\'', b'\\') };
             let null = if choices.next() % 2 == 0 { Vec::new() } else { b"NULL".to_vec() };
             CopyFormat::Csv(CsvOptions { delimiter, quote, escape, null, header })
         }
@@ -253,13 +255,7 @@ fn masked_copy<'a>(
 struct Answers(u8);
 
 impl PolicySet for Answers {
-    fn mask(
-        &self,
-        _: &PolicyName,
-        _: u32,
-        batch: &Cells,
-        _: &[Cells],
-    ) -> Result<Masked, Fault> {
+    fn mask(&self, _: &PolicyName, _: u32, batch: &Cells, _: &[Cells]) -> Result<Masked, Fault> {
         let long = "y".repeat(usize::from(self.0));
         let mut cells = Cells::default();
         let answer = match self.0 % 6 {

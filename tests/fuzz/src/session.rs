@@ -112,7 +112,9 @@ impl Said {
         while let Some((op, after)) = rest.split_first() {
             rest = after;
             match op {
-                0x00..=0x6f => self.client_says(play, client[usize::from(*op) % client.len()].bytes()),
+                0x00..=0x6f => {
+                    self.client_says(play, client[usize::from(*op) % client.len()].bytes())
+                }
                 0x70..=0x9f => play.server.send(server[usize::from(*op) % server.len()].bytes()),
                 0xa0..=0xa7 => self.answer(play),
                 0xa8..=0xad => {
