@@ -60,9 +60,12 @@ impl PolicySource for Source {
     }
 }
 
+/// Who is told how long a new set took.
+type Watch = Box<dyn Fn(Duration)>;
+
 /// Who is told what new sets cost this worker.
 #[derive(Default)]
-struct Swaps(RefCell<Option<Box<dyn Fn(Duration)>>>);
+struct Swaps(RefCell<Option<Watch>>);
 
 impl Swaps {
     fn took(&self, time: Duration) {

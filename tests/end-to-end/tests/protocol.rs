@@ -1,6 +1,5 @@
 //! The protocol byte by byte: what is malformed, hostile or rare.
 
-mod conversations;
 mod segments;
 mod upstreams;
 

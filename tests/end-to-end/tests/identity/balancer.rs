@@ -130,7 +130,8 @@ async fn nobody_else_may_say_where_they_come_from() {
     ];
     for header in &headers {
         let answer = comes(&portcullis, SOMEBODY, header).await;
-        assert!(answer.verdict().starts_with("out: 08P01 "), "{}", answer.verdict());
+        // As PostgreSQL answers what is no startup packet: not at all.
+        assert_eq!(answer.verdict(), "closed");
         // What it said of itself is nobody's address.
         record(&portcullis, "login-refused", answer.address()).await;
     }

@@ -59,29 +59,6 @@ async fn an_upstream_that_dies_in_the_middle_of_a_result() {
     assert!(portcullis.is_up());
 }
 
-/// A server that ends a session says why, and that is what the client hears.
-#[tokio::test]
-async fn a_backend_that_is_ended_in_the_middle_of_a_result() {
-    let database = cluster().await.database().await;
-    let portcullis = bare(&database).start().await;
-    let mut session = portcullis.session(DEVELOPER).await;
-    let query = "SELECT generate_series(1, 10), 'mark_it'; SELECT pg_sleep(600), 'mark_it'";
-    session.send(Batch::new().query(query).bytes()).await;
-    let begun = session.until(b"C").await;
-    assert_eq!(sequence(&begun), "T D*10 C:SELECT 10");
-    let superuser = database.superuser().await;
-    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-               WHERE datname = $1 AND wait_event = 'PgSleep'";
-    wait_until("the backend is ended", SOON, async || {
-        let row = superuser.query_one(end, &[&database.name]).await.expect("it answers");
-        (row.get::<_, i64>(0) == 1).then_some(())
-    })
-    .await;
-    let told = to_the_end(&mut session).await;
-    assert_eq!(sqlstate_of(&told).as_deref(), Some("57P01"), "{}", sequence(&told));
-    assert_eq!(told.iter().filter(|message| message.tag == b'E').count(), 1);
-}
-
 /// One byte in a packet, masks and all.
 #[tokio::test]
 async fn an_upstream_that_stutters() {
