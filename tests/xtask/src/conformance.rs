@@ -37,25 +37,11 @@ pub(crate) fn drivers(args: &[String]) -> Result<(), Failure> {
     ended.into_iter().collect()
 }
 
-/// What of them is run for every change: each version and each way once.
-pub(crate) fn drivers_in_ci(ready: &Ready) -> Result<(), Failure> {
-    run_drivers(ready, 15, "--tls", &[])?;
-    run_drivers(ready, 18, "--plain", &[])
-}
-
 fn ready() -> Result<Ready, Failure> {
     let ready = setup::to_test()?;
     plugins::build(&ready, &GuestTools::build(&ready)?)?;
     program::run(ready.cargo().args(["build", "--package", "conformance"]))?;
     Ok(ready)
-}
-
-/// What of it is run for every change: all ways where PostgreSQL says what is right, and one
-/// where only the comparison does.
-pub(crate) fn regress_in_ci(ready: &Ready) -> Result<(), Failure> {
-    let ways = |ways: &[&str]| ways.iter().map(|way| (*way).to_owned()).collect::<Vec<_>>();
-    run_regress(ready, 15, &ways(&["--plain", "--tls"]))?;
-    run_regress(ready, 18, &ways(&["--plain"]))
 }
 
 /// What somebody asks for on the command line.

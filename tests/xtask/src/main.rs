@@ -19,7 +19,6 @@ mod plugins;
 mod examples;
 mod demo;
 mod conformance;
-mod fuzz;
 mod bench;
 mod verify;
 
@@ -34,16 +33,14 @@ cargo xtask COMMAND
   demo [ARGS…]  the proxy with the shipped policies before a database with made-up customers;
                 what follows goes to `portcullis demo` (--script: the tour by itself)
   test          everything the tests need, then all tests
-  ci            format, lint, all tests, fuzzing, the scripted demo, and PostgreSQL's regression
-                suite and those of drivers through the proxy
+  ci            format, lint, all tests, the scripted demo, and short forms of the
+                benchmark, the load and the soak
   regress [--postgres 15|18]… [--direct] [--plain] [--tls]
                 PostgreSQL's own regression suite through the proxy, with every shipped policy
                 observing; without arguments everything
   drivers [NAME…] [--postgres 15|18]… [--plain] [--tls]
                 the tests of drivers, through the proxy as without it; without arguments
                 everything
-  fuzz [TARGET…] [--seconds N] [--input FILE]
-                arbitrary bytes for all targets or some, a minute each; or one input again
 
   bench [FIGURE…] [--rounds N] [--seconds S] [--peers] [--out DIR]
                 what the proxy costs beside doing nothing: a table, and a plot in target/bench
@@ -94,7 +91,6 @@ fn run(args: &[String]) -> Result<ExitCode, Failure> {
         "load" | "soak" => bench::run(command, rest)?,
         "regress" => conformance::regress(rest)?,
         "drivers" => conformance::drivers(rest)?,
-        "fuzz" => fuzz::Fuzz::of(rest)?.run(&setup::to_fuzz()?)?,
         "test" => verify::test()?,
         "ci" => verify::ci()?,
         other => return Err(Failure::new(format!("no command `{other}`\n\n{USAGE}"))),
