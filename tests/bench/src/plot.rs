@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(scale(47.0), (10.0, 50.0));
         assert_eq!(scale(50.0), (10.0, 50.0));
         assert_eq!(scale(51_000.0), (20_000.0, 60_000.0));
-        assert_eq!(scale(0.0).1 > 0.0, true);
+        assert!(scale(0.0).1 > 0.0);
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub(crate) struct Scripted {
     pub(crate) counts: Arc<Counts>,
 }
 
+/// By text.
+type Answers = HashMap<Vec<u8>, Vec<u8>>;
+
 struct Script {
     real: SocketAddr,
     /// From AuthenticationOk to the first ReadyForQuery.
@@ -46,7 +49,7 @@ struct Script {
     description: Vec<u8>,
     row_and_end: Vec<u8>,
     /// Answers to other texts, and the session that finds them out.
-    known: Mutex<(Connection, HashMap<Vec<u8>, Vec<u8>>)>,
+    known: Mutex<(Connection, Answers)>,
     counts: Arc<Counts>,
 }
 

@@ -20,7 +20,6 @@ pub(crate) fn test() -> Result<(), Failure> {
 
 pub(crate) fn ci() -> Result<(), Failure> {
     let ready = setup::to_test()?;
-    setup::cpp_compiler()?;
     let mut steps = Steps::default();
     let passed = ci_steps(&mut steps, &ready);
     steps.print();

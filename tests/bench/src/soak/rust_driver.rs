@@ -70,9 +70,9 @@ impl Driver {
         is_masked(&both.0?)?;
         is_masked(&both.1?)?;
         let simple = client.simple_query(&format!("{KEYED}{}", key())).await?;
-        let masked = simple.iter().any(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(1).is_some_and(looks_masked),
-            _ => false,
+        let masked = simple.iter().any(|message| {
+            let SimpleQueryMessage::Row(row) = message else { return false };
+            row.get(1).is_some_and(looks_masked)
         });
         masked.then_some(()).ok_or("a simple query was not masked")?;
         self.counted.completed += 4;
