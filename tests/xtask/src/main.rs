@@ -34,7 +34,7 @@ cargo xtask COMMAND
                 what follows goes to `portcullis demo` (--script: the tour by itself)
   test          everything the tests need, then all tests
   ci            format, lint, all tests, the scripted demo, and short forms of the
-                benchmark, the load and the soak
+                benchmark and the load
   regress [--postgres 15|18]… [--direct] [--plain] [--tls]
                 PostgreSQL's own regression suite through the proxy, with every shipped policy
                 observing; without arguments everything
