@@ -18,8 +18,8 @@ const bytesPerCollection = 1 << 20
 var bytes int
 
 func Judge(request Request) witTypes.Result[Verdict, PluginError] {
-	// Two texts, and about four kilobytes for all the rest of a request.
-	bytes += len(request.Statement.Text) + len(request.Statement.Shape) + 4096
+	// The shape, and about four kilobytes for all the rest of a request.
+	bytes += len(request.Statement.Shape) + 4096
 	if bytes > bytesPerCollection {
 		bytes = 0
 		defer runtime.GC()
