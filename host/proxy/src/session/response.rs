@@ -312,7 +312,14 @@ impl Session {
     }
 
     fn ready(&mut self, frame: Frame<'_>, entry: Entry<Run>) -> Result<Flow, End> {
-        self.status = TransactionStatus::read(frame.body)?;
+        self.status = match TransactionStatus::read(frame.body) {
+            Ok(status) => status,
+            Err(malformed) => {
+                // It is off the queue already, where the end of the session would find it.
+                self.record_unrun(&entry.payload, &Ending::Lost);
+                return Err(malformed.into());
+            }
+        };
         // What was sent behind this may already have done what is forgotten below.
         let more = !self.pipeline.is_empty();
         self.open_segment = more;
