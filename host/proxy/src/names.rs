@@ -241,9 +241,12 @@ impl Names {
     }
 
     /// Something ran that nobody saw into: any name may stand for something else now.
-    pub fn taint(&mut self) {
-        self.portals.clear();
+    /// Gives back what was bound and never executed.
+    pub fn taint(&mut self) -> Vec<Bound> {
+        let portals = self.portals.drain();
+        let unused = portals.filter_map(|(_, portal)| portal.bound.take()).collect();
         self.statements.retain(|_, prepared| !prepared.by_sql);
         self.statements.values().for_each(|prepared| prepared.stale.set(true));
+        unused
     }
 }

@@ -495,7 +495,8 @@ impl Session {
     pub(super) fn note_effects(&mut self, statement: &Statement) {
         let opaque = !statement.opaque.is_empty();
         if opaque {
-            self.names.taint();
+            let unused = self.names.taint();
+            unused.into_iter().for_each(|bound| self.record_unused(bound));
         }
         // The first temporary table puts its schema in front of all others.
         let makes_temporary = statement.relations.iter().any(|relation| {
