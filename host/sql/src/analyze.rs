@@ -13,7 +13,7 @@ use crate::lexer::Token;
 use crate::limits::{Excess, Limits, measure};
 use crate::lineage::{Traced, trace};
 use crate::names::{Author, author};
-use crate::opinion::{Opinion, opinions};
+use crate::opinion::{Opinion, is_in_doubt, opinions};
 use crate::relations::{every_column, resolve, rewritten};
 use crate::shape::{fingerprint, without_literals};
 use crate::tree::{Node, Tree};
@@ -27,6 +27,23 @@ const OPINION_DEPTH_MAX: usize = 200;
 ///
 /// Never fails: what cannot be read is a statement that says so in `opaque`.
 pub fn analyze(text: &str, scope: &Scope<'_>, limits: &Limits) -> Vec<Statement> {
+    analyzed(text, scope, limits, Asked::InDoubt)
+}
+
+/// The same, with the second reader asked about every text: what tests hold `analyze` against.
+pub fn analyze_by_both(text: &str, scope: &Scope<'_>, limits: &Limits) -> Vec<Statement> {
+    analyzed(text, scope, limits, Asked::Always)
+}
+
+/// When the second reader is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// Where it could see something that the first reader did not.
+    InDoubt,
+    Always,
+}
+
+fn analyzed(text: &str, scope: &Scope<'_>, limits: &Limits, asked: Asked) -> Vec<Statement> {
     let strings = scope.standard_conforming_strings.unwrap_or(true);
     let measure = match measure(text, strings, limits) {
         Ok(measure) => measure,
@@ -40,9 +57,11 @@ pub fn analyze(text: &str, scope: &Scope<'_>, limits: &Limits) -> Vec<Statement>
         Ok(parsed) => {
             let parsed = parsed.protobuf.stmts;
             let tree = Tree::of(&parsed, measure.tokens.len());
+            let in_doubt = asked == Asked::Always || tree.as_ref().is_none_or(is_in_doubt);
             // The second reader knows one reading of backslashes only.
-            let asked =
-                measure.depth_binary <= OPINION_DEPTH_MAX && (strings || !measure.backslash);
+            let asked = in_doubt
+                && measure.depth_binary <= OPINION_DEPTH_MAX
+                && (strings || !measure.backslash);
             let opinions = if asked { opinions(text) } else { None };
             read(Source { text, tokens: &measure.tokens }, &parsed, tree, opinions, scope)
         }
@@ -52,7 +71,9 @@ pub fn analyze(text: &str, scope: &Scope<'_>, limits: &Limits) -> Vec<Statement>
             match parts.as_slice() {
                 [] | [_] => vec![deep::summarise(text, scope, strings)],
                 // One statement that is too deep does not hide the others.
-                parts => parts.iter().flat_map(|part| analyze(part, scope, limits)).collect(),
+                parts => {
+                    parts.iter().flat_map(|part| analyzed(part, scope, limits, asked)).collect()
+                }
             }
         }
         Err(error) => {

@@ -25,7 +25,7 @@ mod unread;
 mod deep;
 mod analyze;
 
-pub use analyze::analyze;
+pub use analyze::{analyze, analyze_by_both};
 pub use catalog::{Catalog, Column, Function, Relation, RelationKind, Scope};
 pub use limits::Limits;
 pub use shape::{KeyCutter, Shape, shape};

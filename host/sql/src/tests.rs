@@ -3,10 +3,11 @@
 mod benign;
 mod facts;
 mod limits;
+mod readers;
 mod shapes;
 
 use crate::catalog::{Catalog, Column, Function, Relation, RelationKind, Scope};
-use crate::{Limits, analyze};
+use crate::{Limits, analyze, analyze_by_both};
 use portcullis_policy::statement::{SessionEffect, Statement};
 
 fn column(attribute: i16, name: &str) -> Column {
@@ -70,8 +71,13 @@ fn with_scope<T>(run: impl FnOnce(&Scope<'_>) -> T) -> T {
     })
 }
 
+/// The facts of a text, which do not depend on whether the second reader was asked.
 fn analyzed(sql: &str) -> Vec<Statement> {
-    with_scope(|scope| analyze(sql, scope, &Limits::default()))
+    with_scope(|scope| {
+        let statements = analyze(sql, scope, &Limits::default());
+        assert_eq!(statements, analyze_by_both(sql, scope, &Limits::default()), "{sql}");
+        statements
+    })
 }
 
 /// The facts of a statement in a line, lineage left out.

@@ -79,6 +79,11 @@ impl Tree {
         self.value(self.root).nodes()
     }
 
+    /// The kinds of all its nodes.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = &'static str> {
+        self.nodes.iter().map(|(kind, _)| *kind)
+    }
+
     fn value(&self, slot: Slot) -> Value<'_> {
         match slot {
             Slot::Empty => Value::Empty,

@@ -1,0 +1,46 @@
+//! When the second reader is asked. That it would add nothing where it is not is checked for
+//! every text of these tests, by `analyzed`.
+
+use super::lines;
+use crate::opinion::is_in_doubt;
+use crate::tree::Tree;
+
+fn in_doubt(sql: &str) -> bool {
+    let parsed = pg_query::parse(sql, 0).expect("a text that parses");
+    is_in_doubt(&Tree::of(&parsed.protobuf.stmts, 0).expect("a tree"))
+}
+
+#[test]
+fn ordinary_work_is_beyond_doubt() {
+    for sql in [
+        "SELECT a, count(*) FROM t JOIN s USING (b) WHERE c IN (1, 2) GROUP BY a ORDER BY 2 LIMIT 5",
+        "WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x ON CONFLICT (a) DO NOTHING RETURNING a",
+        "UPDATE t SET a = (SELECT max(b) FROM s) WHERE c = $1::int",
+        "DELETE FROM t USING s WHERE t.a = s.a AND s.b IS NOT NULL",
+        "BEGIN; SET LOCAL work_mem = '1MB'; SELECT 1 FOR UPDATE; COMMIT",
+    ] {
+        assert!(!in_doubt(sql), "{sql}");
+    }
+}
+
+#[test]
+fn whatever_else_there_is_makes_a_text_doubtful() {
+    for sql in [
+        "SELECT 1; COPY t TO STDOUT",
+        "SELECT a INTO b FROM t",
+        "SELECT * FROM t TABLESAMPLE system (1)",
+        "SELECT * FROM f() AS g",
+        "EXPLAIN SELECT 1",
+        "MERGE INTO t USING s ON t.a = s.a WHEN MATCHED THEN DELETE",
+        "TRUNCATE t",
+    ] {
+        assert!(in_doubt(sql), "{sql}");
+    }
+}
+
+#[test]
+fn who_is_asked_can_disagree() {
+    // The second reader takes what follows for the data.
+    let found = lines("COPY users FROM STDIN; DELETE FROM orders");
+    assert!(found.contains("!readers disagree: 2 statements or 1"), "{found}");
+}
