@@ -21,11 +21,7 @@ impl EventIds {
         Ok(EventIds { last: AtomicU64::new(0), seed: u64::from_le_bytes(seed) })
     }
 
-    pub(crate) fn next(&self) -> EventId {
-        self.next_at(SystemTime::now())
-    }
-
-    fn next_at(&self, now: SystemTime) -> EventId {
+    pub(crate) fn next(&self, now: SystemTime) -> EventId {
         let micros = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
         let millis = u64::try_from(micros / 1000).unwrap_or(0);
         // The 12 bits begin as the fraction of the millisecond, so that ids of two sources
@@ -63,7 +59,7 @@ mod tests {
         let ids = EventIds::new().unwrap();
         let noon = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let times = [noon, noon, noon - Duration::from_secs(60), noon + Duration::from_millis(1)];
-        let made: Vec<EventId> = times.iter().map(|time| ids.next_at(*time)).collect();
+        let made: Vec<EventId> = times.iter().map(|time| ids.next(*time)).collect();
         assert!(made.is_sorted(), "{made:?}");
         assert_eq!(made.iter().collect::<BTreeSet<_>>().len(), made.len());
     }
@@ -72,7 +68,7 @@ mod tests {
     fn ids_have_the_form_of_a_uuid() {
         let ids = EventIds::new().unwrap();
         let noon = UNIX_EPOCH + Duration::from_millis(0x0123_4567_89ab);
-        let text = ids.next_at(noon).to_string();
+        let text = ids.next(noon).to_string();
         assert_eq!(&text[..13], "0123456789ab7");
         assert!("89ab".contains(&text[16..17]), "{text}");
     }
@@ -84,7 +80,7 @@ mod tests {
         let made: Vec<EventId> = std::thread::scope(|scope| {
             let threads: Vec<_> = [&first, &first, &second, &second]
                 .into_iter()
-                .map(|ids| scope.spawn(|| (0..5000).map(|_| ids.next()).collect::<Vec<_>>()))
+                .map(|ids| scope.spawn(|| (0..5000).map(|_| ids.next(SystemTime::now())).collect::<Vec<_>>()))
                 .collect();
             threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
         });

@@ -2,6 +2,7 @@
 //! of a ledger, and what they have in common is written without a formatter.
 
 use std::io::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
 
@@ -12,23 +13,25 @@ pub const LAYOUT: u32 = 1;
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
     pub seq: u64,
-    pub now: OffsetDateTime,
+    pub now: SystemTime,
 }
 
 /// Writes times: RFC 3339 in UTC with microseconds, of fixed width, so that text sorts as time
 /// does. The text of a second is kept, as most records share it with the one before.
 #[derive(Default)]
 pub(crate) struct Clock {
-    second: Option<i64>,
+    second: Option<u64>,
     text: Vec<u8>,
 }
 
 impl Clock {
-    pub(crate) fn write(&mut self, buffer: &mut Vec<u8>, now: OffsetDateTime) {
-        let second = now.unix_timestamp();
-        if self.second != Some(second) {
-            self.second = Some(second);
+    pub(crate) fn write(&mut self, buffer: &mut Vec<u8>, now: SystemTime) {
+        // A clock that stands before the epoch says nothing.
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        if self.second != Some(since.as_secs()) {
+            self.second = Some(since.as_secs());
             self.text.clear();
+            let now = OffsetDateTime::from(UNIX_EPOCH + Duration::from_secs(since.as_secs()));
             // Writing to a Vec cannot fail.
             let _ = write!(
                 self.text,
@@ -43,7 +46,7 @@ impl Clock {
         }
         buffer.extend_from_slice(&self.text);
         let mut digits = *b"000000Z";
-        let mut rest = now.microsecond();
+        let mut rest = since.subsec_micros();
         for digit in digits.iter_mut().take(6).rev() {
             *digit = b'0' + (rest % 10) as u8;
             rest /= 10;
@@ -165,8 +168,8 @@ mod tests {
         let mut clock = Clock::default();
         let mut buffer = Vec::new();
         for nanos in [999_999_999, 1_000_000_000, 1_000_007_000, 0] {
-            let now = OffsetDateTime::from_unix_timestamp_nanos(1_800_000_000_000_000_000 + nanos);
-            clock.write(&mut buffer, now.unwrap());
+            let since = Duration::from_nanos(1_800_000_000_000_000_000 + nanos);
+            clock.write(&mut buffer, UNIX_EPOCH + since);
             buffer.push(b' ');
         }
         let expected = "2027-01-15T08:00:00.999999Z 2027-01-15T08:00:01.000000Z \

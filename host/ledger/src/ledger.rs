@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use portcullis_policy::event::EventId;
 
@@ -72,9 +72,9 @@ impl Ledger {
         delays.iter().filter_map(Delay::now).max().unwrap_or_default()
     }
 
-    /// A new name for an event: unique over workers and restarts, sortable by time.
-    pub fn event_id(&self) -> EventId {
-        self.inner.ids.next()
+    /// A new name for an event of this time: unique over workers and restarts, sortable by time.
+    pub fn event_id(&self, now: SystemTime) -> EventId {
+        self.inner.ids.next(now)
     }
 
     /// Follows the ledger for a sink, from where `cursor_file` says the last one stopped, or

@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use portcullis_policy::event::Event;
-use time::OffsetDateTime;
 use tokio::sync::watch;
 
 use crate::head::{Clock, Place};
@@ -115,16 +115,21 @@ impl Stream {
 
     /// Adds a record to the batch. It is in the ledger after the next commit.
     pub fn append(&mut self, event: &Event) {
+        self.append_at(event, SystemTime::now());
+    }
+
+    /// The same for somebody who has just looked at the clock.
+    pub fn append_at(&mut self, event: &Event, now: SystemTime) {
         let before = self.pending.len();
-        let place = Place { seq: self.seq + 1, now: OffsetDateTime::now_utc() };
+        let place = Place { seq: self.seq + 1, now };
         self.writer.event(&mut self.pending, place, event);
         self.keep(before);
     }
 
     /// The same, for what is about to leave.
-    pub fn append_intent(&mut self, intent: &Intent<'_>) {
+    pub fn append_intent_at(&mut self, intent: &Intent<'_>, now: SystemTime) {
         let before = self.pending.len();
-        let place = Place { seq: self.seq + 1, now: OffsetDateTime::now_utc() };
+        let place = Place { seq: self.seq + 1, now };
         self.writer.intent(&mut self.pending, place, intent);
         self.keep(before);
     }
@@ -178,7 +183,7 @@ impl Stream {
     }
 
     fn note(&mut self, note: &Note<'_>) {
-        let place = Place { seq: self.seq + 1, now: OffsetDateTime::now_utc() };
+        let place = Place { seq: self.seq + 1, now: SystemTime::now() };
         self.writer.note(&mut self.pending, place, note);
         self.seq += 1;
     }
@@ -257,7 +262,7 @@ impl Stream {
         }
         tracing::error!(stream = self.name, %error, "the ledger cannot be written");
         let mut since = Vec::new();
-        Clock::default().write(&mut since, OffsetDateTime::now_utc());
+        Clock::default().write(&mut since, SystemTime::now());
         self.outage = Some(Outage {
             since: String::from_utf8_lossy(&since).into_owned(),
             error: error.to_string(),

@@ -69,6 +69,9 @@ impl View {
 
 /// A database and what is known of it.
 pub struct DatabaseState {
+    /// No other has it in this process, also after this one is gone: what is known of a
+    /// database is not told of the one that takes its place.
+    pub number: u64,
     pub settings: DatabaseSettings,
     view: ArcSwap<View>,
     stale: AtomicBool,
@@ -91,7 +94,9 @@ impl DatabaseState {
             due_at: Instant::now(),
             stale_at: Instant::now(),
         };
+        static STATES: AtomicU64 = AtomicU64::new(0);
         DatabaseState {
+            number: STATES.fetch_add(1, Ordering::Relaxed),
             settings,
             view: ArcSwap::from_pointee(view),
             stale: AtomicBool::new(true),

@@ -1,7 +1,7 @@
 //! Facts about texts, cached by shape: one cache per worker.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use portcullis_ledger::Part;
 use portcullis_policy::{ColumnRef, Outputs, PolicySet, Statement};
-use portcullis_sql::{Limits, Scope};
+use portcullis_sql::{KeyCutter, Limits, Scope};
+use rustc_hash::FxHashMap;
 
 use crate::database::{DatabaseState, View};
 
@@ -19,6 +20,8 @@ const CACHED_MAX: usize = 4_096;
 const INLINE_BYTES_MAX: usize = 64 * 1024;
 /// Longer keys are not worth their memory.
 const KEY_BYTES_MAX: usize = 16 * 1024;
+/// How often a text is explained anew because the catalog was read again meanwhile.
+const ATTEMPTS_MAX: usize = 5;
 
 /// A text's statements, as one view of the database explains them.
 pub struct Facts {
@@ -75,21 +78,33 @@ pub struct Reading {
     pub standard_conforming_strings: Option<bool>,
 }
 
-#[derive(PartialEq, Eq, Hash)]
-struct Key {
-    database: usize,
+impl Reading {
+    /// Nothing is known of it.
+    pub const UNKNOWN: Reading = Reading { search_path: None, standard_conforming_strings: None };
+}
+
+/// Under what a text is explained: under the same, texts of one shape have the same facts.
+#[derive(Clone, Copy)]
+struct Under<'a> {
+    database: u64,
     view: u64,
     classifiers: u64,
-    reading: u32,
-    shape: String,
+    reading: &'a Reading,
+}
+
+/// Writes keys, one after another, into the same memory.
+#[derive(Default)]
+struct Keys {
+    cutter: KeyCutter,
+    key: Vec<u8>,
 }
 
 /// The cache.
 #[derive(Default)]
 pub struct FactsCache {
-    young: RefCell<HashMap<Key, Rc<Facts>>>,
-    old: RefCell<HashMap<Key, Rc<Facts>>>,
-    readings: RefCell<Vec<Reading>>,
+    young: RefCell<FxHashMap<Box<[u8]>, Rc<Facts>>>,
+    old: RefCell<FxHashMap<Box<[u8]>, Rc<Facts>>>,
+    keys: RefCell<Keys>,
 }
 
 impl FactsCache {
@@ -103,91 +118,102 @@ impl FactsCache {
         database: &Arc<DatabaseState>,
         text: &str,
         reading: &Reading,
-        limits: &Limits,
+        (limits, now): (&Limits, Instant),
         policies: &dyn PolicySet,
     ) -> io::Result<Rc<Facts>> {
-        let current = if database.is_stale() {
+        let current = if database.is_stale_at(now) {
             Box::pin(refresh(database)).await?
         } else {
-            database.refresh_ahead(Instant::now());
+            database.refresh_ahead(now);
             true
         };
-        let view = database.view();
-        let key = self.key(database, (view.version, policies.classifiers()), text, reading);
-        let key = key.filter(|_| current);
-        if let Some(facts) = key.as_ref().and_then(|key| self.cached(key)) {
+        let classifiers = policies.classifiers();
+        let view = database.view_version();
+        let under = Under { database: database.number, view, classifiers, reading };
+        if current && let Some(facts) = self.cached(under, text) {
             // The shape is the same, the literals are not.
             return Ok(facts);
         }
-        let mut view = view;
-        let analyzed = Box::pin(analyze(database, &view, text, reading, limits));
-        let mut statements = analyzed.await?;
-        let unseen = relations(&statements, &view, policies.classifiers());
-        if !unseen.is_empty() {
-            Box::pin(database.sample(&unseen, policies)).await?;
-            view = database.view();
-        }
-        label(&mut statements, &view);
-        let classifiers = policies.classifiers();
-        let facts = Rc::new(Facts::new(statements, view.clone(), classifiers, current));
-        if let Some(mut key) = key {
-            key.view = view.version;
-            self.keep(key, facts.clone());
-        }
-        Ok(facts)
-    }
-
-    fn key(
-        &self,
-        database: &Arc<DatabaseState>,
-        (view, classifiers): (u64, u64),
-        text: &str,
-        reading: &Reading,
-    ) -> Option<Key> {
-        let shape = portcullis_sql::shape(text, reading.standard_conforming_strings?).ok()?;
-        if shape.key.len() > KEY_BYTES_MAX {
-            return None;
-        }
-        let mut readings = self.readings.borrow_mut();
-        let known = readings.iter().position(|known| known == reading);
-        let index = known.unwrap_or_else(|| {
-            if readings.len() >= CACHED_MAX {
-                // Somebody invents search paths; all start anew.
-                readings.clear();
-                self.young.borrow_mut().clear();
-                self.old.borrow_mut().clear();
+        for _ in 0..ATTEMPTS_MAX {
+            let view = database.view();
+            let analyzed = Box::pin(analyze(database, &view, text, reading, limits));
+            let mut statements = analyzed.await?;
+            let unseen = relations(&statements, &view, classifiers);
+            if !unseen.is_empty() {
+                Box::pin(database.sample(&unseen, policies)).await?;
             }
-            readings.push(reading.clone());
-            readings.len() - 1
-        });
-        Some(Key {
-            database: Arc::as_ptr(database) as usize,
-            view,
-            classifiers,
-            reading: u32::try_from(index).ok()?,
-            shape: shape.key,
-        })
+            let labelled = database.view();
+            // Read again while we waited: the names may mean something else in it.
+            if !Arc::ptr_eq(&view.catalog, &labelled.catalog) {
+                continue;
+            }
+            label(&mut statements, &labelled);
+            let under = Under { view: labelled.version, ..under };
+            let facts = Rc::new(Facts::new(statements, labelled, classifiers, current));
+            if current {
+                self.keep(under, text, &facts);
+            }
+            return Ok(facts);
+        }
+        Err(io::Error::other("the catalog changes faster than it can be read; try again"))
     }
 
-    fn cached(&self, key: &Key) -> Option<Rc<Facts>> {
+    fn cached(&self, under: Under<'_>, text: &str) -> Option<Rc<Facts>> {
+        let mut keys = self.keys.borrow_mut();
+        let key = keys.write(under, text)?;
         if let Some(facts) = self.young.borrow().get(key) {
             return Some(facts.clone());
         }
         let (key, facts) = self.old.borrow_mut().remove_entry(key)?;
-        self.keep(key, facts.clone());
+        self.insert(key, facts.clone());
         Some(facts)
     }
 
-    fn keep(&self, key: Key, facts: Rc<Facts>) {
+    fn keep(&self, under: Under<'_>, text: &str, facts: &Rc<Facts>) {
         // A text of several statements is rare, and its parts' texts differ in length.
         if facts.statements.len() != 1 {
             return;
         }
+        if let Some(key) = self.keys.borrow_mut().write(under, text) {
+            self.insert(key.into(), facts.clone());
+        }
+    }
+
+    fn insert(&self, key: Box<[u8]>, facts: Rc<Facts>) {
         let mut young = self.young.borrow_mut();
         if young.len() >= CACHED_MAX {
             *self.old.borrow_mut() = std::mem::take(&mut young);
         }
         young.insert(key, facts);
+    }
+}
+
+impl Keys {
+    /// None where how the text is read is not known, and where the key would be too long.
+    fn write(&mut self, under: Under<'_>, text: &str) -> Option<&[u8]> {
+        let Under { database, view, classifiers, reading } = under;
+        let strings = reading.standard_conforming_strings?;
+        self.key.clear();
+        for number in [database, view, classifiers] {
+            self.key.extend_from_slice(&number.to_le_bytes());
+        }
+        self.key.push(u8::from(strings));
+        // Names with their lengths, so that no two paths are written alike.
+        self.key.push(u8::from(reading.search_path.is_some()));
+        let path = reading.search_path.as_deref().unwrap_or_default();
+        self.key.extend_from_slice(&path.len().to_le_bytes());
+        for schema in path {
+            self.key.extend_from_slice(&schema.len().to_le_bytes());
+            self.key.extend_from_slice(schema.as_bytes());
+        }
+        let shape = self.cutter.cut(text, strings).unwrap_or_default();
+        if shape.is_empty() || self.key.len() + shape.len() > KEY_BYTES_MAX {
+            // The memory that it took is not worth keeping either.
+            *self = Keys::default();
+            return None;
+        }
+        self.key.extend_from_slice(shape.as_bytes());
+        Some(&self.key)
     }
 }
 

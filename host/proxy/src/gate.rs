@@ -1,7 +1,6 @@
 //! The gate: nothing reaches the server but through here.
 
 use std::rc::Rc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use portcullis_policy::event::RelationTouched;
 use portcullis_policy::principal::Asker;
@@ -350,10 +349,4 @@ pub fn relations_touched(statement: &Statement) -> Vec<RelationTouched> {
         labels: relation.labels.clone(),
     };
     statement.relations.iter().map(touched).collect()
-}
-
-/// Seconds since the Unix epoch.
-pub fn now() -> u32 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
 }

@@ -34,12 +34,28 @@ pub struct Running {
     /// Its errors and notices may quote a value that the principal must not see.
     pub withhold: bool,
     pub started: Instant,
-    /// Its outcome is in the ledger; shared by a Bind and the Execute that takes it over.
-    pub ended: Rc<Cell<bool>>,
+    pub ended: Ended,
     /// What PREPARE or DECLARE defines, in facts.
     pub inner: Option<Rc<Facts>>,
     /// What released it: the cursor it declares is released with it.
     pub release: Option<Release>,
+}
+
+/// Whether a statement's outcome is in the ledger.
+pub enum Ended {
+    Alone(Cell<bool>),
+    /// A Bind and the Execute that takes it over have one outcome.
+    WithBind(Rc<Cell<bool>>),
+}
+
+impl Ended {
+    /// Marks it so. False when it was not before.
+    pub fn mark(&self) -> bool {
+        match self {
+            Ended::Alone(ended) => ended.replace(true),
+            Ended::WithBind(ended) => ended.replace(true),
+        }
+    }
 }
 
 impl Running {

@@ -89,6 +89,8 @@ pub struct Session {
     /// Parameters that the client may not set.
     reserved: Vec<String>,
     shared: Rc<Shared>,
+    /// It is counted among the worker's sessions.
+    _entered: Rc<()>,
     client: Transport,
     upstream: Transport,
     /// Its place among all sessions; left when it ends.
@@ -196,6 +198,7 @@ impl Session {
             reserved: parts.database.settings.reserved(),
             database: parts.database,
             phases: shared.phases.clone(),
+            _entered: shared.enter(),
             shared,
             client: parts.client,
             upstream: parts.upstream.transport,
@@ -239,7 +242,9 @@ impl Session {
     /// for nothing but the ledger and the proxy's own questions, each with a deadline.
     pub async fn run(mut self: Box<Self>) {
         let end = loop {
-            let handled = match poll_fn(|cx| self.poll_wake(cx)).await {
+            let wake = poll_fn(|cx| self.poll_wake(cx)).await;
+            self.shared.look_at_the_clocks();
+            let handled = match wake {
                 Wake::Client(buffer, count) => self.on_client(buffer, count).await,
                 Wake::Upstream(buffer, count) => self.on_upstream(buffer, count).await,
                 Wake::Phase(phase) => self.on_phase(phase),

@@ -4,18 +4,17 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use portcullis_approvals::Approvals;
 use portcullis_ledger::{Intent, Ledger, Position, Stream};
 use portcullis_masking::Keys;
 use portcullis_policy::PolicySource;
-use portcullis_policy::event::Event;
+use portcullis_policy::event::{Event, EventId};
 use tokio::sync::{Notify, watch};
 
 use crate::buffers::Buffers;
 use crate::facts::FactsCache;
-use crate::gate::now;
 use crate::known::KnownStatements;
 use crate::metrics::WorkerMetrics;
 use crate::settings::Limits;
@@ -34,13 +33,18 @@ pub enum Phase {
 #[derive(Clone, Copy)]
 pub struct Moment {
     pub instant: Instant,
-    /// Seconds since the Unix epoch.
-    pub seconds: u32,
+    pub time: SystemTime,
 }
 
 impl Moment {
     fn now() -> Moment {
-        Moment { instant: Instant::now(), seconds: now() }
+        Moment { instant: Instant::now(), time: SystemTime::now() }
+    }
+
+    /// Since the Unix epoch.
+    pub fn seconds(&self) -> u32 {
+        let since = self.time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
     }
 }
 
@@ -55,6 +59,8 @@ pub struct Shared {
     pub metrics: Arc<WorkerMetrics>,
     stream: RefCell<Stream>,
     moment: Cell<Moment>,
+    /// Each session holds it as well.
+    sessions: Rc<()>,
     uncommitted: Cell<bool>,
     /// Somebody was told that there is something to commit.
     expected: Cell<bool>,
@@ -85,6 +91,7 @@ impl Shared {
             metrics,
             stream: RefCell::new(stream),
             moment: Cell::new(Moment::now()),
+            sessions: Rc::default(),
             uncommitted: Cell::new(false),
             expected: Cell::new(false),
             bell: Rc::default(),
@@ -98,26 +105,41 @@ impl Shared {
         }
     }
 
-    /// Looks at the clocks: once for all that a client sent together.
+    /// Looks at the clocks: once for all that came together.
     pub fn look_at_the_clocks(&self) {
         self.moment.set(Moment::now());
     }
 
-    /// What the clocks said when a client was last heard.
+    /// What the clocks said when a session was last woken.
     pub fn moment(&self) -> Moment {
         self.moment.get()
     }
 
-    /// Adds a record to the batch.
+    /// Held by a session while it lives.
+    pub fn enter(&self) -> Rc<()> {
+        self.sessions.clone()
+    }
+
+    /// True where no other session could have something to record at the same time.
+    pub fn is_alone(&self) -> bool {
+        Rc::strong_count(&self.sessions) <= 2
+    }
+
+    /// Adds a record of this moment to the batch.
     pub fn append(&self, event: &Event) {
-        self.stream.borrow_mut().append(event);
+        self.stream.borrow_mut().append_at(event, self.moment().time);
         self.uncommitted.set(true);
     }
 
     /// The same, for what is about to leave.
     pub fn append_intent(&self, intent: &Intent<'_>) {
-        self.stream.borrow_mut().append_intent(intent);
+        self.stream.borrow_mut().append_intent_at(intent, self.moment().time);
         self.uncommitted.set(true);
+    }
+
+    /// A name for what is asked at this moment.
+    pub fn event_id(&self) -> EventId {
+        self.ledger.event_id(self.moment().time)
     }
 
     /// Hands the batch to the operating system.
@@ -153,7 +175,9 @@ impl Shared {
         self.stream.borrow().synced(position)
     }
 
+    /// Records what is not part of a session's work, in a batch of its own.
     pub fn record(&self, event: &Event) {
+        self.look_at_the_clocks();
         self.append(event);
         self.commit_quietly();
     }

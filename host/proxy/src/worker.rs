@@ -358,6 +358,7 @@ async fn connect(
         principal: asker.principal.clone(),
         database: asker.database.clone(),
     };
+    shared.look_at_the_clocks();
     shared.append(&Event::Notable(event));
     shared.commit().map_err(|_| Refusal::Ledger)?;
     shared.metrics.add(Count::Logins, 1);

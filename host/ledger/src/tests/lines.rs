@@ -16,7 +16,7 @@ use crate::statements::{Intent, Part};
 
 fn place() -> Place {
     let now = OffsetDateTime::from_unix_timestamp_nanos(1_800_000_000_000_042_999).unwrap();
-    Place { seq: 12, now }
+    Place { seq: 12, now: now.into() }
 }
 
 fn pretty(line: &[u8]) -> String {

@@ -17,7 +17,7 @@ use crate::gate::{Harmless, Judged};
 use crate::known::PerStatement;
 use crate::names::{Bound, Held, Portal, Prepared, ResultField};
 use crate::refusal::Refusal;
-use crate::run::{Role, Run};
+use crate::run::{Ended, Role, Run};
 
 impl Session {
     pub(super) async fn parse(
@@ -164,7 +164,7 @@ impl Session {
             let mut running =
                 self.running(of, known.clone(), event, &policies, permitted.limit_rows);
             running.withhold = self.withholds(&running, &facts, &policies).await;
-            running.ended = ended.clone();
+            running.ended = Ended::WithBind(ended.clone());
             run.statements.push(running);
         }
         if let Some(statement) = statements.first()
@@ -321,7 +321,6 @@ impl Session {
             }
         };
         drop(statements);
-        let ended = bound.map_or_else(|| Rc::new(Cell::new(false)), |bound| bound.ended);
         portal.release.replace(release.clone());
         self.remember(&facts);
         let mut run = Run::client();
@@ -329,7 +328,9 @@ impl Session {
             let of = (facts.clone(), 0);
             let mut running =
                 self.running(of, known.clone(), event, &policies, permitted.limit_rows);
-            running.ended = ended;
+            if let Some(bound) = bound {
+                running.ended = Ended::WithBind(bound.ended);
+            }
             running.release = release;
             running.given = Some(portal.given.clone());
             if let Some(resolved) = resolved.into_iter().next().flatten() {

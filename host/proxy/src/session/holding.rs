@@ -18,7 +18,7 @@ use portcullis_wire::encode;
 use smallvec::smallvec;
 
 use super::Session;
-use crate::gate::{Judged, now, relations_touched};
+use crate::gate::{Judged, relations_touched};
 use crate::known::{Known, PerStatement};
 use crate::refusal::Refusal;
 use crate::release::{Release, content, repeatable};
@@ -98,7 +98,7 @@ impl Session {
         if asked.message != "execute" && !is_told {
             self.notices(&judged.answered);
         }
-        let event = events.first().copied().unwrap_or_else(|| self.shared.ledger.event_id());
+        let event = events.first().copied().unwrap_or_else(|| self.shared.event_id());
         match ruling {
             Ruling::Permitted(permitted) => Settled::Permitted { permitted, events, release },
             Ruling::Denied(denied) => {
@@ -142,7 +142,7 @@ impl Session {
         {
             candidates.push(Release::by_lease(content, lease));
         }
-        let now = u64::from(now());
+        let now = u64::from(self.shared.moment().seconds());
         for candidate in candidates {
             held = match candidate.apply(held, &self.asker, self.id, asked.statements, now) {
                 Ok(permitted) => return (Ruling::Permitted(permitted), Some(candidate)),
@@ -159,7 +159,7 @@ impl Session {
         events: Vec<EventId>,
         asked: &Asked<'_>,
     ) -> Result<(), Refusal> {
-        let event = events.first().copied().unwrap_or_else(|| self.shared.ledger.event_id());
+        let event = events.first().copied().unwrap_or_else(|| self.shared.event_id());
         let reasons: Vec<&str> =
             approvals.iter().map(|(_, approval)| approval.reason.as_str()).collect();
         let reason = reasons.join("; ");
@@ -275,7 +275,7 @@ impl Session {
         );
         let runs_nothing = statement.functions.is_empty() && statement.opaque.is_empty();
         let reading = self.reading();
-        let path = reading.search_path?;
+        let path = reading.search_path.as_ref()?;
         let text = std::str::from_utf8(text).ok()?;
         // With strings read in another way it would be another statement to the planner.
         let same_strings = reading.standard_conforming_strings == Some(true);
@@ -285,7 +285,7 @@ impl Session {
         let tables: Option<BTreeSet<u32>> = statement.relations.iter().map(|r| r.oid).collect();
         let tables: Vec<u32> = tables?.into_iter().filter(|oid| *oid > 0).collect();
         let role = self.database.settings.role.role_of(&self.asker.principal).ok()?;
-        let asks = (&*path, role.as_deref());
+        let asks = (&**path, role.as_deref());
         let estimate = self.database.row_estimate(text, &tables, asks);
         tokio::time::timeout(ESTIMATE_TIME_MAX, estimate).await.ok()?.ok()?
     }

@@ -53,7 +53,7 @@ impl Session {
             text: reads.text.then(|| text.into()),
             in_transaction: self.status != TransactionStatus::Idle,
             unseen_code: self.unseen_code || !facts.current,
-            now: self.shared.moment().seconds,
+            now: self.shared.moment().seconds(),
         };
         let answered = known.and_then(|known| known.verdicts(&asked)).unwrap_or_else(|| {
             let view = self.database.view();

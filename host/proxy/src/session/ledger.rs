@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Instant;
 
 use portcullis_ledger::Intent;
 use portcullis_policy::event::{DecisionMade, Ending, Event, EventId, Outcome};
@@ -17,7 +16,7 @@ use crate::known::{Answered, Known, PerStatement};
 use crate::metrics::Count;
 use crate::names::Bound;
 use crate::refusal::Refusal;
-use crate::run::{Run, Running, Tally};
+use crate::run::{Ended, Run, Running, Tally};
 use crate::settings::Audit;
 
 impl Session {
@@ -35,7 +34,7 @@ impl Session {
         let revision = asked.policies.revision();
         let mut events = PerStatement::new();
         for (known, answers) in asked.known.iter().zip(&answered.answers) {
-            let event = self.shared.ledger.event_id();
+            let event = self.shared.event_id();
             self.shared.append_intent(&Intent {
                 event,
                 asker: &self.asker_part,
@@ -63,7 +62,9 @@ impl Session {
             1,
         );
         // One write takes what all sessions have to record that were heard together.
-        after_the_others().await;
+        if !self.shared.is_alone() {
+            after_the_others().await;
+        }
         let position = self.shared.commit().map_err(|_| Refusal::Ledger)?;
         let must_sync = match self.database.settings.audit {
             Audit::Strict => true,
@@ -79,10 +80,11 @@ impl Session {
 
     /// Records how one statement ended, once.
     pub(super) fn record_outcome(&self, running: &Running, ending: Ending, tally: Tally) {
-        if running.ended.replace(true) {
+        if running.ended.mark() {
             return;
         }
-        let duration_us = u64::try_from(running.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let took = self.shared.moment().instant.saturating_duration_since(running.started);
+        let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let metrics = &self.shared.metrics;
         metrics.took(duration_us);
         metrics.add(Count::Rows, tally.rows);
@@ -163,8 +165,8 @@ impl Session {
             given,
             unseen_code: self.unseen_code,
             withhold: false,
-            started: Instant::now(),
-            ended: Rc::new(Cell::new(false)),
+            started: self.shared.moment().instant,
+            ended: Ended::Alone(Cell::new(false)),
             inner: None,
             release: None,
         }

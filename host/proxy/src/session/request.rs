@@ -43,7 +43,6 @@ impl Session {
         mut buffer: Box<[u8]>,
         count: usize,
     ) -> Result<(), End> {
-        self.shared.look_at_the_clocks();
         let bytes = buffer.get_mut(..count).unwrap_or_default();
         let handled = if self.inbox.is_empty() {
             let handled = self.requests(bytes).await;
@@ -77,7 +76,6 @@ impl Session {
         if self.inbox.is_empty() || self.is_stalled() {
             return Ok(());
         }
-        self.shared.look_at_the_clocks();
         let mut inbox = std::mem::take(&mut self.inbox);
         let used = self.requests(&inbox).await?;
         inbox.drain(..used);
@@ -230,13 +228,9 @@ impl Session {
     }
 
     /// How texts are read now.
-    pub(super) fn reading(&self) -> Reading {
-        if self.reading_unknown {
-            // The server reports a change only when it is ready for the next query.
-            Reading { search_path: None, standard_conforming_strings: None }
-        } else {
-            self.reading.clone()
-        }
+    pub(super) fn reading(&self) -> &Reading {
+        // The server reports a change only when it is ready for the next query.
+        if self.reading_unknown { &Reading::UNKNOWN } else { &self.reading }
     }
 
     async fn query(&mut self, frame: Frame<'_>, text: &[u8]) -> Result<Handled, End> {
@@ -370,7 +364,6 @@ impl Session {
         text: &[u8],
         policies: &Rc<dyn PolicySet>,
     ) -> Result<Rc<Facts>, Refusal> {
-        let limits = &self.shared.analysis;
         if text.len() > self.shared.limits.statement_bytes_max {
             return Err(Refusal::TooLarge(format!(
                 "the statement has {} bytes, at most {} are read",
@@ -379,31 +372,35 @@ impl Session {
             )));
         }
         let text = self.decode(text)?;
-        let upstream = |error: std::io::Error| Refusal::Unexplained(error.to_string());
-        let reading = self.reading();
-        let cache = &self.shared.facts;
-        let facts = cache
-            .facts(&self.database, &text, &reading, limits, &**policies)
-            .await
-            .map_err(upstream)?;
-        if let Some(encoding) = facts.statements.iter().find_map(|statement| {
-            let sets = statement.parameters_set.iter().any(|name| name == "client_encoding");
-            sets.then(|| unreadable_encoding_in(&text)).flatten()
-        }) {
+        let facts = self.explained(&text, self.reading(), policies).await?;
+        let sets_encoding = |statement: &Statement| {
+            statement.parameters_set.iter().any(|name| name == "client_encoding")
+        };
+        if facts.statements.iter().any(sets_encoding)
+            && let Some(encoding) = unreadable_encoding_in(&text)
+        {
             return Err(unreadable_encoding(encoding));
         }
         let changes_reading =
             |statement: &Statement| changes_reading(statement) || !statement.opaque.is_empty();
         let before_last = facts.statements.split_last().map_or(&[][..], |(_, before)| before);
-        if before_last.iter().any(changes_reading) && reading.search_path.is_some() {
+        if before_last.iter().any(changes_reading) && self.reading().search_path.is_some() {
             // What follows in the same text is read after this has run.
-            let reading = Reading { search_path: None, ..reading };
-            return cache
-                .facts(&self.database, &text, &reading, limits, &**policies)
-                .await
-                .map_err(upstream);
+            let reading = Reading { search_path: None, ..self.reading().clone() };
+            return self.explained(&text, &reading, policies).await;
         }
         Ok(facts)
+    }
+
+    async fn explained(
+        &self,
+        text: &str,
+        reading: &Reading,
+        policies: &Rc<dyn PolicySet>,
+    ) -> Result<Rc<Facts>, Refusal> {
+        let with = (&self.shared.analysis, self.shared.moment().instant);
+        let facts = self.shared.facts.facts(&self.database, text, reading, with, &**policies);
+        facts.await.map_err(|error| Refusal::Unexplained(error.to_string()))
     }
 
     /// A text in the session's encoding. In a single-byte one every byte is one character, so
@@ -478,7 +475,7 @@ impl Session {
             self.entry.line().is_ready(self.status != TransactionStatus::Idle);
             return Ok(Handled::Done);
         }
-        let tag = format!("portcullis_denied_{}", self.shared.ledger.event_id());
+        let tag = format!("portcullis_denied_{}", self.shared.event_id());
         let run = Run::new(Role::Refused { tag: tag.clone(), refusal: Box::new(refusal) });
         if is_simple {
             self.outbox.stand_in_query(&tag);
