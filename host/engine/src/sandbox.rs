@@ -20,7 +20,7 @@ use crate::population::Population;
 const TICK: Duration = Duration::from_millis(1);
 
 /// After this many ticks without a call the clock rests: calls often come in bursts.
-const REST_AFTER_TICKS: u32 = 20;
+const REST_AFTER_TICKS: u32 = 4;
 
 /// Compiles and runs components.
 #[derive(Clone)]

@@ -22,11 +22,12 @@ impl EventIds {
     }
 
     pub(crate) fn next(&self, now: SystemTime) -> EventId {
-        let micros = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
-        let millis = u64::try_from(micros / 1000).unwrap_or(0);
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let millis =
+            since.as_secs().saturating_mul(1000).saturating_add(since.subsec_millis().into());
         // The 12 bits begin as the fraction of the millisecond, so that ids of two sources
         // sort nearly as they were made.
-        let fraction = u64::try_from(micros % 1000).unwrap_or(0) << 2;
+        let fraction = u64::from(since.subsec_micros() % 1000) << 2;
         let wanted = (millis << 12) | fraction;
         let grow = |last: u64| Some(wanted.max(last.wrapping_add(1)));
         let last = match self.last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grow) {
@@ -80,7 +81,11 @@ mod tests {
         let made: Vec<EventId> = std::thread::scope(|scope| {
             let threads: Vec<_> = [&first, &first, &second, &second]
                 .into_iter()
-                .map(|ids| scope.spawn(|| (0..5000).map(|_| ids.next(SystemTime::now())).collect::<Vec<_>>()))
+                .map(|ids| {
+                    scope.spawn(|| {
+                        (0..5000).map(|_| ids.next(SystemTime::now())).collect::<Vec<_>>()
+                    })
+                })
                 .collect();
             threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
         });

@@ -134,25 +134,38 @@ fn list(buffer: &mut Vec<u8>, name: &'static str, items: &[String]) {
     }
 }
 
-fn relations(buffer: &mut Vec<u8>, statement: &Statement) {
-    for (index, relation) in statement.relations.iter().enumerate() {
+/// A list of objects, left out where it is empty; `write` writes what stands between the braces.
+fn objects<T>(
+    buffer: &mut Vec<u8>,
+    name: &'static str,
+    items: &[T],
+    write: impl Fn(&mut Vec<u8>, &T),
+) {
+    for (index, item) in items.iter().enumerate() {
         if index == 0 {
-            member(buffer, "relations");
+            member(buffer, name);
             buffer.push(b'[');
         } else {
             buffer.push(b',');
         }
-        buffer.extend_from_slice(b"{\"name\":");
+        buffer.push(b'{');
+        write(buffer, item);
+        buffer.push(b'}');
+    }
+    if !items.is_empty() {
+        buffer.push(b']');
+    }
+}
+
+fn relations(buffer: &mut Vec<u8>, statement: &Statement) {
+    objects(buffer, "relations", &statement.relations, |buffer, relation| {
+        buffer.extend_from_slice(b"\"name\":");
         text(buffer, &relation.name);
         member(buffer, "access");
         quoted(buffer, relation.access.as_str());
         list(buffer, "columns", &relation.columns);
         list(buffer, "labels", &relation.labels);
-        buffer.push(b'}');
-    }
-    if !statement.relations.is_empty() {
-        buffer.push(b']');
-    }
+    });
 }
 
 fn decision(buffer: &mut Vec<u8>, made: &DecisionMade) {
@@ -174,14 +187,8 @@ fn decision(buffer: &mut Vec<u8>, made: &DecisionMade) {
 }
 
 fn answers(buffer: &mut Vec<u8>, answers: &[VerdictAnswer]) {
-    for (index, given) in answers.iter().enumerate() {
-        if index == 0 {
-            member(buffer, "answers");
-            buffer.push(b'[');
-        } else {
-            buffer.push(b',');
-        }
-        buffer.extend_from_slice(b"{\"policy\":");
+    objects(buffer, "answers", answers, |buffer, given| {
+        buffer.extend_from_slice(b"\"policy\":");
         text(buffer, &given.policy);
         member(buffer, "mode");
         quoted(buffer, given.mode.as_str());
@@ -197,11 +204,7 @@ fn answers(buffer: &mut Vec<u8>, answers: &[VerdictAnswer]) {
                 buffer.push(b'"');
             }
         }
-        buffer.push(b'}');
-    }
-    if !answers.is_empty() {
-        buffer.push(b']');
-    }
+    });
 }
 
 #[derive(Serialize)]

@@ -101,23 +101,11 @@ impl Seen {
             let cells = after.as_ref().unwrap_or(&self.cells);
             let also = also.get(index).map(Vec::as_slice).unwrap_or_default();
             let masked = policies.mask(&call.policy, call.handle, cells, also).map_err(fault)?;
-            match masked {
-                Masked::Unchanged => {}
-                Masked::Edits(edits) if edits.spans.is_empty() => {}
-                Masked::Edits(edits) => {
-                    check_edits(&edits, cells)
-                        .ok_or_else(|| fault(malformed("edits out of place")))?;
-                    let is_last = index + 1 == calls.len();
-                    if is_last && after.is_none() && are_of_the_cells(&edits, plan) {
-                        return Ok(Answer::Edited { edits, next: 0 });
-                    }
-                    after = Some(edited(&edits, cells));
-                }
-                Masked::Replaced(new) => {
-                    check_replaced(&new, cells)
-                        .ok_or_else(|| fault(malformed("replaced cells do not fit")))?;
-                    after = Some(new);
-                }
+            let is_last = index + 1 == calls.len() && after.is_none();
+            match made(masked, cells, is_last && are_edited_in_place(plan)).map_err(fault)? {
+                Answer::Kept => {}
+                Answer::Replaced(new) => after = Some(new),
+                answer @ (Answer::Edited { .. } | Answer::Lost) => return Ok(answer),
             }
         }
         Ok(after.map_or(Answer::Kept, Answer::Replaced))
@@ -159,9 +147,29 @@ fn decoded(kind: Kind, bytes: &[u8], before: usize, text: &mut String) -> Option
     printable.then(|| text.push_str(shown))
 }
 
-/// Whether the edits may be made in the bytes that came, because every text is a value.
-fn are_of_the_cells(edits: &Edits, plan: &Plan) -> bool {
-    plan.kind.is_textual() && !edits.fill.contains(&0)
+/// What a plugin's answer makes of the cells that it was asked about. Edits are made in the bytes
+/// that came only where that is allowed.
+pub(crate) fn made(masked: Masked, cells: &Cells, in_place: bool) -> Result<Answer, Fault> {
+    match masked {
+        Masked::Unchanged => Ok(Answer::Kept),
+        Masked::Edits(edits) if edits.spans.is_empty() => Ok(Answer::Kept),
+        Masked::Edits(edits) => {
+            check_edits(&edits, cells).ok_or_else(|| malformed("edits out of place"))?;
+            if in_place && !edits.fill.contains(&0) {
+                return Ok(Answer::Edited { edits, next: 0 });
+            }
+            Ok(Answer::Replaced(edited(&edits, cells)))
+        }
+        Masked::Replaced(new) => {
+            check_replaced(&new, cells).ok_or_else(|| malformed("replaced cells do not fit"))?;
+            Ok(Answer::Replaced(new))
+        }
+    }
+}
+
+/// Whether edits may be made in the bytes that came, because every text is a value.
+pub(crate) fn are_edited_in_place(plan: &Plan) -> bool {
+    plan.kind.is_textual()
 }
 
 /// Edits are in order, within cells that have a value, and between characters.
@@ -245,6 +253,6 @@ fn check_replaced(new: &Cells, cells: &Cells) -> Option<()> {
     Some(())
 }
 
-fn malformed(message: &str) -> Fault {
+pub(crate) fn malformed(message: &str) -> Fault {
     Fault { kind: FaultKind::Malformed, message: message.to_owned() }
 }

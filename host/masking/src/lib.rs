@@ -39,6 +39,7 @@ mod value;
 mod plan;
 mod batch;
 mod call;
+mod together;
 mod masks;
 mod cell;
 mod masker;

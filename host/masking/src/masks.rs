@@ -5,6 +5,7 @@ use portcullis_policy::{Cells, PolicySet};
 use crate::call::{Answer, Seen, write_edited};
 use crate::outcome::Flushed;
 use crate::plan::{Plan, Scratch, Step};
+use crate::together::Group;
 use crate::value::write_value;
 
 /// More than this is not put into one batch: what is beyond is lost.
@@ -33,6 +34,7 @@ pub(crate) struct Place {
 #[derive(Debug)]
 pub(crate) struct Masks {
     columns: Vec<Column>,
+    groups: Vec<Group>,
     scratch: Scratch,
     /// Appended in this batch.
     put_bytes: usize,
@@ -58,13 +60,14 @@ impl Masks {
             Column { plan, seen, answer: Answer::Kept, masked: 0 }
         };
         let mut columns: Vec<Column> = plans.into_iter().map(column).collect();
+        let groups = Group::among(columns.iter().map(|column| &column.plan));
         let also: Vec<usize> = columns.iter().flat_map(Column::companions).collect();
         for position in also {
             if let Some(column) = columns.get_mut(position) {
                 column.seen.get_or_insert_default();
             }
         }
-        Masks { columns, scratch: Scratch::default(), put_bytes: 0 }
+        Masks { columns, groups, scratch: Scratch::default(), put_bytes: 0 }
     }
 
     /// Where touched columns stand in the row, by position.
@@ -103,12 +106,43 @@ impl Masks {
                 seen.check(&column.plan);
             }
         }
+        let mut answers = self.ask_together(policies, flushed);
         for position in 0..self.columns.len() {
-            let answer = self.answer(position, policies, flushed);
+            let known = answers.get_mut(position).and_then(Option::take);
+            let answer = known.unwrap_or_else(|| self.answer(position, policies, flushed));
             if let Some(column) = self.columns.get_mut(position) {
                 column.answer = answer;
             }
         }
+    }
+
+    /// The answers about columns that are asked about in one call, by position.
+    fn ask_together(
+        &mut self,
+        policies: &dyn PolicySet,
+        flushed: &mut Flushed,
+    ) -> Vec<Option<Answer>> {
+        let mut answers: Vec<Option<Answer>> = Vec::new();
+        let Masks { groups, columns, .. } = self;
+        for group in groups {
+            let of = |position: &usize| {
+                let column = columns.get(*position)?;
+                Some((&column.plan, column.seen.as_ref()?))
+            };
+            let shown: Vec<_> = group.positions.iter().filter_map(of).collect();
+            let Some(asked) = group.ask(&shown, policies) else { continue };
+            let mut asked =
+                asked.map(IntoIterator::into_iter).map_err(|fault| flushed.faults.push(fault));
+            answers.resize_with(columns.len(), || None);
+            for position in &group.positions {
+                // Of a call that failed no column is shown.
+                let answer = asked.as_mut().ok().and_then(Iterator::next).unwrap_or(Answer::Lost);
+                if let Some(place) = answers.get_mut(*position) {
+                    *place = Some(answer);
+                }
+            }
+        }
+        answers
     }
 
     fn answer(&self, position: usize, policies: &dyn PolicySet, flushed: &mut Flushed) -> Answer {

@@ -16,15 +16,6 @@ impl std::fmt::Display for EventId {
     }
 }
 
-/// How strictly a record must be kept before its statement leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// The operating system has it.
-    Written,
-    /// The disk has it.
-    Synced,
-}
-
 /// A relation as the ledger names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelationTouched {

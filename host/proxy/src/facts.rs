@@ -63,9 +63,9 @@ impl Facts {
         }
     }
 
-    /// True when these facts still hold.
-    pub fn is_of(&self, view: &View, classifiers: u64) -> bool {
-        self.view.version == view.version && self.classifiers == classifiers
+    /// True when these facts hold under the view of this number.
+    pub fn is_of(&self, view: u64, classifiers: u64) -> bool {
+        self.view.version == view && self.classifiers == classifiers
     }
 }
 

@@ -121,10 +121,9 @@ impl Known {
     /// # Errors
     /// When it cannot be read.
     pub fn fields(&self, body: &[u8]) -> Result<Rc<[ResultField]>, Malformed> {
-        let described = Described::again(self.described.borrow().as_ref(), body)?;
-        let fields = described.fields.clone();
-        self.described.replace(Some(described));
-        Ok(fields)
+        let mut known = self.described.borrow_mut();
+        let described = Described::again(known.as_ref(), body)?;
+        Ok(known.insert(described).fields.clone())
     }
 
     /// What was planned for these columns, where the view is still the same.

@@ -120,12 +120,17 @@ impl Labels {
             comment: column.comment.clone(),
             values: rows.iter().filter_map(|row| row.get(index).cloned().flatten()).collect(),
         };
-        let samples: Vec<ColumnSample> = relation.columns.iter().enumerate().map(sample).collect();
-        let classified = policies.classify(&samples).map_err(|fault| {
-            let what =
-                format!("{} could not be classified: {}", relation.qualified(), fault.message);
-            io::Error::other(what)
-        })?;
+        let mut classified = Vec::with_capacity(relation.columns.len());
+        for column in relation.columns.iter().enumerate() {
+            let labels = policies.classify(&[sample(column)]).map_err(|fault| {
+                let what =
+                    format!("{} could not be classified: {}", relation.qualified(), fault.message);
+                io::Error::other(what)
+            })?;
+            classified.extend(labels);
+            // The worker's other sessions do not wait for all of a wide table.
+            tokio::task::yield_now().await;
+        }
         // What other classifiers found before does not count any more.
         self.by_column.retain(|(oid, _), _| *oid != relation.oid);
         let configured = self.configured.iter().filter(|((oid, _), _)| *oid == relation.oid);

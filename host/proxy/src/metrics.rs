@@ -12,7 +12,8 @@ pub const DURATION_BOUNDS_US: [u64; 14] = [
 ];
 
 /// The same for what a new policy set costs a worker.
-pub const SWAP_BOUNDS_US: [u64; 11] = [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 10_000, 100_000];
+pub const SWAP_BOUNDS_US: [u64; 13] =
+    [5, 10, 25, 50, 100, 250, 500, 750, 1_000, 1_500, 2_500, 5_000, 100_000];
 
 /// How often something of one kind happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,12 +6,13 @@
 //! server does not have.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use portcullis_policy::event::EventId;
 use portcullis_wire::Malformed;
 use portcullis_wire::backend::{self, Field};
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
 use crate::facts::Facts;
 use crate::release::Release;
@@ -125,23 +126,69 @@ pub struct Bound {
 
 /// What to do when the message that changed a name fails.
 pub enum Undo {
-    Statement(Vec<u8>, Change<Prepared>),
-    Portal(Vec<u8>, Change<Portal>),
+    Statement(Change<Prepared>),
+    Portal(Change<Portal>),
 }
 
 /// What a name stood for, and what it stands for now.
 pub struct Change<T> {
+    name: Name,
     before: Option<Rc<T>>,
     now: Option<Rc<T>>,
 }
 
-impl<T> Change<T> {
-    /// No message behind this one has changed the name again.
-    fn is_latest(&self, current: Option<&Rc<T>>) -> bool {
-        match (current, &self.now) {
+/// Few names are longer than this, and those of drivers never.
+type Name = SmallVec<[u8; 16]>;
+
+/// What the server knows by a name once it has said so.
+trait Named {
+    fn is_confirmed(&self) -> bool;
+}
+
+impl Named for Prepared {
+    fn is_confirmed(&self) -> bool {
+        self.confirmed.get()
+    }
+}
+
+impl Named for Portal {
+    fn is_confirmed(&self) -> bool {
+        self.confirmed.get()
+    }
+}
+
+/// One name space.
+struct Space<T>(FxHashMap<Name, Rc<T>>);
+
+impl<T> Default for Space<T> {
+    fn default() -> Space<T> {
+        Space(FxHashMap::default())
+    }
+}
+
+impl<T: Named> Space<T> {
+    fn set(&mut self, name: &[u8], now: Option<Rc<T>>) -> Change<T> {
+        let name = Name::from_slice(name);
+        let before = match &now {
+            Some(now) => self.0.insert(name.clone(), now.clone()),
+            None => self.0.remove(&name),
+        };
+        Change { name, before, now }
+    }
+
+    /// What a failed message changed stands as before. A failed Parse or Bind of the unnamed has
+    /// destroyed the old one all the same, and what never came to be does not come back. What a
+    /// later message has made of the name is that message's.
+    fn undo(&mut self, change: Change<T>, failed: bool) {
+        let Change { name, before, now } = change;
+        let is_latest = match (self.0.get(&name), &now) {
             (Some(current), Some(now)) => Rc::ptr_eq(current, now),
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
+        };
+        if is_latest {
+            let stands = |before: &Rc<T>| before.is_confirmed() && !(failed && name.is_empty());
+            self.set(&name, before.filter(stands));
         }
     }
 }
@@ -149,8 +196,8 @@ impl<T> Change<T> {
 /// The names of one session.
 #[derive(Default)]
 pub struct Names {
-    statements: HashMap<Vec<u8>, Rc<Prepared>>,
-    portals: HashMap<Vec<u8>, Rc<Portal>>,
+    statements: Space<Prepared>,
+    portals: Space<Portal>,
     /// What statements and portals hold, those too that are on their way or being replaced.
     held: Rc<Cell<usize>>,
 }
@@ -164,72 +211,46 @@ impl Names {
     }
 
     pub fn len(&self) -> usize {
-        self.statements.len() + self.portals.len()
+        self.statements.0.len() + self.portals.0.len()
     }
 
     pub fn statement(&self, name: &[u8]) -> Option<&Rc<Prepared>> {
-        self.statements.get(name)
+        self.statements.0.get(name)
     }
 
     pub fn portal(&self, name: &[u8]) -> Option<&Rc<Portal>> {
-        self.portals.get(name)
+        self.portals.0.get(name)
     }
 
     pub fn set_statement(&mut self, name: &[u8], prepared: Option<Rc<Prepared>>) -> Undo {
-        let now = prepared.clone();
-        let before = match prepared {
-            Some(prepared) => self.statements.insert(name.to_vec(), prepared),
-            None => self.statements.remove(name),
-        };
-        Undo::Statement(name.to_vec(), Change { before, now })
+        Undo::Statement(self.statements.set(name, prepared))
     }
 
     pub fn set_portal(&mut self, name: &[u8], portal: Option<Rc<Portal>>) -> Undo {
-        let now = portal.clone();
-        let before = match portal {
-            Some(portal) => self.portals.insert(name.to_vec(), portal),
-            None => self.portals.remove(name),
-        };
-        Undo::Portal(name.to_vec(), Change { before, now })
+        Undo::Portal(self.portals.set(name, portal))
     }
 
-    /// The message was discarded or failed: what it changed stands as before. A failed Parse
-    /// or Bind of the unnamed has destroyed the old one all the same, and what never came to be
-    /// does not come back. What a later message has made of the name is that message's.
+    /// The message that changed a name was discarded by the server, or failed.
     pub fn undo(&mut self, undo: Undo, failed: bool) {
         match undo {
-            Undo::Statement(name, change) => {
-                if change.is_latest(self.statements.get(&name)) {
-                    let is_good = |known: &Rc<Prepared>| known.confirmed.get();
-                    let before = change.before.filter(is_good);
-                    let before = before.filter(|_| !(failed && name.is_empty()));
-                    self.set_statement(&name, before);
-                }
-            }
-            Undo::Portal(name, change) => {
-                if change.is_latest(self.portals.get(&name)) {
-                    let is_good = |known: &Rc<Portal>| known.confirmed.get();
-                    let before = change.before.filter(is_good);
-                    let before = before.filter(|_| !(failed && name.is_empty()));
-                    self.set_portal(&name, before);
-                }
-            }
+            Undo::Statement(change) => self.statements.undo(change, failed),
+            Undo::Portal(change) => self.portals.undo(change, failed),
         }
     }
 
     pub fn forget_statements(&mut self) {
-        self.statements.clear();
+        self.statements.0.clear();
     }
 
     pub fn forget_cursors(&mut self) {
-        self.portals.clear();
+        self.portals.0.clear();
     }
 
     /// The transaction is over, and with it every portal that was not DECLAREd. Gives back
     /// what was bound and never executed.
     pub fn end_transaction(&mut self) -> Vec<Bound> {
         let mut unused = Vec::new();
-        self.portals.retain(|_, portal| {
+        self.portals.0.retain(|_, portal| {
             // One that the server has not confirmed was bound behind what has ended here.
             let stays = portal.cursor || !portal.confirmed.get();
             if !stays {
@@ -243,10 +264,10 @@ impl Names {
     /// Something ran that nobody saw into: any name may stand for something else now.
     /// Gives back what was bound and never executed.
     pub fn taint(&mut self) -> Vec<Bound> {
-        let portals = self.portals.drain();
+        let portals = self.portals.0.drain();
         let unused = portals.filter_map(|(_, portal)| portal.bound.take()).collect();
-        self.statements.retain(|_, prepared| !prepared.by_sql);
-        self.statements.values().for_each(|prepared| prepared.stale.set(true));
+        self.statements.0.retain(|_, prepared| !prepared.by_sql);
+        self.statements.0.values().for_each(|prepared| prepared.stale.set(true));
         unused
     }
 }

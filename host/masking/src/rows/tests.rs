@@ -1,3 +1,5 @@
+mod together;
+
 use portcullis_policy::mask::{Call, Partial, Pseudonym};
 use portcullis_policy::{Cells, ColumnAction, Edits, Fault, FaultKind, Masked, WireFormat};
 

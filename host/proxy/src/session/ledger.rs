@@ -84,7 +84,8 @@ impl Session {
             return;
         }
         let took = self.shared.moment().instant.saturating_duration_since(running.started);
-        let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let micros = took.as_secs().saturating_mul(1_000_000);
+        let duration_us = micros.saturating_add(took.subsec_micros().into());
         let metrics = &self.shared.metrics;
         metrics.took(duration_us);
         metrics.add(Count::Rows, tally.rows);

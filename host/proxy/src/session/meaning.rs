@@ -116,7 +116,7 @@ impl Session {
         policies: &Rc<dyn PolicySet>,
     ) -> Result<Rc<Facts>, Refusal> {
         let known = prepared.facts.borrow().clone();
-        let is_current = known.is_of(&self.database.view(), policies.classifiers())
+        let is_current = known.is_of(self.database.view_version(), policies.classifiers())
             && prepared.reading.get() == self.reading_number;
         let now = self.shared.moment().instant;
         if is_current && !self.database.is_stale_at(now) {
