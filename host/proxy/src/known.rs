@@ -168,24 +168,65 @@ pub struct KnownStatements {
     old: RefCell<Generation>,
 }
 
-/// By session, since guardrails are told where a principal comes from; then by the facts'
-/// address and the statement's place in them.
-type Generation = FxHashMap<(u64, usize, usize), Rc<Known>>;
-
 impl KnownStatements {
     pub fn of(&self, session: u64, facts: &Rc<Facts>, index: usize, under: Under) -> Rc<Known> {
-        let key = (session, Rc::as_ptr(facts) as usize, index);
-        let young = self.young.borrow().get(&key).cloned();
-        let known = young.or_else(|| self.old.borrow_mut().remove(&key));
-        if let Some(known) = known.filter(|known| known.under == under) {
-            return known;
-        }
-        let known = Rc::new(Known::of(facts, index, under));
+        let place = (Rc::as_ptr(facts) as usize, index);
         let mut young = self.young.borrow_mut();
-        if young.len() >= KEPT_MAX {
+        if let Some(known) = young.get(session, place).filter(|known| known.under == under) {
+            return known.clone();
+        }
+        let old = self.old.borrow_mut().remove(session, place);
+        let known = old.filter(|known| known.under == under);
+        let known = known.unwrap_or_else(|| Rc::new(Known::of(facts, index, under)));
+        if young.entries >= KEPT_MAX {
             *self.old.borrow_mut() = std::mem::take(&mut young);
         }
-        young.insert(key, known.clone());
+        young.insert(session, place, known.clone());
         known
+    }
+
+    /// The session has ended: nobody asks for what it sent again.
+    pub fn forget(&self, session: u64) {
+        for generation in [&self.young, &self.old] {
+            generation.borrow_mut().forget(session);
+        }
+    }
+
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.young.borrow().entries + self.old.borrow().entries
+    }
+}
+
+/// By session, since guardrails are told where a principal comes from, and since what a session
+/// has sent goes when it does.
+#[derive(Default)]
+struct Generation {
+    sessions: FxHashMap<u64, FxHashMap<Place, Rc<Known>>>,
+    entries: usize,
+}
+
+/// The facts' address, and the statement's place in them.
+type Place = (usize, usize);
+
+impl Generation {
+    fn get(&self, session: u64, place: Place) -> Option<&Rc<Known>> {
+        self.sessions.get(&session)?.get(&place)
+    }
+
+    fn insert(&mut self, session: u64, place: Place, known: Rc<Known>) {
+        let before = self.sessions.entry(session).or_default().insert(place, known);
+        self.entries += usize::from(before.is_none());
+    }
+
+    fn remove(&mut self, session: u64, place: Place) -> Option<Rc<Known>> {
+        let removed = self.sessions.get_mut(&session)?.remove(&place)?;
+        self.entries -= 1;
+        Some(removed)
+    }
+
+    fn forget(&mut self, session: u64) {
+        let forgotten = self.sessions.remove(&session);
+        self.entries -= forgotten.map_or(0, |statements| statements.len());
     }
 }

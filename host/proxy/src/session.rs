@@ -484,5 +484,11 @@ impl Session {
     }
 }
 
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.shared.known.forget(self.id);
+    }
+}
+
 /// A peer that does not take its last message within this time does not get it.
 const FAREWELL: std::time::Duration = std::time::Duration::from_secs(2);

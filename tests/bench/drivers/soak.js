@@ -41,7 +41,7 @@ const steps = [
   // Sent one behind the other without waiting.
   async (session) => (await Promise.all([1, 2, 3].map(() => session.query(`${KEYED}$1`, [key()])))).forEach(masked),
   async (session) => {
-    for (const text of ['BEGIN', 'SELECT count(*) FROM people WHERE id < 100', 'COMMIT']) {
+    for (const text of ['BEGIN', 'SELECT count(*) FROM people WHERE id < 100', 'ROLLBACK']) {
       await session.query(text);
       counted.completed += 1;
     }

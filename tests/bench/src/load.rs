@@ -5,12 +5,11 @@ use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 use crate::accounts;
 use crate::checks::Checks;
 use crate::clients::Clients;
 use crate::failure::Failure;
+use crate::machine;
 use crate::metrics::Metrics;
 use crate::options::Words;
 use crate::portcullis::{Portcullis, Who};
@@ -18,11 +17,16 @@ use crate::scripted::Scripted;
 use crate::stage::Stage;
 use crate::target::Target;
 use crate::usage;
-use crate::watch::Memory;
+use crate::watch::{Memory, grown_kb, until_it_grows};
 use crate::wire::{Connection, put};
 use crate::workload::{Keys, Mode, Workload};
 
 const IDLE: f64 = 5_000.0;
+/// Idle sessions are opened in so many parts; what comes when memory grows by them is measured,
+/// and that must not be the last part only.
+const BATCHES: usize = 10;
+const BATCHES_BEFORE_MAX: usize = 7;
+const IDLE_KB_MAX: f64 = 20.0;
 const BUSY: f64 = 200.0;
 const TIME: Duration = Duration::from_secs(60);
 /// Threads that come and go; each waits for its own turn.
@@ -33,6 +37,11 @@ const RATE_TIME: Duration = Duration::from_secs(5);
 const SETTLED: Duration = Duration::from_secs(20);
 /// What memory may grow during the coming and going, behind its warm-up: allocators breathe.
 const GROWTH_KB_MAX: f64 = 3_072.0;
+/// How often so many sessions come and go while nothing else happens.
+const CYCLES: u32 = 6;
+const CYCLE: u64 = 1_000;
+/// What allocators leave over: less than the least that a session could leave.
+const LEFT_BYTES_MAX: f64 = 150.0;
 /// A worker, the ledger and the admin API open files of their own now and then.
 const DESCRIPTORS_SPARE: u64 = 16;
 
@@ -47,7 +56,7 @@ pub(crate) fn run(mut words: Words) -> Result<(), Failure> {
     let idle = (IDLE * scale).max(1.0) as usize;
     let busy = ((BUSY * scale).max(2.0) as usize).next_multiple_of(2);
     let mut checks = Checks::default();
-    raise_descriptors(3 * (idle + busy) as u64 + 1_000)?;
+    machine::allow_files(3 * (idle + busy) as u64 + 1_000)?;
 
     let place = Stage::place()?;
     let stage = Stage::start(place.path())?;
@@ -82,17 +91,11 @@ impl Load {
         let mut statements = self.come_and_go(&target, 0).map_err(Failure::to("connect"))?;
         let mut logins = 1;
         let descriptors = usage::descriptors(self.proxy.pid());
-        let empty_kb = usage::memory_kb(self.proxy.pid());
-
-        let mut idle = self.open_idle(&target)?;
-        let open_kb = usage::memory_kb(self.proxy.pid());
-        checks.note(
+        let (mut idle, idle_kb) = self.open_idle(&target)?;
+        checks.hold(
+            idle_kb < IDLE_KB_MAX,
             "idle sessions",
-            format!(
-                "{}, {:.1} KB each",
-                self.idle,
-                open_kb.saturating_sub(empty_kb) as f64 / self.idle as f64
-            ),
+            format!("{}, {idle_kb:.1} KB each", idle.len()),
         );
         statements += self.idle as u64;
         logins += (self.idle + self.busy) as u64;
@@ -114,9 +117,10 @@ impl Load {
         for asked in busy {
             statements += asked?;
         }
-        let (came, asked) = came?;
-        logins += came;
-        statements += asked;
+        for (came, asked) in [came?, self.in_cycles(&target, checks)?] {
+            logins += came;
+            statements += asked;
+        }
 
         let mut keys = Keys::new(9);
         for session in &mut idle {
@@ -176,15 +180,32 @@ impl Load {
         Ok((came, asked))
     }
 
-    fn open_idle(&self, target: &Target) -> Result<Vec<Connection>, Failure> {
-        let open = |_| {
-            let mut session = target.connect()?;
-            session.query(&format!("{}7", Workload::A.text()), |_| {})?;
-            session.shrink();
-            Ok(session)
+    /// Opens them, and says how many KB each took of those that came when memory grew by them.
+    fn open_idle(&self, target: &Target) -> Result<(Vec<Connection>, f64), Failure> {
+        let pid = self.proxy.pid();
+        let mut idle: Vec<Connection> = Vec::new();
+        let mut open = |count: usize| -> Result<usize, Failure> {
+            for _ in 0..count {
+                let opened = target.connect().and_then(|mut session| {
+                    session.query(&format!("{}7", Workload::A.text()), |_| {})?;
+                    session.shrink();
+                    Ok(session)
+                });
+                idle.push(opened.map_err(Failure::to("open idle sessions"))?);
+            }
+            Ok(idle.len())
         };
-        let opened: io::Result<Vec<Connection>> = (0..self.idle).map(open).collect();
-        opened.map_err(Failure::to("open idle sessions"))
+        let batch = self.idle.div_ceil(BATCHES);
+        let mut opened = 0;
+        until_it_grows(pid, BATCHES_BEFORE_MAX, || {
+            opened = open(batch)?;
+            Ok(())
+        })?;
+        let before = usage::memory_kb(pid);
+        let measured = self.idle.saturating_sub(opened);
+        open(measured)?;
+        let kb = grown_kb(before, usage::memory_kb(pid))? / measured as f64;
+        Ok((idle, kb))
     }
 
     fn keep_busy(&self, target: &Target, mode: Mode, done: &AtomicBool) -> io::Result<u64> {
@@ -196,20 +217,50 @@ impl Load {
         Ok(clients.answered)
     }
 
+    /// The same number of sessions comes and goes again and again, and each time when they have
+    /// gone memory is looked at: what each leaves behind shows however little it is.
+    fn in_cycles(&self, target: &Target, checks: &mut Checks) -> Result<(u64, u64), Failure> {
+        let (mut all_came, mut all_asked) = (0, 0);
+        let mut memory = Memory::default();
+        for cycle in 0..CYCLES {
+            let at_once = |turn| (turn < CYCLE).then_some(Duration::ZERO);
+            let (came, asked) = self.come_and_go_when(target, at_once)?;
+            (all_came, all_asked) = (all_came + came, all_asked + asked);
+            self.wait_for_sessions(self.idle as u64)?;
+            memory.add(f64::from(cycle), usage::memory_kb(self.proxy.pid()) as f64);
+        }
+        let bytes = memory.slope_kb() * 1024.0 / CYCLE as f64;
+        checks.hold(
+            bytes < LEFT_BYTES_MAX,
+            "memory that is left of a session that went",
+            format!("{bytes:.0} bytes, by regression over cycles of {CYCLE}: {memory}"),
+        );
+        Ok((all_came, all_asked))
+    }
+
     /// At the rate, whatever each takes.
     fn come_and_go_for(&self, target: &Target) -> Result<(u64, u64), Failure> {
+        self.come_and_go_when(target, |turn| {
+            let due = Duration::from_secs_f64(turn as f64 / self.rate);
+            (due <= self.time).then_some(due)
+        })
+    }
+
+    /// Each at its time, until there is none for it.
+    fn come_and_go_when(
+        &self,
+        target: &Target,
+        due: impl Fn(u64) -> Option<Duration> + Sync,
+    ) -> Result<(u64, u64), Failure> {
         let (came, asked) = (AtomicU64::new(0), AtomicU64::new(0));
         let begun = Instant::now();
         std::thread::scope(|scope| {
             let threads: Vec<_> = (0..COMERS)
                 .map(|first| {
-                    let (came, asked) = (&came, &asked);
+                    let (came, asked, due) = (&came, &asked, &due);
                     scope.spawn(move || -> io::Result<()> {
                         for turn in (u64::from(first)..).step_by(COMERS as usize) {
-                            let due = Duration::from_secs_f64(turn as f64 / self.rate);
-                            if due > self.time {
-                                break;
-                            }
+                            let Some(due) = due(turn) else { break };
                             std::thread::sleep(due.saturating_sub(begun.elapsed()));
                             asked.fetch_add(self.come_and_go(target, turn)?, Ordering::Relaxed);
                             came.fetch_add(1, Ordering::Relaxed);
@@ -344,20 +395,4 @@ fn direct_rate(direct: &Target) -> Result<f64, Failure> {
         })
     })?;
     Ok(came.into_inner() as f64 / begun.elapsed().as_secs_f64())
-}
-
-/// The programs that this one starts have the same limit.
-fn raise_descriptors(wanted: u64) -> Result<(), Failure> {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= wanted) {
-        return Ok(());
-    }
-    if limit.maximum.is_some_and(|maximum| maximum < wanted) {
-        let maximum = limit.maximum.unwrap_or(0);
-        return Err(Failure::new(format!(
-            "{wanted} open files are needed and the system allows {maximum}: try a smaller --scale"
-        )));
-    }
-    let raised = Rlimit { current: limit.maximum.or(Some(wanted)), maximum: limit.maximum };
-    setrlimit(Resource::Nofile, raised).map_err(Failure::to("allow more open files"))
 }

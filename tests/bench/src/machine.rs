@@ -3,6 +3,10 @@
 use std::fs;
 use std::process::Command;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::failure::Failure;
+
 /// One line: processor, cores, kernel, and how busy it already was.
 pub(crate) fn describe() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
@@ -30,4 +34,20 @@ pub(crate) fn commit() -> String {
         Some(changes) if changes.is_empty() => commit,
         _ => format!("{commit}, with changes"),
     }
+}
+
+/// Lets this program have so many files and sockets open, and those that it starts.
+pub(crate) fn allow_files(wanted: u64) -> Result<(), Failure> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return Ok(());
+    }
+    if limit.maximum.is_some_and(|maximum| maximum < wanted) {
+        let maximum = limit.maximum.unwrap_or(0);
+        return Err(Failure::new(format!(
+            "{wanted} open files are needed and the system allows {maximum}: try a smaller --scale"
+        )));
+    }
+    let raised = Rlimit { current: limit.maximum.or(Some(wanted)), maximum: limit.maximum };
+    setrlimit(Resource::Nofile, raised).map_err(Failure::to("allow more open files"))
 }

@@ -46,9 +46,10 @@ fn process_ns(pid: u32) -> u64 {
     ticks.filter_map(|field| field.parse::<u64>().ok()).sum::<u64>() * TICK_NS
 }
 
-/// Resident memory in KB.
+/// Memory that a process has allocated and that is resident, in KB. Its files' pages are not
+/// among it: the system reads and drops those of a program as it likes.
 pub(crate) fn memory_kb(pid: u32) -> u64 {
-    status(pid, "VmRSS:")
+    status(pid, "RssAnon:")
 }
 
 /// How many files and sockets are open.
@@ -56,8 +57,13 @@ pub(crate) fn descriptors(pid: u32) -> u64 {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |entries| entries.count() as u64)
 }
 
-/// The most it has been, in KB.
-pub(crate) fn memory_peak_kb(pid: u32) -> u64 {
+/// All that is resident, files' pages too, in KB: what its peak is to be held against.
+pub(crate) fn resident_kb(pid: u32) -> u64 {
+    status(pid, "VmRSS:")
+}
+
+/// The most that has been resident, in KB.
+pub(crate) fn resident_peak_kb(pid: u32) -> u64 {
     status(pid, "VmHWM:")
 }
 

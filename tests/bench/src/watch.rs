@@ -1,18 +1,51 @@
 //! Watches a process's memory while something else happens.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::failure::Failure;
 use crate::usage;
 
 const INTERVAL: Duration = Duration::from_millis(200);
 /// What comes before may still be growing to its size.
 const WARM_UP: f64 = 1.0 / 3.0;
 
+/// Something has grown for good when it has grown so often, each time anew.
+const GROWING: u32 = 2;
+
+/// Does `more` until memory grows with each: what was freed when the process started is then
+/// used up, and what is made once is made.
+pub(crate) fn until_it_grows(
+    pid: u32,
+    most: usize,
+    mut more: impl FnMut() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut grown = 0;
+    for _ in 0..most {
+        let before = usage::memory_kb(pid);
+        more()?;
+        grown = if usage::memory_kb(pid) > before { grown + 1 } else { 0 };
+        if grown == GROWING {
+            return Ok(());
+        }
+    }
+    Err(Failure::new(format!("memory does not grow by what was done {most} times")))
+}
+
+/// How much more than before. Something was done that takes memory: where there is no more than
+/// before, the measurement is none.
+pub(crate) fn grown_kb(before: u64, after: u64) -> Result<f64, Failure> {
+    match after.checked_sub(before) {
+        Some(grown) if grown > 0 => Ok(grown as f64),
+        _ => Err(Failure::new(format!("memory went from {before} KB to {after} KB"))),
+    }
+}
+
 /// Memory over time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
-    /// Seconds since the beginning, and KB.
+    /// Seconds since the beginning, or another measure of time, and KB.
     samples: Vec<(f64, f64)>,
 }
 
@@ -26,7 +59,7 @@ impl Memory {
                 let mut memory = Memory::default();
                 while !done.load(Ordering::Relaxed) {
                     let kb = usage::memory_kb(pid) as f64;
-                    memory.samples.push((begun.elapsed().as_secs_f64(), kb));
+                    memory.add(begun.elapsed().as_secs_f64(), kb);
                     std::thread::sleep(INTERVAL);
                 }
                 memory
@@ -37,6 +70,10 @@ impl Memory {
         })
     }
 
+    pub(crate) fn add(&mut self, time: f64, kb: f64) {
+        self.samples.push((time, kb));
+    }
+
     /// What is behind the warm-up.
     fn settled(&self) -> &[(f64, f64)] {
         let end = self.samples.last().map_or(0.0, |(time, _)| *time);
@@ -45,8 +82,13 @@ impl Memory {
     }
 
     /// By linear regression over what is behind the warm-up.
+    pub(crate) fn slope_kb(&self) -> f64 {
+        slope(self.settled())
+    }
+
+    /// The same, where time is in seconds.
     pub(crate) fn slope_kb_per_minute(&self) -> f64 {
-        60.0 * slope(self.settled())
+        60.0 * self.slope_kb()
     }
 
     /// What that slope comes to over the time it was taken from.
@@ -58,6 +100,16 @@ impl Memory {
 
     pub(crate) fn last_kb(&self) -> f64 {
         self.samples.last().map_or(0.0, |(_, kb)| *kb)
+    }
+}
+
+/// In MB, one by one.
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (_, kb) in &self.samples {
+            write!(f, "{:.2} ", kb / 1024.0)?;
+        }
+        f.write_str("MB")
     }
 }
 

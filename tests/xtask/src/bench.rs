@@ -32,10 +32,10 @@ pub(crate) fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
     program::run(&mut bench(&ready, "release", &wanted))
 }
 
-/// Short forms of all three with the programs that the tests were built for: so that what
-/// measures is tried with each change. What they measure is not worth printing.
+/// Short forms of all three, with the program that the demo was built for, so that what measures
+/// is tried with each change. The speeds are not worth printing; what load leaves behind is.
 pub(crate) fn in_ci(ready: &Ready, command: &[&str]) -> Result<(), Failure> {
-    let portcullis = repository::cargo_target().join("debug/portcullis");
+    let portcullis = repository::cargo_target().join("release/portcullis");
     let mut wanted: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
     let paths: [(&str, PathBuf); 2] =
         [("--portcullis", portcullis), ("--plugins", repository::plugins())];

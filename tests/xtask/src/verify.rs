@@ -41,8 +41,9 @@ fn ci_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {
         bench::in_ci(ready, &[&["figures"], &figures[..], &SHORT].concat())
     })?;
     steps.take("load, in short", || {
-        bench::in_ci(ready, &["load", "--scale", "0.1", "--seconds", "10"])
-    })
+        bench::in_ci(ready, &["load", "--scale", "0.2", "--seconds", "10"])
+    })?;
+    steps.take("soak, in short", || bench::in_ci(ready, &["soak", "--minutes", "1"]))
 }
 
 fn test_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {

@@ -6,17 +6,24 @@ use std::time::Duration;
 use crate::accounts;
 use crate::failure::Failure;
 use crate::finding::{Finding, Unit};
+use crate::floor::Floor;
+use crate::machine;
 use crate::measuring::Measuring;
-use crate::portcullis::Who;
-use crate::target::Target;
+use crate::portcullis::{Portcullis, Who};
+use crate::scripted::Scripted;
+use crate::target::{Target, start_floor};
 use crate::usage;
+use crate::watch::{grown_kb, until_it_grows};
 use crate::wire::Connection;
 use crate::workload::{Keys, ROWS, Workload};
 
 const IDLE: usize = 1_000;
-/// Opened before, so that what is made once counts for nobody.
-const WARMING: usize = 20;
-const SLOW: usize = 4;
+/// Opened before, so many at a time, until memory grows by them.
+const BATCH: usize = 100;
+/// PostgreSQL itself has room for three of them.
+const BATCHES_MAX: usize = 3;
+const BATCHES_SCRIPTED_MAX: usize = 40;
+const SLOW: usize = 16;
 /// A slow client reads at most one buffer of 64 KiB in so long.
 const PAUSE: Duration = Duration::from_millis(4);
 /// And somewhere in the middle it reads nothing for so long.
@@ -24,16 +31,23 @@ const STALL: Duration = Duration::from_secs(2);
 
 /// Resident memory per session that has run one statement and waits.
 pub(crate) fn idle(measuring: &Measuring) -> Result<Vec<Finding>, Failure> {
-    let proxy = measuring.portcullis(1)?;
-    let plain = proxy.target("portcullis", Who::Usual);
-    let plain_kb = idle_kb(&plain)?;
-    accounts::check(&proxy, Workload::A.text(), ASKED, ASKED)?;
-    drop(proxy);
-    let proxy = measuring.portcullis(1)?;
-    let tls_kb = idle_kb(&proxy.target_with_tls("portcullis", Who::Usual)?)?;
-    accounts::check(&proxy, Workload::A.text(), ASKED, ASKED)?;
-    let splice_kb = idle_kb(&measuring.splice)?;
-    let beside = format!("splice {splice_kb:.1} KB");
+    // PostgreSQL would not bear the sessions that may be needed before the first is measured.
+    machine::allow_files(3 * (BATCHES_SCRIPTED_MAX * BATCH + IDLE) as u64)?;
+    let scripted = Scripted::start(&measuring.stage)?;
+    let of_portcullis = |tls: bool| -> Result<f64, Failure> {
+        let proxy = Portcullis::start(&measuring.stage, scripted.address, &measuring.programs, 1)?;
+        let target = match tls {
+            true => proxy.target_with_tls("portcullis", Who::Usual)?,
+            false => proxy.target("portcullis", Who::Usual),
+        };
+        let idle = idle_kb(&target, BATCHES_SCRIPTED_MAX)?;
+        accounts::check(&proxy, Workload::A.text(), idle.asked, idle.asked)?;
+        Ok(idle.kb)
+    };
+    let (plain_kb, tls_kb) = (of_portcullis(false)?, of_portcullis(true)?);
+    let login = &measuring.splice.login;
+    let (_running, splice) = start_floor(Floor::Splice, scripted.address, 1, login)?;
+    let beside = format!("splice {:.1} KB", idle_kb(&splice, BATCHES_SCRIPTED_MAX)?.kb);
     let mut findings = vec![
         Finding::reported("memory per idle session", plain_kb, Unit::Kilobytes)
             .beside(beside)
@@ -42,32 +56,38 @@ pub(crate) fn idle(measuring: &Measuring) -> Result<Vec<Finding>, Failure> {
     ];
     for peer in &measuring.peers {
         let title = format!("memory per idle session: {}", peer.name);
-        findings.push(Finding::reported(title, idle_kb(peer)?, Unit::Kilobytes));
+        findings.push(Finding::reported(title, idle_kb(peer, BATCHES_MAX)?.kb, Unit::Kilobytes));
     }
     Ok(findings)
 }
 
-const ASKED: u64 = (IDLE + WARMING) as u64;
+/// What was measured, and how many statements that took.
+struct Idle {
+    kb: f64,
+    asked: u64,
+}
 
-fn idle_kb(target: &Target) -> Result<f64, Failure> {
+fn idle_kb(target: &Target, batches_max: usize) -> Result<Idle, Failure> {
     let pid = target.pid.ok_or_else(|| Failure::new("PostgreSQL is no proxy"))?;
     let mut keys = Keys::new(0);
-    let mut open = |count: usize| -> Result<Vec<Connection>, Failure> {
-        let session = |_| {
-            let mut session = target.connect()?;
+    let mut sessions: Vec<Connection> = Vec::new();
+    let mut open = |count: usize| -> Result<(), Failure> {
+        for _ in 0..count {
             let text = format!("{}{}", Workload::A.text(), keys.next().unwrap_or(1));
-            session.query(&text, |_| {})?;
-            Ok(session)
-        };
-        let sessions: Result<Vec<Connection>, std::io::Error> = (0..count).map(session).collect();
-        sessions.map_err(Failure::to(format!("open sessions at {}", target.name)))
+            let opened = target.connect().and_then(|mut session| {
+                session.query(&text, |_| {})?;
+                session.shrink();
+                Ok(session)
+            });
+            sessions.push(opened.map_err(Failure::to(format!("open one at {}", target.name)))?);
+        }
+        Ok(())
     };
-    let warming = open(WARMING)?;
+    until_it_grows(pid, batches_max, || open(BATCH))?;
     let before = usage::memory_kb(pid);
-    let idle = open(IDLE)?;
-    let after = usage::memory_kb(pid);
-    drop((warming, idle));
-    Ok(after.saturating_sub(before) as f64 / IDLE as f64)
+    open(IDLE)?;
+    let kb = grown_kb(before, usage::memory_kb(pid))? / IDLE as f64;
+    Ok(Idle { kb, asked: sessions.len() as u64 })
 }
 
 /// How much the memory grows, at its highest, while a million rows go to clients that read
@@ -89,16 +109,16 @@ fn slow_client_of(measuring: &Measuring, who: Who) -> Result<Finding, Failure> {
     // The highest so far is forgotten; what follows is the stream's alone.
     fs::write(format!("/proc/{}/clear_refs", proxy.pid()), "5")
         .map_err(Failure::to("reset the peak of memory"))?;
-    let before = usage::memory_kb(proxy.pid());
+    let before = usage::resident_kb(proxy.pid());
     let rows = read_slowly(&mut sessions, text).map_err(Failure::to("read slowly"))?;
-    let peak = usage::memory_peak_kb(proxy.pid());
+    let peak = usage::resident_peak_kb(proxy.pid());
     let (statements, expected) = (SLOW as u64, SLOW as u64 * u64::from(ROWS));
     if rows != expected {
         return Err(Failure::new(format!("{rows} rows came, not {expected}")));
     }
     let warming = (SLOW * 2000) as u64;
     accounts::check(&proxy, text, 2 * statements, expected + warming)?;
-    let grown_mb = peak.saturating_sub(before) as f64 / 1024.0 / SLOW as f64;
+    let grown_mb = grown_kb(before, peak)? / 1024.0 / SLOW as f64;
     let what = if who == Who::Clear { "nothing masked" } else { "masked and inspected" };
     Ok(Finding::reported(format!("memory for a slow client, {what}"), grown_mb, Unit::Megabytes)
         .beside(format!("{SLOW} at once, each 1M rows"))

@@ -33,7 +33,8 @@ pub(super) fn run(target: &Target, stop: &AtomicBool) -> Result<Counted, Failure
                 if stop.load(Ordering::Relaxed) {
                     break;
                 }
-                driver.turn(&mut client).await.map_err(Failure::to("ask"))?;
+                let turned = driver.turn(&mut client).await;
+                turned.map_err(|error| Failure::new(format!("cannot ask: {}", whole(&*error))))?;
                 tokio::time::sleep(PAUSE).await;
             }
             drop(client);
@@ -114,6 +115,12 @@ impl Driver {
         self.counted.denied += 1;
         Ok(())
     }
+}
+
+/// With what is behind it: the driver's own words for what a server says are "db error".
+fn whole(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn is_masked(row: &Row) -> Asked {
