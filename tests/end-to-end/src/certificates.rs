@@ -61,10 +61,12 @@ impl Certificates {
             std::fs::write(&path, text).expect("the directory takes files");
             path
         };
+        let key = write("server.key", &self.key_pem);
+        make_private(&key);
         CertificateFiles {
             authority: write("authority.crt", &self.authority_pem),
             certificate: write("server.crt", &self.certificate_pem),
-            key: write("server.key", &self.key_pem),
+            key,
         }
     }
 
@@ -183,3 +185,14 @@ impl AsyncWrite for RustlsStream {
         Pin::new(&mut self.0).poll_shutdown(context)
     }
 }
+
+/// The proxy warns of secrets that others can read.
+#[cfg(unix)]
+pub(crate) fn make_private(file: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let private = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(file, private).expect("it is our file");
+}
+
+#[cfg(not(unix))]
+pub(crate) fn make_private(_file: &Path) {}

@@ -13,7 +13,7 @@ use rustls::ClientConfig;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::certificates::{Certificates, Rustls};
+use crate::certificates::{Certificates, Rustls, make_private};
 
 /// The object identifier of a common name, for a second one.
 const COMMON_NAME: [u64; 4] = [2, 5, 4, 3];
@@ -151,13 +151,3 @@ fn parameters(holder: &Holder, serial: u64) -> CertificateParams {
     }
     wanted
 }
-
-#[cfg(unix)]
-fn make_private(file: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    let private = std::fs::Permissions::from_mode(0o600);
-    std::fs::set_permissions(file, private).expect("it is our file");
-}
-
-#[cfg(not(unix))]
-fn make_private(_file: &Path) {}

@@ -2,11 +2,10 @@
 
 use std::fmt::Write;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::artefacts;
-use crate::certificates::CertificateFiles;
+use crate::certificates::{CertificateFiles, make_private};
 use crate::cluster::{APP, APP_PASSWORD, Database};
 use crate::portcullis::{
     ADMIN, ANA, BOT, DATABASE, DEVELOPER, PASSWORD, Portcullis, SUPERUSER, User,
@@ -222,9 +221,7 @@ impl Setup {
             std::fs::write(directory.path().join(file), text).expect("it takes files");
         };
         write("upstream-password", &self.upstream_password);
-        let private = std::fs::Permissions::from_mode(0o600);
-        std::fs::set_permissions(directory.path().join("upstream-password"), private)
-            .expect("it is ours");
+        make_private(&directory.path().join("upstream-password"));
         if self.client_certificates {
             write("clients.crl", &certificates.revocations(&[]));
         }

@@ -29,7 +29,7 @@ pub const ASYNCPG: Suite = Suite {
     name: "asyncpg",
     version: "0.32.0",
     database: "asyncpg_test",
-    databases: &["asyncpg_intro_test"],
+    databases: &["asyncpg_intro_test", "postgres"],
     prepared: &[],
     users: &[],
     tls: true,
