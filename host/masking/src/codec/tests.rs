@@ -261,6 +261,35 @@ fn a_time_that_there_is_not_is_refused() {
     assert_eq!(text_to_binary(1184, "4714-11-24 00:00:00+01 BC"), None);
 }
 
+/// A server that does send it is taken as PostgreSQL's own readers would take it.
+#[test]
+fn what_no_server_sends_is_read_as_the_server_would() {
+    let check = |oid: u32, bytes: &str, expected: Option<&str>| {
+        let text = binary_to_text(oid, &unhex(bytes));
+        assert_eq!(text.as_deref(), expected, "{oid} {bytes}");
+        if let Some(text) = text {
+            let again = text_to_binary(oid, &text).expect("its own text");
+            assert_eq!(binary_to_text(oid, &again), Some(text), "{oid} {bytes}");
+        }
+    };
+    // Zeros with a sign, and with digits that the scale leaves out.
+    check(1700, "0000000040000000", Some("0"));
+    check(1700, "0001fffe40000002270f", Some("0.00"));
+    check(1700, "0001fffe40000008270f", Some("-0.00009999"));
+    // A network with bits behind its mask.
+    check(650, "0218010401020304", None);
+    check(650, "0218010401020300", Some("1.2.3.0/24"));
+    check(869, "0218000401020304", Some("1.2.3.4/24"));
+    // No elements in dimensions; a bound behind the last.
+    check(1007, "0000000100000000000000170000000000000005", Some("{}"));
+    check(1007, "000000010000000000000017000000017fffffff0000000400000001", None);
+    check(
+        1007,
+        "000000010000000000000017000000017ffffffe0000000400000001",
+        Some("[2147483646:2147483646]={1}"),
+    );
+}
+
 #[test]
 fn a_value_that_explodes_is_refused() {
     // A number of 8 bytes and 131072 digits, six hundred times.
