@@ -321,14 +321,14 @@ fn check_server(said: &Said, records: &Records) {
 }
 
 /// Nothing of the client's goes to the server between a refusal in the extended protocol and the
-/// Sync behind it. A Flush of the proxy's own asks for nothing.
+/// Sync behind it. A Flush of the proxy's own asks for nothing, and the end may come at any time.
 fn check_silence_behind_refusals(heard: &[(u8, Vec<u8>)]) {
     let mut refused = false;
     for (tag, body) in heard {
         match tag {
             b'E' if body.starts_with(b"portcullis_denied_") => refused = true,
             b'S' => refused = false,
-            b'H' => {}
+            b'H' | b'X' => {}
             _ => {
                 let tag = char::from(*tag);
                 assert!(!refused, "{tag}({}) behind a refusal", body.escape_ascii());

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -132,13 +132,17 @@ impl Fuzz {
         )
         .into_owned();
         println!("{target:<14} {}", figures(&text, started.elapsed().as_secs()));
-        if status.success() {
-            return Ok(());
-        }
-        let lines: Vec<&str> = text.lines().collect();
-        let shown = lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n");
-        Err(Failure::new(format!("{shown}\n{target} ended with {status}")))
+        if status.success() { Ok(()) } else { Err(finding(target, &text, status)) }
     }
+}
+
+/// What a target said before it failed, without what was new on the way.
+fn finding(target: &str, said: &str, status: ExitStatus) -> Failure {
+    let lines: Vec<&str> = said.lines().filter(|line| !line.starts_with('#')).collect();
+    let shown = lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n");
+    let found = said.lines().find_map(|line| line.split_once("Test unit written to "));
+    let again = found.map(|(_, file)| format!("\nagain: cargo xtask fuzz {target} --input {file}"));
+    Failure::new(format!("{shown}\n{target} ended with {status}{}", again.unwrap_or_default()))
 }
 
 fn fuzzer(built: &Path, target: &str) -> Command {
