@@ -76,6 +76,8 @@ mod server;
 mod oauthbearer;
 mod upstream;
 mod client;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use binding::{ChannelBinding, tls_server_end_point};

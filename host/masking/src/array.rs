@@ -38,8 +38,14 @@ impl Array {
         let mut total: usize = usize::from(count > 0);
         for _ in 0..count {
             let dimension = Dimension { length: reader.i32()?, lower_bound: reader.i32()? };
+            // The server has no bound behind the last.
+            dimension.lower_bound.checked_add(dimension.length)?;
             total = total.checked_mul(usize::try_from(dimension.length).ok()?)?;
             array.dimensions.push(dimension);
+        }
+        // There is one empty array, whatever its bounds were.
+        if total == 0 {
+            array.dimensions.clear();
         }
         // Each element takes at least its length word, so a false total ends early.
         for _ in 0..total {
@@ -217,7 +223,7 @@ impl Literal<'_> {
         for part in inner.split("][") {
             let (lower, upper) = part.split_once(':')?;
             let (lower_bound, upper) = (lower.parse::<i32>().ok()?, upper.parse::<i32>().ok()?);
-            let length = upper.checked_sub(lower_bound)?.checked_add(1)?;
+            let length = upper.checked_add(1)?.checked_sub(lower_bound)?;
             bounds.push(Dimension { length, lower_bound });
         }
         (bounds.len() <= DIMENSIONS_MAX).then_some(Some(bounds))

@@ -3,8 +3,8 @@
 use crate::array::Array;
 use crate::bits;
 use crate::datetime::{
-    Clock, DAY, Moment, SECOND, parse_date, parse_time, parse_timestamp, write_date, write_time,
-    write_timestamp,
+    Clock, DATE_DAYS, DAY, Moment, SECOND, TIMESTAMP_MICROS, ZONE_SECONDS_END, parse_date,
+    parse_time, parse_timestamp, write_date, write_time, write_timestamp,
 };
 use crate::interval::{self, Interval};
 use crate::json::is_json;
@@ -176,7 +176,7 @@ fn decode_temporal(temporal: Temporal, bytes: &[u8], out: &mut String) -> Option
             let date = match reader.i32()? {
                 i32::MIN => Moment::MinusInfinity,
                 i32::MAX => Moment::Infinity,
-                days => Moment::At(days),
+                days => Moment::At(Some(days).filter(|days| DATE_DAYS.contains(&(*days).into()))?),
             };
             write_date(date, out);
         }
@@ -186,11 +186,11 @@ fn decode_temporal(temporal: Temporal, bytes: &[u8], out: &mut String) -> Option
         Temporal::TimeTz => {
             let micros = day_micros(&mut reader)?;
             // The zone is sent as seconds west of Greenwich.
-            let zone_seconds = Some(reader.i32()?.checked_neg()?);
-            write_time(Clock { micros, zone_seconds }, out);
+            let west = reader.i32().filter(|west| west.unsigned_abs() < ZONE_SECONDS_END)?;
+            write_time(Clock { micros, zone_seconds: Some(-west) }, out);
         }
-        Temporal::Timestamp => write_timestamp(timestamp(reader.i64()?, None), out),
-        Temporal::TimestampTz => write_timestamp(timestamp(reader.i64()?, Some(0)), out),
+        Temporal::Timestamp => write_timestamp(timestamp(reader.i64()?, None)?, out),
+        Temporal::TimestampTz => write_timestamp(timestamp(reader.i64()?, Some(0))?, out),
         Temporal::Interval => {
             let (micros, days, months) = (reader.i64()?, reader.i32()?, reader.i32()?);
             interval::write(Interval { months, days, micros }, out)?;
@@ -203,11 +203,14 @@ fn day_micros(reader: &mut Reader<'_>) -> Option<i64> {
     reader.i64().filter(|micros| (0..=DAY).contains(micros))
 }
 
-fn timestamp(micros: i64, zone_seconds: Option<i32>) -> Moment<Clock> {
+fn timestamp(micros: i64, zone_seconds: Option<i32>) -> Option<Moment<Clock>> {
     match micros {
-        i64::MIN => Moment::MinusInfinity,
-        i64::MAX => Moment::Infinity,
-        micros => Moment::At(Clock { micros, zone_seconds }),
+        i64::MIN => Some(Moment::MinusInfinity),
+        i64::MAX => Some(Moment::Infinity),
+        micros if TIMESTAMP_MICROS.contains(&micros) => {
+            Some(Moment::At(Clock { micros, zone_seconds }))
+        }
+        _ => None,
     }
 }
 
@@ -253,7 +256,8 @@ fn utc_micros(moment: Moment<Clock>) -> Option<i64> {
         Moment::MinusInfinity => Some(i64::MIN),
         Moment::Infinity => Some(i64::MAX),
         Moment::At(Clock { micros, zone_seconds }) => {
-            micros.checked_sub(i64::from(zone_seconds.unwrap_or(0)) * SECOND)
+            let micros = micros.checked_sub(i64::from(zone_seconds.unwrap_or(0)) * SECOND)?;
+            TIMESTAMP_MICROS.contains(&micros).then_some(micros)
         }
     }
 }

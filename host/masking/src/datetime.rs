@@ -1,6 +1,7 @@
 //! Dates, times and timestamps: their ISO text, and the numbers behind it.
 
 use std::fmt::Write;
+use std::ops::Range;
 
 use crate::calendar::{civil_from_days, days_from_civil, is_valid};
 
@@ -8,10 +9,14 @@ pub(crate) const SECOND: i64 = 1_000_000;
 pub(crate) const DAY: i64 = 86_400 * SECOND;
 /// 4714-11-24 BC, the first day of both types.
 const DAYS_MIN: i64 = -2_451_545;
-/// 5874898-06-03, the day behind the last date.
-const DATE_DAYS_END: i64 = 2_145_031_949;
 /// 294277-01-01, the day behind the last timestamp.
 const TIMESTAMP_DAYS_END: i64 = 106_751_983;
+/// The dates that there are, up to the day before 5874898-06-03.
+pub(crate) const DATE_DAYS: Range<i64> = DAYS_MIN..2_145_031_949;
+/// The timestamps that there are.
+pub(crate) const TIMESTAMP_MICROS: Range<i64> = DAYS_MIN * DAY..TIMESTAMP_DAYS_END * DAY;
+/// Clocks are less than this ahead of UTC or behind it.
+pub(crate) const ZONE_SECONDS_END: u32 = 16 * 3600;
 
 /// A date or a timestamp: both know infinities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +51,7 @@ pub(crate) fn parse_date(text: &str) -> Option<Moment<i32>> {
     }
     let (text, before_christ) = split_era(text);
     let days = parse_days(text, before_christ)?;
-    let in_range = (DAYS_MIN..DATE_DAYS_END).contains(&days);
-    i32::try_from(days).ok().filter(|_| in_range).map(Moment::At)
+    i32::try_from(days).ok().filter(|_| DATE_DAYS.contains(&days)).map(Moment::At)
 }
 
 pub(crate) fn parse_timestamp(text: &str) -> Option<Moment<Clock>> {
@@ -195,7 +199,7 @@ fn parse_days(text: &str, before_christ: bool) -> Option<i64> {
     whole.then(|| days_from_civil(year, month, day))
 }
 
-/// `Z`, or a sign and `HH[:MM[:SS]]`, within the 16 hours PostgreSQL allows.
+/// `Z`, or a sign and `HH[:MM[:SS]]`.
 fn parse_zone(text: &str) -> Option<i32> {
     if text == "Z" {
         return Some(0);
@@ -210,7 +214,7 @@ fn parse_zone(text: &str) -> Option<i32> {
         seconds += i32::try_from(digits(part, 2..=2)?).ok()? * unit;
         unit /= 60;
     }
-    (seconds < 16 * 3600).then_some(if negative { -seconds } else { seconds })
+    (seconds.unsigned_abs() < ZONE_SECONDS_END).then_some(if negative { -seconds } else { seconds })
 }
 
 /// A number of so many ASCII digits and nothing else.

@@ -20,7 +20,7 @@ pub(crate) fn decode_address(is_cidr: bool, bytes: &[u8], out: &mut String) -> O
         _ => return None,
     };
     reader.end()?;
-    if bits > bits_max(address) {
+    if bits > bits_max(address) || (is_cidr && has_host_bits(address, bits)) {
         return None;
     }
     // Writing to a String cannot fail.

@@ -37,8 +37,15 @@ pub(crate) fn decode(bytes: &[u8], out: &mut String) -> Option<()> {
         let value = u16::from_be_bytes(pair.try_into().ok()?);
         (value < 10_000).then_some(value)
     };
+    let start = out.len();
     write_integer_part(weight, group, out)?;
-    write_fraction(scale, group, out)
+    write_fraction(scale, group, out)?;
+    // What is zero to its last place has no sign.
+    let digits = out.get(start..)?;
+    if sign == NEGATIVE && !digits.bytes().any(|byte| (b'1'..=b'9').contains(&byte)) {
+        out.remove(start - 1);
+    }
+    Some(())
 }
 
 fn write_name(name: &str, groups: usize, out: &mut String) -> Option<()> {

@@ -1,4 +1,4 @@
-//! A connection in memory: a session has one end, and a test the other.
+//! A connection in memory: a session has one end, and a test or a fuzz target the other.
 
 use std::collections::VecDeque;
 use std::io;

@@ -1,7 +1,7 @@
 //! A real session between a client and a server that a script plays.
 //!
 //! In memory, without a socket, a thread that it waits for, or a clock: what happens depends on
-//! the script alone. For tests, here and, under the feature `scripted`, elsewhere. Pipeline,
+//! the script alone. For tests, and for fuzz targets under the feature `scripted`. Pipeline,
 //! gate, facts, ledger and approvals are those of a real proxy; the database's catalog is given,
 //! and policies are closures.
 

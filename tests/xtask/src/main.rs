@@ -19,6 +19,7 @@ mod plugins;
 mod examples;
 mod demo;
 mod conformance;
+mod fuzz;
 mod bench;
 mod verify;
 
@@ -33,14 +34,16 @@ cargo xtask COMMAND
   demo [ARGS…]  the proxy with the shipped policies before a database with made-up customers;
                 what follows goes to `portcullis demo` (--script: the tour by itself)
   test          everything the tests need, then all tests
-  ci            format, lint, all tests, the scripted demo, and short forms of the
-                benchmark and the load
+  ci            format, lint, all tests, every fuzz target for ten seconds, the scripted demo,
+                and short forms of the benchmark and the load
   regress [--postgres 15|18]… [--direct] [--plain] [--tls]
                 PostgreSQL's own regression suite through the proxy, with every shipped policy
                 observing; without arguments everything
   drivers [NAME…] [--postgres 15|18]… [--plain] [--tls]
                 the tests of drivers, through the proxy as without it; without arguments
                 everything
+  fuzz [TARGET…] [--seconds N]
+                arbitrary bytes for all fuzz targets or some, a minute each; --help says more
 
   bench [FIGURE…] [--rounds N] [--seconds S] [--peers] [--out DIR]
                 what the proxy costs beside doing nothing: a table, and a plot in target/bench
@@ -91,6 +94,8 @@ fn run(args: &[String]) -> Result<ExitCode, Failure> {
         "load" | "soak" => bench::run(command, rest)?,
         "regress" => conformance::regress(rest)?,
         "drivers" => conformance::drivers(rest)?,
+        "fuzz" if rest.iter().any(|arg| arg == "--help") => print!("{}", fuzz::USAGE),
+        "fuzz" => fuzz::Fuzz::of(rest)?.run(&setup::to_fuzz()?)?,
         "test" => verify::test()?,
         "ci" => verify::ci()?,
         other => return Err(Failure::new(format!("no command `{other}`\n\n{USAGE}"))),

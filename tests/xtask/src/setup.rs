@@ -68,6 +68,12 @@ pub(crate) fn to_build() -> Result<Ready, Failure> {
     Ok(ready)
 }
 
+/// Enough to build the fuzz targets, whose fuzzer is C++.
+pub(crate) fn to_fuzz() -> Result<Ready, Failure> {
+    cpp_compiler()?;
+    to_build()
+}
+
 /// Enough to run the proxy before a database as well.
 pub(crate) fn to_run() -> Result<Ready, Failure> {
     let mut ready = to_build()?;
@@ -102,6 +108,13 @@ fn c_compiler() -> Result<(), Failure> {
         return Ok(());
     }
     system_package::install("a C compiler", &["build-essential"])
+}
+
+pub(crate) fn cpp_compiler() -> Result<(), Failure> {
+    if env::var_os("CXX").is_some() || program::find(&["c++", "g++", "clang++"]).is_some() {
+        return Ok(());
+    }
+    system_package::install("a C++ compiler", &["build-essential"])
 }
 
 /// Plugins are built for a machine that is none: the sandbox.

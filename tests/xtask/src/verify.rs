@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::component::GuestTools;
 use crate::failure::Failure;
+use crate::fuzz::{self, Fuzz};
 use crate::setup::{self, Ready};
 use crate::{bench, examples, plugins, program, repository};
 
@@ -27,7 +28,10 @@ pub(crate) fn ci() -> Result<(), Failure> {
 }
 
 fn ci_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {
-    steps.take("format", || program::run(ready.cargo().args(["fmt", "--all", "--check"])))?;
+    steps.take("format", || {
+        program::run(ready.cargo().args(["fmt", "--all", "--check"]))?;
+        fuzz::check_format(ready)
+    })?;
     steps.take("lint", || {
         let mut clippy = ready.cargo();
         clippy.args(["clippy", "--workspace", "--all-targets"]);
@@ -35,6 +39,7 @@ fn ci_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {
         program::run(&mut clippy)
     })?;
     test_steps(steps, ready)?;
+    steps.take("fuzz, in short", || Fuzz::all(fuzz::CI_SECONDS).run(ready))?;
     steps.take("demo --script", || demo_script(ready))?;
     steps.take("bench, in short", || {
         let figures = ["a-simple", "b-extended", "shape", "reload"];

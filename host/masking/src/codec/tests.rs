@@ -237,6 +237,59 @@ fn what_is_no_value_of_the_type_is_refused() {
     assert_eq!(binary_to_text(99_999, b"x"), None);
 }
 
+/// What no server sends is no value: its text would be read by nobody.
+#[test]
+fn a_time_that_there_is_not_is_refused() {
+    let check = |oid: u32, [last, behind]: [&[u8]; 2]| {
+        assert!(binary_to_text(oid, last).is_some(), "{oid} {last:?}");
+        assert_eq!(binary_to_text(oid, behind), None, "{oid} {behind:?}");
+    };
+    let dates = [-2_451_545, -2_451_546, 2_145_031_948, 2_145_031_949].map(i32::to_be_bytes);
+    check(1082, [&dates[0], &dates[1]]);
+    check(1082, [&dates[2], &dates[3]]);
+    let (first, end) = (-211_813_488_000_000_000_i64, 9_223_371_331_200_000_000_i64);
+    let times = [first, first - 1, end - 1, end].map(i64::to_be_bytes);
+    for oid in [1114, 1184] {
+        check(oid, [&times[0], &times[1]]);
+        check(oid, [&times[2], &times[3]]);
+    }
+    let zones = [57_599, 57_600, -57_599, -57_600, i32::MIN];
+    let clocks = zones.map(|zone: i32| [&[0; 8][..], &zone.to_be_bytes()].concat());
+    check(1266, [&clocks[0], &clocks[1]]);
+    check(1266, [&clocks[2], &clocks[3]]);
+    check(1266, [&clocks[2], &clocks[4]]);
+    assert_eq!(text_to_binary(1184, "4714-11-24 00:00:00+01 BC"), None);
+}
+
+/// A server that does send it is taken as PostgreSQL's own readers would take it.
+#[test]
+fn what_no_server_sends_is_read_as_the_server_would() {
+    let check = |oid: u32, bytes: &str, expected: Option<&str>| {
+        let text = binary_to_text(oid, &unhex(bytes));
+        assert_eq!(text.as_deref(), expected, "{oid} {bytes}");
+        if let Some(text) = text {
+            let again = text_to_binary(oid, &text).expect("its own text");
+            assert_eq!(binary_to_text(oid, &again), Some(text), "{oid} {bytes}");
+        }
+    };
+    // Zeros with a sign, and with digits that the scale leaves out.
+    check(1700, "0000000040000000", Some("0"));
+    check(1700, "0001fffe40000002270f", Some("0.00"));
+    check(1700, "0001fffe40000008270f", Some("-0.00009999"));
+    // A network with bits behind its mask.
+    check(650, "0218010401020304", None);
+    check(650, "0218010401020300", Some("1.2.3.0/24"));
+    check(869, "0218000401020304", Some("1.2.3.4/24"));
+    // No elements in dimensions; a bound behind the last.
+    check(1007, "0000000100000000000000170000000000000005", Some("{}"));
+    check(1007, "000000010000000000000017000000017fffffff0000000400000001", None);
+    check(
+        1007,
+        "000000010000000000000017000000017ffffffe0000000400000001",
+        Some("[2147483646:2147483646]={1}"),
+    );
+}
+
 #[test]
 fn a_value_that_explodes_is_refused() {
     // A number of 8 bytes and 131072 digits, six hundred times.

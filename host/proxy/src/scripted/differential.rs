@@ -41,13 +41,15 @@ impl Random {
         self.turns.iter().map(turn).collect::<Vec<_>>().join("\n")
     }
 
-    /// Holds it both ways.
+    /// Holds it both ways; so many bytes at most pass to and from the session at once.
     ///
     /// # Errors
     /// Where the client hears something else from the session than from the server, or where
     /// something of the client's reached the server behind a refusal.
-    pub fn check(&self, rig: &mut Rig) -> Result<(), String> {
+    pub fn check(&self, rig: &mut Rig, at_once_bytes: usize) -> Result<(), String> {
         let mut play = rig.play();
+        play.client.pass_at_once(at_once_bytes);
+        play.server.pass_at_once(at_once_bytes);
         let (mut direct, mut proxied) = (Postgres::default(), Postgres::default());
         for (number, turn) in self.turns.iter().enumerate() {
             let expected = sequence(&direct.answer(turn.bytes()));
