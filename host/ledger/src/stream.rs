@@ -54,6 +54,8 @@ pub struct Stream {
     seq: u64,
     pending: Vec<u8>,
     writer: Writer,
+    /// A sync of the segment has failed: nothing more may go into it.
+    doubtful: bool,
     /// Why nothing can be written at present.
     outage: Option<Outage>,
     syncer: Syncer,
@@ -101,6 +103,7 @@ impl Stream {
             seq: tail.seq,
             pending: Vec::with_capacity(1 << 16),
             writer: Writer::of(name),
+            doubtful: false,
             outage: None,
             syncer: Syncer::start(name, written, options.sync_interval, on_progress)?,
             _lock: lock,
@@ -113,25 +116,27 @@ impl Stream {
         Ok(stream)
     }
 
-    /// Adds a record to the batch. It is in the ledger after the next commit.
-    pub fn append(&mut self, event: &Event) {
-        self.append_at(event, SystemTime::now());
+    /// Adds a record to the batch. It is in the ledger after the next commit. False when it was
+    /// only counted, since too much waits already: then what it tells of must not happen, also
+    /// where the commit goes well.
+    pub fn append(&mut self, event: &Event) -> bool {
+        self.append_at(event, SystemTime::now())
     }
 
     /// The same for somebody who has just looked at the clock.
-    pub fn append_at(&mut self, event: &Event, now: SystemTime) {
+    pub fn append_at(&mut self, event: &Event, now: SystemTime) -> bool {
         let before = self.pending.len();
         let place = Place { seq: self.seq + 1, now };
         self.writer.event(&mut self.pending, place, event);
-        self.keep(before);
+        self.keep(before)
     }
 
     /// The same, for what is about to leave.
-    pub fn append_intent_at(&mut self, intent: &Intent<'_>, now: SystemTime) {
+    pub fn append_intent_at(&mut self, intent: &Intent<'_>, now: SystemTime) -> bool {
         let before = self.pending.len();
         let place = Place { seq: self.seq + 1, now };
         self.writer.intent(&mut self.pending, place, intent);
-        self.keep(before);
+        self.keep(before)
     }
 
     /// Writes the batch: one `write` call, unless the operating system takes less at a time.
@@ -140,7 +145,7 @@ impl Stream {
     /// ledger is whole; until one succeeds all of them fail.
     pub fn commit(&mut self) -> io::Result<Position> {
         if let Some(failure) = self.syncer.take_failure() {
-            self.leave_segment(&failure)?;
+            self.leave_segment(&failure);
         }
         if !self.pending.is_empty() {
             self.write()?;
@@ -189,15 +194,16 @@ impl Stream {
     }
 
     /// Keeps the record just written behind `before`, unless the backlog is full.
-    fn keep(&mut self, before: usize) {
+    fn keep(&mut self, before: usize) -> bool {
         if let Some(outage) = &mut self.outage
             && self.pending.len() > self.options.backlog_bytes_max
         {
             self.pending.truncate(before);
             outage.unwritten += 1;
-            return;
+            return false;
         }
         self.seq += 1;
+        true
     }
 
     fn write(&mut self) -> io::Result<()> {
@@ -215,7 +221,7 @@ impl Stream {
         }
         let length = self.pending.len() as u64;
         let full = self.written.offset.saturating_add(length) > self.options.segment_bytes_max;
-        if full && self.written.offset > 0 {
+        if (full || self.doubtful) && self.written.offset > 0 {
             self.next_segment()?;
         }
         (&*self.file).write_all(&self.pending)?;
@@ -234,26 +240,21 @@ impl Stream {
         self.file = Arc::new(file);
         self.written.segment = number;
         self.written.offset = 0;
+        self.doubtful = false;
         self.syncer.also(File::open(&self.directory)?);
         Ok(())
     }
 
     /// After a failed sync the kernel may have thrown pages away and call the next sync a
     /// success. So nothing more goes into that segment, and the records in doubt are named.
-    fn leave_segment(&mut self, failure: &crate::sync::Failure) -> io::Result<()> {
+    fn leave_segment(&mut self, failure: &crate::sync::Failure) {
         self.note(&Note::Unsynced {
             first_seq: failure.first_seq,
             last_seq: failure.last_seq,
             error: &failure.message,
         });
-        if self.written.offset > 0 {
-            let moved = self.next_segment();
-            if let Err(error) = &moved {
-                self.suffer(error);
-            }
-            moved?;
-        }
-        Ok(())
+        // The note is written next, into the segment that this begins.
+        self.doubtful = true;
     }
 
     fn suffer(&mut self, error: &io::Error) {

@@ -173,7 +173,7 @@ pub(crate) fn are_edited_in_place(plan: &Plan) -> bool {
 }
 
 /// Edits are in order, within cells that have a value, and between characters.
-fn check_edits(edits: &Edits, cells: &Cells) -> Option<()> {
+pub(crate) fn check_edits(edits: &Edits, cells: &Cells) -> Option<()> {
     std::str::from_utf8(&edits.fill).ok()?;
     let (spans, rest) = edits.spans.as_chunks::<3>();
     if !rest.is_empty() || edits.fill.len().checked_mul(spans.len())? > GROWTH_BYTES_MAX {

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use portcullis_policy::{Cells, Edits, Fault, Masked, PolicyName, PolicySet};
 
-use crate::call::{Answer, Seen, are_edited_in_place, made, malformed};
+use crate::call::{Answer, Seen, are_edited_in_place, check_edits, made, malformed};
 use crate::plan::{Plan, PlannedCall, Step};
 
 /// Beyond this, asking about each column by itself costs no more.
@@ -62,7 +62,7 @@ impl Group {
         }
         let answers = policies
             .mask(&self.policy, self.handle, &self.joined, &[])
-            .and_then(|masked| parted(&masked, columns))
+            .and_then(|masked| parted(&masked, &self.joined, columns))
             .map_err(|fault| (self.policy.clone(), fault));
         Some(answers)
     }
@@ -76,12 +76,18 @@ fn lone_call(plan: &Plan) -> Option<&PlannedCall> {
 }
 
 /// What an answer makes of each column.
-fn parted(masked: &Masked, columns: &[(&Plan, &Seen)]) -> Result<Vec<Answer>, Fault> {
-    let rows: usize = columns.iter().map(|(_, seen)| seen.cells.len()).sum();
-    if let Masked::Replaced(new) = masked
-        && new.len() != rows
-    {
-        return Err(malformed("replaced cells do not fit"));
+fn parted(
+    masked: &Masked,
+    joined: &Cells,
+    columns: &[(&Plan, &Seen)],
+) -> Result<Vec<Answer>, Fault> {
+    match masked {
+        Masked::Unchanged => {}
+        Masked::Edits(edits) => {
+            check_edits(edits, joined).ok_or_else(|| malformed("edits out of place"))?;
+        }
+        Masked::Replaced(new) if new.len() == joined.len() => {}
+        Masked::Replaced(_) => return Err(malformed("replaced cells do not fit")),
     }
     let mut before = 0;
     columns
@@ -98,14 +104,12 @@ fn part(masked: &Masked, rows: Range<usize>) -> Masked {
     match masked {
         Masked::Unchanged => Masked::Unchanged,
         Masked::Edits(edits) => {
-            let (spans, rest) = edits.spans.as_chunks::<3>();
+            let (spans, _) = edits.spans.as_chunks::<3>();
             let own = spans.iter().filter(|[row, ..]| rows.contains(&(*row as usize)));
             // Fewer than there are rows, which are counted in 32 bits.
             let first = rows.start as u32;
             let own = own.flat_map(|[row, start, end]| [row - first, *start, *end]);
-            // What does not come in threes belongs to nobody, and is found by whoever checks.
-            let spans = own.chain(rest.iter().copied()).collect();
-            Masked::Edits(Edits { spans, fill: edits.fill.clone() })
+            Masked::Edits(Edits { spans: own.collect(), fill: edits.fill.clone() })
         }
         Masked::Replaced(new) => {
             let mut own = Cells::default();

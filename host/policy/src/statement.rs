@@ -280,7 +280,12 @@ pub enum SessionEffect {
     /// DEALLOCATE name, or all where none.
     Deallocate { name: Option<String> },
     /// DECLARE name CURSOR FOR body.
-    Declare { name: String, body: String },
+    Declare {
+        name: String,
+        body: String,
+        /// It outlives its transaction.
+        holds: bool,
+    },
     /// FETCH or MOVE from a cursor.
     Fetch { name: String },
     /// CLOSE name, or all where none.

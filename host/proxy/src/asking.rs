@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use portcullis_wire::backend;
 use portcullis_wire::encode;
@@ -11,6 +11,9 @@ use portcullis_wire::frame::HEADER_BYTES;
 use crate::transport::invalid;
 use crate::upstream::Upstream;
 
+/// A server ends each of our statements after ten seconds; one that says nothing for longer than
+/// that is not there any more.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 /// Answers are catalogs and samples; a larger one is not read.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 const FRAME_BYTES_MAX: usize = 16 << 20;
@@ -108,6 +111,11 @@ impl Asking {
 
     /// One list of rows for every statement that completed.
     async fn answers(&mut self, question: &[u8]) -> io::Result<Vec<Vec<Row>>> {
+        let answers = tokio::time::timeout(ANSWER_TIME_MAX, self.heard(question));
+        answers.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    async fn heard(&mut self, question: &[u8]) -> io::Result<Vec<Vec<Row>>> {
         self.upstream.transport.write_all(question).await?;
         let (mut answers, mut rows) = (Vec::new(), Vec::new());
         let mut refused = None;

@@ -23,6 +23,8 @@ const AGE_MAX: Duration = Duration::from_secs(30);
 const AGE_DUE: Duration = Duration::from_secs(20);
 /// Views that were locked are looked for again after this time.
 const PARTIAL_AGE_MAX: Duration = Duration::from_secs(5);
+/// Relations that are looked at while nobody else can ask.
+const SAMPLED_AT_ONCE: usize = 16;
 /// The proxy's own questions never wait for a client's locks, nor long for anything.
 const ASKING_SETTINGS: [(&str, &str); 3] = [
     ("application_name", "portcullis"),
@@ -44,6 +46,8 @@ pub struct View {
     pub search_path: Arc<[String]>,
     /// Relations with triggers of somebody's own: what those say is not seen.
     pub triggered: Arc<HashSet<u32>>,
+    /// How many changes of the catalog were known when it was read.
+    changes: u64,
     /// From then on it is read again while it still holds.
     due_at: Instant,
     /// DDL that passed another way than through the proxy may be unknown from then on.
@@ -74,7 +78,9 @@ pub struct DatabaseState {
     pub number: u64,
     pub settings: DatabaseSettings,
     view: ArcSwap<View>,
-    stale: AtomicBool,
+    /// Changes of the catalog that are known of. While one is being read in, the view that is
+    /// still there does not have it, and whoever asks waits.
+    changes: AtomicU64,
     version: AtomicU64,
     /// Somebody reads the catalog ahead of its time.
     is_read_ahead: AtomicBool,
@@ -91,6 +97,7 @@ impl DatabaseState {
             labels: Labels::default(),
             search_path: Arc::default(),
             triggered: Arc::default(),
+            changes: 0,
             due_at: Instant::now(),
             stale_at: Instant::now(),
         };
@@ -99,7 +106,7 @@ impl DatabaseState {
             number: STATES.fetch_add(1, Ordering::Relaxed),
             settings,
             view: ArcSwap::from_pointee(view),
-            stale: AtomicBool::new(true),
+            changes: AtomicU64::new(1),
             version: AtomicU64::new(0),
             is_read_ahead: AtomicBool::new(false),
             asking: Mutex::new(None),
@@ -127,17 +134,17 @@ impl DatabaseState {
             labels,
             search_path: search_path.iter().map(|schema| (*schema).to_owned()).collect(),
             triggered: Arc::default(),
+            changes: database.changes.load(Ordering::Acquire),
             due_at: Instant::now() + 1000 * AGE_MAX,
             stale_at: Instant::now() + 1000 * AGE_MAX,
         }));
-        database.stale.store(false, Ordering::Release);
         database
     }
 
     /// Between two plays: there is no server to read the catalog of again.
     #[cfg(any(test, feature = "scripted"))]
     pub fn forget_changes(&self) {
-        self.stale.store(false, Ordering::Release);
+        self.changes.store(self.view.load().changes, Ordering::Release);
     }
 
     /// What is known now.
@@ -152,7 +159,7 @@ impl DatabaseState {
 
     /// The catalog has changed, or something was seen that it does not explain.
     pub fn mark_stale(&self) {
-        self.stale.store(true, Ordering::Release);
+        self.changes.fetch_add(1, Ordering::AcqRel);
     }
 
     pub fn is_stale(&self) -> bool {
@@ -160,12 +167,13 @@ impl DatabaseState {
     }
 
     pub fn is_stale_at(&self, now: Instant) -> bool {
-        self.has_changed() || self.view.load().stale_at <= now
+        let view = self.view.load();
+        self.changes.load(Ordering::Acquire) != view.changes || view.stale_at <= now
     }
 
     /// The catalog is known to have changed since it was read.
     pub fn has_changed(&self) -> bool {
-        self.stale.load(Ordering::Acquire)
+        self.changes.load(Ordering::Acquire) != self.view.load().changes
     }
 
     /// A session has begun on the server. Temporary tables in the snapshot are those of other
@@ -209,26 +217,19 @@ impl DatabaseState {
 
     /// On failure what was known stands.
     async fn read(&self, asking: &mut Option<Asking>) -> io::Result<()> {
-        let changed = self.stale.swap(false, Ordering::AcqRel);
+        let changes = self.changes.load(Ordering::Acquire);
         let old = self.view();
         let known = Known { catalog: &old.catalog, type_names: &old.type_names };
-        let read = self
+        let snapshot = self
             .ask(asking, async |asking| snapshot::read(asking, &known, old.version + 1).await)
-            .await;
-        let snapshot = match read {
-            Ok(snapshot) => snapshot,
-            Err(error) => {
-                self.stale.fetch_or(changed, Ordering::AcqRel);
-                return Err(error);
-            }
-        };
-        self.view.store(Arc::new(self.viewed(&old, snapshot)));
+            .await?;
+        self.view.store(Arc::new(self.viewed(&old, snapshot, changes)));
         Ok(())
     }
 
     /// A snapshot as a view. One that says what the last one said keeps its number, and with it
     /// all that was found out under that.
-    fn viewed(&self, old: &View, snapshot: Snapshot) -> View {
+    fn viewed(&self, old: &View, snapshot: Snapshot, changes: u64) -> View {
         let Snapshot { catalog, type_names, search_path, triggered, complete } = snapshot;
         let is_like = old.version > 0
             && catalog.is_like(&old.catalog)
@@ -239,7 +240,7 @@ impl DatabaseState {
             if complete { (AGE_DUE, AGE_MAX) } else { (PARTIAL_AGE_MAX, PARTIAL_AGE_MAX) };
         let (due_at, stale_at) = (Instant::now() + due_in, Instant::now() + stale_in);
         if is_like {
-            return View { due_at, stale_at, ..old.clone() };
+            return View { changes, due_at, stale_at, ..old.clone() };
         }
         let mut labels = Labels::default();
         labels.configure(&catalog, &self.settings.column_labels);
@@ -251,6 +252,7 @@ impl DatabaseState {
             labels,
             search_path: search_path.into(),
             triggered: Arc::new(triggered),
+            changes,
             due_at,
             stale_at,
         }
@@ -258,6 +260,15 @@ impl DatabaseState {
 
     /// Looks at the content of relations not yet looked at, before anything of them is shown.
     pub async fn sample(&self, oids: &[u32], policies: &dyn PolicySet) -> io::Result<()> {
+        let mut outcome = Ok(());
+        // What others ask comes in between.
+        for some in oids.chunks(SAMPLED_AT_ONCE) {
+            outcome = outcome.and(self.sample_some(some, policies).await);
+        }
+        outcome
+    }
+
+    async fn sample_some(&self, oids: &[u32], policies: &dyn PolicySet) -> io::Result<()> {
         let mut asking = self.asking.lock().await;
         let view = self.view();
         let mut labels = view.labels.clone();

@@ -104,6 +104,8 @@ struct Keys {
 pub struct FactsCache {
     young: RefCell<FxHashMap<Box<[u8]>, Rc<Facts>>>,
     old: RefCell<FxHashMap<Box<[u8]>, Rc<Facts>>>,
+    /// The view of each database that the facts are of.
+    views: RefCell<FxHashMap<u64, u64>>,
     keys: RefCell<Keys>,
 }
 
@@ -129,6 +131,7 @@ impl FactsCache {
         };
         let classifiers = policies.classifiers();
         let view = database.view_version();
+        self.forget_all_but(database.number, view);
         let under = Under { database: database.number, view, classifiers, reading };
         if current && let Some(facts) = self.cached(under, text) {
             // The shape is the same, the literals are not.
@@ -156,6 +159,21 @@ impl FactsCache {
             return Ok(facts);
         }
         Err(io::Error::other("the catalog changes faster than it can be read; try again"))
+    }
+
+    /// Facts of older views are asked for by nobody, and hold a catalog each.
+    fn forget_all_but(&self, database: u64, view: u64) {
+        let before = self.views.borrow_mut().insert(database, view);
+        if before.is_none_or(|before| before == view) {
+            return;
+        }
+        let (database, view) = (database.to_le_bytes(), view.to_le_bytes());
+        for generation in [&self.young, &self.old] {
+            generation.borrow_mut().retain(|key, _| {
+                // As `Keys` writes them.
+                !key.starts_with(&database) || key.get(8..16) == Some(&view)
+            });
+        }
     }
 
     fn cached(&self, under: Under<'_>, text: &str) -> Option<Rc<Facts>> {

@@ -141,19 +141,22 @@ impl Known {
         })
     }
 
+    /// Keeps a plan for the next result. False where it holds no more.
     pub fn keep_plan(
         &self,
         fields: &Rc<[ResultField]>,
         masked: Option<Vec<MaskColumn>>,
         under: Under,
-    ) {
-        if self.under == under {
+    ) -> bool {
+        let holds = self.under == under;
+        if holds {
             let plan = KnownPlan { fields: fields.clone(), masked, spare: None };
             self.plan.replace(Some(plan));
         }
+        holds
     }
 
-    /// Takes back a masker that holds nothing, for the next result.
+    /// Takes back a masker of the plan that is kept; it holds nothing, and serves the next result.
     pub fn give_back(&self, masker: Box<RowMasker>) {
         if let Some(plan) = self.plan.borrow_mut().as_mut().filter(|plan| plan.masked.is_some()) {
             plan.spare = Some(masker);
@@ -172,16 +175,15 @@ impl KnownStatements {
     pub fn of(&self, session: u64, facts: &Rc<Facts>, index: usize, under: Under) -> Rc<Known> {
         let place = (Rc::as_ptr(facts) as usize, index);
         let mut young = self.young.borrow_mut();
-        if let Some(known) = young.get(session, place).filter(|known| known.under == under) {
+        if let Some(known) = young.get(session, under, place) {
             return known.clone();
         }
-        let old = self.old.borrow_mut().remove(session, place);
-        let known = old.filter(|known| known.under == under);
+        let known = self.old.borrow_mut().remove(session, under, place);
         let known = known.unwrap_or_else(|| Rc::new(Known::of(facts, index, under)));
         if young.entries >= KEPT_MAX {
             *self.old.borrow_mut() = std::mem::take(&mut young);
         }
-        young.insert(session, place, known.clone());
+        young.insert(session, under, place, known.clone());
         known
     }
 
@@ -202,31 +204,47 @@ impl KnownStatements {
 /// has sent goes when it does.
 #[derive(Default)]
 struct Generation {
-    sessions: FxHashMap<u64, FxHashMap<Place, Rc<Known>>>,
+    sessions: FxHashMap<u64, Sent>,
     entries: usize,
+}
+
+/// What one session has sent, as it is known under one revision and view: under the next all of
+/// it is found out anew.
+struct Sent {
+    under: Under,
+    statements: FxHashMap<Place, Rc<Known>>,
 }
 
 /// The facts' address, and the statement's place in them.
 type Place = (usize, usize);
 
 impl Generation {
-    fn get(&self, session: u64, place: Place) -> Option<&Rc<Known>> {
-        self.sessions.get(&session)?.get(&place)
+    fn get(&self, session: u64, under: Under, place: Place) -> Option<&Rc<Known>> {
+        self.sessions.get(&session).filter(|sent| sent.under == under)?.statements.get(&place)
     }
 
-    fn insert(&mut self, session: u64, place: Place, known: Rc<Known>) {
-        let before = self.sessions.entry(session).or_default().insert(place, known);
-        self.entries += usize::from(before.is_none());
+    fn insert(&mut self, session: u64, under: Under, place: Place, known: Rc<Known>) {
+        if self.sessions.get(&session).is_some_and(|sent| sent.under != under) {
+            self.forget(session);
+        }
+        let sent = || Sent { under, statements: FxHashMap::default() };
+        let statements = &mut self.sessions.entry(session).or_insert_with(sent).statements;
+        self.entries += usize::from(statements.insert(place, known).is_none());
     }
 
-    fn remove(&mut self, session: u64, place: Place) -> Option<Rc<Known>> {
-        let removed = self.sessions.get_mut(&session)?.remove(&place)?;
+    fn remove(&mut self, session: u64, under: Under, place: Place) -> Option<Rc<Known>> {
+        let sent = self.sessions.get_mut(&session)?;
+        if sent.under != under {
+            self.forget(session);
+            return None;
+        }
+        let removed = sent.statements.remove(&place)?;
         self.entries -= 1;
         Some(removed)
     }
 
     fn forget(&mut self, session: u64) {
         let forgotten = self.sessions.remove(&session);
-        self.entries -= forgotten.map_or(0, |statements| statements.len());
+        self.entries -= forgotten.map_or(0, |sent| sent.statements.len());
     }
 }

@@ -111,8 +111,8 @@ pub struct Portal {
     pub release: RefCell<Option<Release>>,
     /// Rows given of it so far.
     pub given: Rc<Cell<u64>>,
-    /// DECLAREd: it may outlive its transaction.
-    pub cursor: bool,
+    /// DECLAREd WITH HOLD: it outlives its transaction.
+    pub holds: bool,
     pub _held: Held,
 }
 
@@ -246,13 +246,13 @@ impl Names {
         self.portals.0.clear();
     }
 
-    /// The transaction is over, and with it every portal that was not DECLAREd. Gives back
+    /// The transaction is over, and with it every portal that was not DECLAREd WITH HOLD. Gives back
     /// what was bound and never executed.
     pub fn end_transaction(&mut self) -> Vec<Bound> {
         let mut unused = Vec::new();
         self.portals.0.retain(|_, portal| {
             // One that the server has not confirmed was bound behind what has ended here.
-            let stays = portal.cursor || !portal.confirmed.get();
+            let stays = portal.holds || !portal.confirmed.get();
             if !stays {
                 unused.extend(portal.bound.take());
             }

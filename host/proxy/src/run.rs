@@ -130,6 +130,8 @@ pub struct Run {
     pub portal: Option<Rc<Portal>>,
     pub undo: Option<Undo>,
     pub masks: Masks,
+    /// They are of the plan that is kept for the statement.
+    pub masks_are_known: bool,
     pub tally: Tally,
     /// A limit was reached: the rest of the result is not the client's.
     pub over_limit: bool,
@@ -145,6 +147,7 @@ impl Run {
             portal: None,
             undo: None,
             masks: Masks::Undecided,
+            masks_are_known: false,
             tally: Tally::default(),
             over_limit: false,
         }

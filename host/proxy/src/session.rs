@@ -5,6 +5,7 @@ mod holding;
 mod judging;
 mod ledger;
 mod meaning;
+mod messages;
 mod outcome;
 mod request;
 mod response;
@@ -42,6 +43,9 @@ pub use outcome::can_quote;
 
 /// A side that does not read what waits for it is not read for either.
 const WAITING_BYTES_MAX: usize = 4 * BUFFER_BYTES;
+
+/// Nor is a client heard that leaves so many of its messages unanswered, however short they are.
+const UNANSWERED_MAX: usize = 4_096;
 
 /// Why a session ends.
 pub enum End {
@@ -373,7 +377,9 @@ impl Session {
         let behind = self.is_stalled() && self.inbox.len() >= WAITING_BYTES_MAX;
         // While people are waited for, it must show that the client has gone.
         let waits = matches!(self.hold, Hold::Waiting { .. });
-        self.outbox.len() < WAITING_BYTES_MAX && (!behind || waits)
+        let has_room =
+            self.outbox.len() < WAITING_BYTES_MAX && self.pipeline.len() < UNANSWERED_MAX;
+        has_room && (!behind || waits)
     }
 
     /// What is running must complete before the next message can be understood, and what

@@ -125,16 +125,17 @@ impl Shared {
         Rc::strong_count(&self.sessions) <= 2
     }
 
-    /// Adds a record of this moment to the batch.
-    pub fn append(&self, event: &Event) {
-        self.stream.borrow_mut().append_at(event, self.moment().time);
+    /// Adds a record of this moment to the batch. False when it was only counted: then what it
+    /// tells of must not happen.
+    pub fn append(&self, event: &Event) -> bool {
         self.uncommitted.set(true);
+        self.stream.borrow_mut().append_at(event, self.moment().time)
     }
 
     /// The same, for what is about to leave.
-    pub fn append_intent(&self, intent: &Intent<'_>) {
-        self.stream.borrow_mut().append_intent_at(intent, self.moment().time);
+    pub fn append_intent(&self, intent: &Intent<'_>) -> bool {
         self.uncommitted.set(true);
+        self.stream.borrow_mut().append_intent_at(intent, self.moment().time)
     }
 
     /// A name for what is asked at this moment.

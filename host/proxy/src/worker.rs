@@ -255,10 +255,10 @@ async fn dismiss(mut transport: crate::transport::Transport, report: &encode::Re
     let _ = tokio::time::timeout(std::time::Duration::from_secs(2), farewell).await;
 }
 
-/// For the operator: in the log, the metrics and the ledger.
 /// Of a name or a reason that somebody without a login gave.
 const REFUSED_CHARACTERS_MAX: usize = 200;
 
+/// For the operator: in the log, the metrics and the ledger.
 fn note_refused(shared: &Shared, role: String, address: SocketAddr, reason: String) {
     // What nobody has proved is not worth much room in the ledger.
     let cut = |text: String| text.chars().take(REFUSED_CHARACTERS_MAX).collect::<String>();
@@ -359,8 +359,11 @@ async fn connect(
         database: asker.database.clone(),
     };
     shared.look_at_the_clocks();
-    shared.append(&Event::Notable(event));
+    let kept = shared.append(&Event::Notable(event));
     shared.commit().map_err(|_| Refusal::Ledger)?;
+    if !kept {
+        return Err(Refusal::Ledger);
+    }
     shared.metrics.add(Count::Logins, 1);
     let entry = common.registry.enter(Line::new(id, asker, proven));
     // Both decide what a name means: the path, and whose schema "$user" is.

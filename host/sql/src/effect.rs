@@ -5,6 +5,9 @@ use portcullis_policy::statement::SessionEffect;
 use crate::lexer::{Kind, Lexer};
 use crate::tree::Node;
 
+/// `WITH HOLD`, as PostgreSQL's `nodes/parsenodes.h` has it.
+const CURSOR_OPT_HOLD: i64 = 0x20;
+
 /// The effect of a statement whose own text is `text`.
 pub(crate) fn effect(
     statement: Node<'_>,
@@ -16,9 +19,11 @@ pub(crate) fn effect(
     let body = |word: &str| after_word(text, word, standard_conforming_strings).to_owned();
     match statement.kind {
         "PrepareStmt" => SessionEffect::Prepare { name: name("name"), body: body("as") },
-        "DeclareCursorStmt" => {
-            SessionEffect::Declare { name: name("portalname"), body: body("for") }
-        }
+        "DeclareCursorStmt" => SessionEffect::Declare {
+            name: name("portalname"),
+            body: body("for"),
+            holds: statement.number("options") & CURSOR_OPT_HOLD != 0,
+        },
         "ExecuteStmt" => SessionEffect::Execute { name: name("name") },
         "ExplainStmt" | "CreateTableAsStmt" => statement
             .node("query")

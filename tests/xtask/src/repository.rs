@@ -58,7 +58,10 @@ pub(crate) fn once_made(
     key: &str,
     work: impl FnOnce() -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    if made.exists() { once(stamp, key, work) } else { work().and_then(|()| write(stamp, key)) }
+    if !made.exists() && stamp.exists() {
+        fs::remove_file(stamp).map_err(Failure::to(format!("remove {}", stamp.display())))?;
+    }
+    once(stamp, key, work)
 }
 
 pub(crate) fn write(path: &Path, contents: &str) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ use crate::{Batch, Follower, Ledger, Options};
 /// Writes `count` records to one stream and sees them on disk.
 fn write(ledger: &Ledger, worker: usize, count: u64) {
     let mut stream = ledger.stream(worker).unwrap();
-    (0..count).for_each(|session| stream.append(&logout(session)));
+    (0..count).for_each(|session| assert!(stream.append(&logout(session))));
     stream.commit().unwrap();
 }
 

@@ -104,7 +104,7 @@ fn recovered(tail: &[u8]) -> Vec<String> {
     let append = || {
         let ledger = open(directory.path());
         let mut stream = ledger.stream(0).unwrap();
-        (0..3).for_each(|session| stream.append(&logout(session)));
+        (0..3).for_each(|session| assert!(stream.append(&logout(session))));
         stream.commit().unwrap();
     };
     append();
@@ -157,7 +157,7 @@ fn readers_report_what_is_missing_or_damaged_and_go_on() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = open(directory.path());
     let mut stream = ledger.stream(0).unwrap();
-    (1..=6).for_each(|session| stream.append(&logout(session)));
+    (1..=6).for_each(|session| assert!(stream.append(&logout(session))));
     drop(stream);
     let path = directory.path().join("stream-0/00000001.jsonl");
     let text = std::fs::read_to_string(&path).unwrap();

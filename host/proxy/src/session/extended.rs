@@ -183,7 +183,7 @@ impl Session {
             segment: self.segment,
             release: RefCell::new(release),
             given: Rc::default(),
-            cursor: false,
+            holds: false,
             _held: held,
         });
         let replaced = self.names.portal(bind.portal).and_then(|portal| portal.bound.take());
@@ -303,7 +303,12 @@ impl Session {
             known: &known,
             policies: &policies,
             parameters: 0,
-            content: &[b"execute", &portal.prepared.text, &portal.bind],
+            content: &[
+                b"execute",
+                &portal.prepared.text,
+                &portal.bind,
+                &self.named_content(&statements),
+            ],
             text: None,
             carried,
             // Its Bind was recorded a moment ago, under the same rules: this is what it was for.

@@ -221,7 +221,7 @@ impl Session {
     }
 
     /// A transaction is open, or what opens it is on its way.
-    fn is_in_transaction(&self) -> bool {
+    pub(super) fn is_in_transaction(&self) -> bool {
         self.status != TransactionStatus::Idle || !self.transaction.is_empty()
     }
 

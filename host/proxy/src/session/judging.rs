@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use portcullis_policy::{Parameters, PolicySet, Statement};
-use portcullis_wire::backend::TransactionStatus;
 
 use super::Session;
 use super::meaning::Resolved;
@@ -51,7 +50,7 @@ impl Session {
         };
         let asked = known::Asked {
             text: reads.text.then(|| text.into()),
-            in_transaction: self.status != TransactionStatus::Idle,
+            in_transaction: self.is_in_transaction(),
             unseen_code: self.unseen_code || !facts.current,
             now: self.shared.moment().seconds(),
         };

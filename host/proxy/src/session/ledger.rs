@@ -33,9 +33,10 @@ impl Session {
     ) -> Result<PerStatement<EventId>, Refusal> {
         let revision = asked.policies.revision();
         let mut events = PerStatement::new();
+        let mut kept = true;
         for (known, answers) in asked.known.iter().zip(&answered.answers) {
             let event = self.shared.event_id();
-            self.shared.append_intent(&Intent {
+            kept &= self.shared.append_intent(&Intent {
                 event,
                 asker: &self.asker_part,
                 message: asked.message,
@@ -65,17 +66,28 @@ impl Session {
         if !self.shared.is_alone() {
             after_the_others().await;
         }
-        let position = self.shared.commit().map_err(|_| Refusal::Ledger)?;
-        let must_sync = match self.database.settings.audit {
-            Audit::Strict => true,
-            Audit::Relaxed => false,
-            Audit::StrictWrites => !asked.statements.iter().all(|s| s.is_read_only()),
+        let written = self.shared.commit();
+        let written = written.ok().filter(|_| kept);
+        let must_sync = *decision == DecisionMade::Permitted
+            && match self.database.settings.audit {
+                Audit::Strict => true,
+                Audit::Relaxed => false,
+                Audit::StrictWrites => !asked.statements.iter().all(|s| s.is_read_only()),
+            };
+        let is_recorded = match written {
+            Some(position) if must_sync => self.shared.synced(position).await.is_ok(),
+            written => written.is_some(),
         };
-        if must_sync && *decision == DecisionMade::Permitted {
-            let synced = self.shared.synced(position);
-            synced.await.map_err(|_| Refusal::Ledger)?;
+        if is_recorded {
+            return Ok(events);
         }
-        Ok(events)
+        if !matches!(decision, DecisionMade::Denied { .. }) {
+            // It may yet be written that it was permitted; then also that it did not run.
+            for event in events {
+                self.record_unrun_event(event, Ending::Refused, revision);
+            }
+        }
+        Err(Refusal::Ledger)
     }
 
     /// Records how one statement ended, once.

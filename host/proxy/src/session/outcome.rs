@@ -48,7 +48,7 @@ impl Session {
     pub(super) fn complete_run(&mut self, frame: Frame<'_>, run: &mut Run) {
         let tag = String::from_utf8_lossy(backend::command_tag(frame.body).unwrap_or_default())
             .into_owned();
-        if run.masks_are_open() {
+        if run.masks_are_open() && !self.silent_until_ready {
             run.tally.rows =
                 run.tally.rows.max(backend::tag_rows(tag.as_bytes()).unwrap_or_default());
         }
@@ -62,11 +62,13 @@ impl Session {
     pub(super) fn end_current(&mut self, run: &mut Run, ending: Ending) {
         let tally = std::mem::take(&mut run.tally);
         let masks = std::mem::take(&mut run.masks);
+        let are_known = std::mem::take(&mut run.masks_are_known);
         if let Some(running) = run.running() {
             let is_small = tally.bytes <= SPARED_BYTES_MAX;
             self.record_outcome(running, ending, tally);
             if let Masks::Rows(masker) = masks
                 && is_small
+                && are_known
             {
                 running.known.give_back(masker);
             }
@@ -99,7 +101,7 @@ impl Session {
                 self.names.set_statement(name.as_bytes(), None);
             }
             SessionEffect::Deallocate { name: None } => self.names.forget_statements(),
-            SessionEffect::Declare { name, body } => {
+            SessionEffect::Declare { name, body, holds } => {
                 let portal = self.defined(running, body).map(|prepared| {
                     Rc::new(Portal {
                         prepared,
@@ -111,7 +113,7 @@ impl Session {
                         segment: self.segment,
                         release: RefCell::new(running.release.clone()),
                         given: Rc::default(),
-                        cursor: true,
+                        holds: *holds,
                         _held: Held::default(),
                     })
                 });
@@ -178,6 +180,9 @@ impl Session {
             self.record_outcome(running, Ending::Failed { sqlstate }, tally);
         }
         self.record_unrun(run, &Ending::Skipped);
+        if self.silent_until_ready {
+            return Ok(Flow::Keep);
+        }
         if let Some(over) = run.over() {
             encode::error(self.reply.tail(), &over.report());
             return Ok(Flow::Keep);
@@ -195,7 +200,8 @@ impl Session {
     pub(super) fn notice(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
         let fields = backend::notice_fields(frame.body)?;
         let Some(entry) = self.pipeline.front_mut() else { return Ok(Flow::Forward) };
-        if matches!(entry.payload.role, Role::Probe(_) | Role::Swallowed) {
+        let is_hidden = matches!(entry.payload.role, Role::Probe(_) | Role::Swallowed);
+        if is_hidden || self.silent_until_ready {
             return Ok(Flow::Keep);
         }
         let withhold =
@@ -319,7 +325,7 @@ pub fn can_quote(fields: &[(u8, &[u8])]) -> bool {
     backend::field(fields, b'W').is_some() || !CLASSES_WITHOUT_VALUES.contains(&class)
 }
 
-fn report_withheld(out: &mut Vec<u8>, tag: u8, fields: &[(u8, &[u8])]) {
+pub(super) fn report_withheld(out: &mut Vec<u8>, tag: u8, fields: &[(u8, &[u8])]) {
     let mut body = Vec::new();
     let mut put = |code: u8, value: &[u8]| {
         body.push(code);

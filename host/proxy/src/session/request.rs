@@ -10,7 +10,8 @@ use portcullis_wire::frame::cut;
 use portcullis_wire::{Expect, Frame, Frontend, encode};
 
 use super::holding::{Asked, Hold, Settled};
-use super::{End, Session, WAITING_BYTES_MAX};
+use super::messages::{expected, is_extended, unsafe_name};
+use super::{End, Session, UNANSWERED_MAX, WAITING_BYTES_MAX};
 use crate::facts::{Facts, Reading};
 use crate::gate::{Harmless, makes_unseen_code};
 use crate::known::{Answered, PerStatement};
@@ -89,12 +90,21 @@ impl Session {
     /// Handles whole messages as far as they can be understood now; how many bytes that was.
     async fn requests(&mut self, bytes: &[u8]) -> Result<usize, End> {
         let mut used = 0;
-        while !self.is_stalled() && self.outbox.len() < WAITING_BYTES_MAX {
+        while !self.is_stalled()
+            && self.outbox.len() < WAITING_BYTES_MAX
+            && self.pipeline.len() < UNANSWERED_MAX
+        {
             self.stalled = false;
             let rest = bytes.get(used..).unwrap_or_default();
             let Some(frame) = cut(rest, self.shared.limits.frame_bytes_max)? else { break };
             match self.request(frame).await? {
-                Handled::Done => used += frame.bytes.len(),
+                Handled::Done => {
+                    used += frame.bytes.len();
+                    if self.pipeline.len() >= UNANSWERED_MAX && self.pipeline.waits_for_sync() {
+                        // The rest is read when these are answered, not behind their Sync.
+                        self.outbox.flush();
+                    }
+                }
                 Handled::Later => {
                     self.stalled = true;
                     let is_held = matches!(self.hold, Hold::Waiting { .. });
@@ -148,6 +158,7 @@ impl Session {
             Frontend::Close { target, name } => self.close(frame, target, name),
             Frontend::Sync => {
                 self.segment += 1;
+                self.end_implicit_transaction();
                 self.outbox.pass(Harmless::Sync, frame);
                 self.pipeline.push(Expect::Sync, Run::client());
                 // Once it is answered others see what was made, and so does the proxy.
@@ -444,6 +455,15 @@ impl Session {
         self.transaction.push_back(facts.clone());
     }
 
+    /// A Sync ends the transaction that a pipeline is, unless somebody has opened one in it.
+    fn end_implicit_transaction(&mut self) {
+        let opens =
+            |facts: &Rc<Facts>| facts.statements.iter().any(|s| s.action() == Action::Transaction);
+        if self.status == TransactionStatus::Idle && !self.transaction.iter().any(opens) {
+            self.transaction.clear();
+        }
+    }
+
     /// What guardrails want the client to know.
     pub(super) fn notices(&mut self, answered: &Answered) {
         for answer in answered.answers.iter().flatten() {
@@ -520,75 +540,6 @@ impl Session {
 fn changes_reading(statement: &Statement) -> bool {
     statement.parameters_set.iter().any(|name| READING_PARAMETERS.contains(&name.as_str()))
 }
-
-/// What the server would answer to a message that can be held.
-fn expected(message: &Frontend<'_>) -> Expect {
-    match message {
-        Frontend::Query { .. } => Expect::Query,
-        Frontend::FunctionCall { .. } => Expect::FunctionCall,
-        Frontend::Bind(_) => Expect::Bind,
-        Frontend::Execute { .. }
-        | Frontend::Parse { .. }
-        | Frontend::Describe { .. }
-        | Frontend::Close { .. }
-        | Frontend::Sync
-        | Frontend::Flush
-        | Frontend::CopyData
-        | Frontend::CopyDone
-        | Frontend::CopyFail
-        | Frontend::Terminate
-        | Frontend::Password => Expect::Execute,
-    }
-}
-
-/// Messages that open an implicit transaction, which a Sync ends.
-fn is_extended(message: &Frontend<'_>) -> bool {
-    match message {
-        Frontend::Parse { .. }
-        | Frontend::Bind(_)
-        | Frontend::Describe { .. }
-        | Frontend::Execute { .. }
-        | Frontend::Close { .. } => true,
-        Frontend::Query { .. }
-        | Frontend::Sync
-        | Frontend::Flush
-        | Frontend::FunctionCall { .. }
-        | Frontend::CopyData
-        | Frontend::CopyDone
-        | Frontend::CopyFail
-        | Frontend::Terminate
-        | Frontend::Password => false,
-    }
-}
-
-/// The server cuts long names and converts others, so that two of the client's could be one
-/// of the server's.
-fn unsafe_name(message: &Frontend<'_>) -> Option<Refusal> {
-    let names: [&[u8]; 2] = match message {
-        Frontend::Parse { statement, .. } => [statement, b""],
-        Frontend::Bind(bind) => [bind.statement, bind.portal],
-        Frontend::Execute { portal, .. } => [portal, b""],
-        Frontend::Describe { name, .. } | Frontend::Close { name, .. } => [name, b""],
-        Frontend::Query { .. }
-        | Frontend::Sync
-        | Frontend::Flush
-        | Frontend::FunctionCall { .. }
-        | Frontend::CopyData
-        | Frontend::CopyDone
-        | Frontend::CopyFail
-        | Frontend::Terminate
-        | Frontend::Password => return None,
-    };
-    let is_unsafe = |name: &&[u8]| name.len() > NAME_BYTES_MAX || !name.is_ascii();
-    names.iter().any(is_unsafe).then(|| {
-        Refusal::Unsupported(format!(
-            "names of prepared statements and portals have at most {NAME_BYTES_MAX} ASCII characters here"
-        ))
-    })
-}
-
-/// `NAMEDATALEN` less its terminating zero.
-const NAME_BYTES_MAX: usize = 63;
 
 /// Of a transaction, this many messages are remembered, the latest.
 const TRANSACTION_STATEMENTS_MAX: usize = 32;

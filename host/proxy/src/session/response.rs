@@ -8,6 +8,7 @@ use portcullis_wire::backend::{self, TransactionStatus};
 use portcullis_wire::frame::cut;
 use portcullis_wire::{Entry, Expect, Frame, Malformed, Step, encode};
 
+use super::outcome::{can_quote, report_withheld};
 use super::{End, Session, WAITING_BYTES_MAX};
 use crate::buffers::BUFFER_BYTES;
 use crate::parameters::{is_readable_encoding, unreadable_encoding};
@@ -127,10 +128,24 @@ impl Session {
     }
 
     async fn response(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
-        let flow = self.answer(frame).await?;
         if frame.tag != b'E' || !backend::is_fatal(frame.body)? {
-            return Ok(flow);
+            return self.answer(frame).await;
         }
+        // It is for the client, also where what it answers is not.
+        let role = self.pipeline.front().map(|entry| &entry.payload.role);
+        let is_hidden =
+            self.silent_until_ready || matches!(role, Some(Role::Probe(_) | Role::Swallowed));
+        let flow = match (self.answer(frame).await?, is_hidden) {
+            (flow, false) => flow,
+            (_, true) => {
+                let fields = backend::notice_fields(frame.body)?;
+                match can_quote(&fields) {
+                    true => report_withheld(self.reply.tail(), b'E', &fields),
+                    false => self.reply.tail().extend_from_slice(frame.bytes),
+                }
+                Flow::Keep
+            }
+        };
         // The server closes behind it, and so does the proxy: a driver that has read the error
         // finds that the session is over, as it would without us.
         self.server_ends = true;
@@ -207,6 +222,10 @@ impl Session {
             }
             Role::Refused { .. } if frame.tag == b'E' => return Ok(self.refused_error(frame)),
             Role::Refused { .. } | Role::Client => {}
+        }
+        if self.silent_until_ready && matches!(frame.tag, b'T' | b'D' | b'H' | b'd' | b'c') {
+            // Results behind the one that was stopped: the client has heard that it is over.
+            return Ok(Flow::Keep);
         }
         match frame.tag {
             b'T' => self.row_description(frame).await,

@@ -147,23 +147,24 @@ impl Session {
         // Where names may mean something else than they did, what was known of them says nothing.
         let is_seen = !running.unseen_code && running.facts.current;
         let under = self.under(&*policies);
-        let masks = match known.plan(fields, under).filter(|_| is_seen) {
-            Some(Plan::Pass) => Masks::Pass,
-            Some(Plan::Spare(masker)) => Masks::Rows(masker),
-            Some(Plan::Rows(columns)) => self.masks_of(columns),
+        let kept = is_seen.then(|| known.plan(fields, under)).flatten();
+        let (masks, are_known) = match kept {
+            Some(Plan::Pass) => (Masks::Pass, true),
+            Some(Plan::Spare(masker)) => (Masks::Rows(masker), true),
+            Some(Plan::Rows(columns)) => (self.masks_of(columns), true),
             None => {
                 let planned = Box::pin(self.plan_rows(fields, &policies));
                 let (plan, may_be_kept) = planned.await?;
                 let passes = plan.passes_all() && !plan.columns.is_empty();
                 let masked = (!passes).then_some(plan.columns);
-                if may_be_kept && is_seen {
-                    known.keep_plan(fields, masked.clone(), under);
-                }
-                masked.map_or(Masks::Pass, |columns| self.masks_of(columns))
+                let is_kept =
+                    may_be_kept && is_seen && known.keep_plan(fields, masked.clone(), under);
+                (masked.map_or(Masks::Pass, |columns| self.masks_of(columns)), is_kept)
             }
         };
         if let Some(entry) = self.pipeline.front_mut() {
             entry.payload.masks = masks;
+            entry.payload.masks_are_known = are_known;
         }
         Ok(())
     }

@@ -228,7 +228,7 @@ fn statements_inside_statements() {
     check(
         "DECLARE c CURSOR WITH HOLD FOR SELECT * FROM users",
         expect![[
-            r#"DECLARE CURSOR [select] read:public.users unbounded-read Declare { name: "c", body: "SELECT * FROM users" }"#
+            r#"DECLARE CURSOR [select] read:public.users unbounded-read Declare { name: "c", body: "SELECT * FROM users", holds: true }"#
         ]],
     );
     check("FETCH ALL FROM c", expect![[r#"FETCH [execute-dynamic] Fetch { name: "c" }"#]]);

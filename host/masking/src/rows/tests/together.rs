@@ -68,12 +68,14 @@ fn what_is_large_or_seen_beside_others_is_asked_about_alone() {
 
 #[test]
 fn a_wrong_answer_loses_all_that_it_was_about() {
-    let wrong: [Result<Masked, Fault>; 4] = [
+    let wrong: [Result<Masked, Fault>; 6] = [
         Err(Fault { kind: FaultKind::Trap, message: "gone".into() }),
         Ok(Masked::Replaced(Cells::default())),
-        // Not in threes, and behind the end of a cell.
+        // Not in threes, behind the end of a cell, of a row that is not, and out of order.
         Ok(Masked::Edits(Edits { spans: vec![0, 0, 1, 2], fill: b"*".to_vec() })),
         Ok(Masked::Edits(Edits { spans: vec![1, 0, 9], fill: b"*".to_vec() })),
+        Ok(Masked::Edits(Edits { spans: vec![0, 0, 1, 2, 0, 1], fill: b"*".to_vec() })),
+        Ok(Masked::Edits(Edits { spans: vec![1, 0, 1, 0, 0, 1], fill: b"*".to_vec() })),
     ];
     for answer in wrong {
         let policies = Double { mask: |_: u32, _: &Cells, _: &[Cells]| answer.clone() };

@@ -1,0 +1,74 @@
+//! Questions about a client's message that its kind answers.
+
+use portcullis_wire::{Expect, Frontend};
+
+use crate::refusal::Refusal;
+
+/// What the server would answer to a message that can be held.
+pub(super) fn expected(message: &Frontend<'_>) -> Expect {
+    match message {
+        Frontend::Query { .. } => Expect::Query,
+        Frontend::FunctionCall { .. } => Expect::FunctionCall,
+        Frontend::Bind(_) => Expect::Bind,
+        Frontend::Execute { .. }
+        | Frontend::Parse { .. }
+        | Frontend::Describe { .. }
+        | Frontend::Close { .. }
+        | Frontend::Sync
+        | Frontend::Flush
+        | Frontend::CopyData
+        | Frontend::CopyDone
+        | Frontend::CopyFail
+        | Frontend::Terminate
+        | Frontend::Password => Expect::Execute,
+    }
+}
+
+/// Messages that open an implicit transaction, which a Sync ends.
+pub(super) fn is_extended(message: &Frontend<'_>) -> bool {
+    match message {
+        Frontend::Parse { .. }
+        | Frontend::Bind(_)
+        | Frontend::Describe { .. }
+        | Frontend::Execute { .. }
+        | Frontend::Close { .. } => true,
+        Frontend::Query { .. }
+        | Frontend::Sync
+        | Frontend::Flush
+        | Frontend::FunctionCall { .. }
+        | Frontend::CopyData
+        | Frontend::CopyDone
+        | Frontend::CopyFail
+        | Frontend::Terminate
+        | Frontend::Password => false,
+    }
+}
+
+/// The server cuts long names and converts others, so that two of the client's could be one
+/// of the server's.
+pub(super) fn unsafe_name(message: &Frontend<'_>) -> Option<Refusal> {
+    let names: [&[u8]; 2] = match message {
+        Frontend::Parse { statement, .. } => [statement, b""],
+        Frontend::Bind(bind) => [bind.statement, bind.portal],
+        Frontend::Execute { portal, .. } => [portal, b""],
+        Frontend::Describe { name, .. } | Frontend::Close { name, .. } => [name, b""],
+        Frontend::Query { .. }
+        | Frontend::Sync
+        | Frontend::Flush
+        | Frontend::FunctionCall { .. }
+        | Frontend::CopyData
+        | Frontend::CopyDone
+        | Frontend::CopyFail
+        | Frontend::Terminate
+        | Frontend::Password => return None,
+    };
+    let is_unsafe = |name: &&[u8]| name.len() > NAME_BYTES_MAX || !name.is_ascii();
+    names.iter().any(is_unsafe).then(|| {
+        Refusal::Unsupported(format!(
+            "names of prepared statements and portals have at most {NAME_BYTES_MAX} ASCII characters here"
+        ))
+    })
+}
+
+/// `NAMEDATALEN` less its terminating zero.
+const NAME_BYTES_MAX: usize = 63;
