@@ -46,7 +46,7 @@
 //! | `session` | the client session |
 //! | `principal` | `subject`, `kind`, `groups`, `proof`, `on_behalf_of`, `claims`, `client_address`, `application`, `role` |
 //! | `database` | name of the database asked |
-//! | `message` | the protocol message: `query`, `parse`, `bind`, `execute`, `function-call`, `fetch` |
+//! | `message` | the protocol message: `query`, `parse`, `bind`, `execute`, `function-call` |
 //! | `text` | the statement with its literals redacted |
 //! | `fingerprint` | hash of its shape |
 //! | `command` | PostgreSQL's command tag |

@@ -53,7 +53,7 @@ pub struct Intent<'a> {
     pub event: EventId,
     /// Of [`Part::asker`].
     pub asker: &'a Part,
-    /// "query", "parse", "bind", "execute", "function-call", "fetch".
+    /// "query", "parse", "bind", "execute", "function-call".
     pub message: &'static str,
     /// Of [`Part::statement`].
     pub statement: &'a Part,

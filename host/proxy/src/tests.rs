@@ -4,6 +4,7 @@ mod bounds;
 mod conversations;
 mod endings;
 mod holding;
+mod lasting;
 mod nonsense;
 mod refusals;
 

@@ -21,7 +21,7 @@ const STANDINGS: [Standing; 5] = [
 const KINDS: [PrincipalKind; 3] =
     [PrincipalKind::Human, PrincipalKind::Service, PrincipalKind::Agent];
 const ACCESSES: [Access; 3] = [Access::Read, Access::Write, Access::Define];
-const MESSAGES: [&str; 6] = ["query", "parse", "bind", "execute", "function-call", "fetch"];
+const MESSAGES: [&str; 5] = ["query", "parse", "bind", "execute", "function-call"];
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

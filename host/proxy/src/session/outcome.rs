@@ -48,7 +48,7 @@ impl Session {
     pub(super) fn complete_run(&mut self, frame: Frame<'_>, run: &mut Run) {
         let tag = String::from_utf8_lossy(backend::command_tag(frame.body).unwrap_or_default())
             .into_owned();
-        if run.masks_are_open() && !self.silent_until_ready {
+        if run.masks_are_open() && !run.over_limit && !self.silent_until_ready {
             run.tally.rows =
                 run.tally.rows.max(backend::tag_rows(tag.as_bytes()).unwrap_or_default());
         }

@@ -88,3 +88,33 @@ fn a_message_that_is_sent_slowly() {
         assert!(!play.is_over() && play.server.given_bytes() == 0);
     });
 }
+
+/// Short messages that are never answered, one after another, in a pipeline without an end.
+#[test]
+fn a_client_that_asks_and_does_not_wait() {
+    stage(|stage| {
+        let mut play = stage.rig.play();
+        let closes = (0..100).fold(Frames::new(), |closes, _| closes.close(b'S', "s"));
+        let (mut sent, mut answered) = (0, 0);
+        for _ in 0..100 {
+            play.client_says(closes.bytes());
+            sent += 100;
+        }
+        // What it has been given is answered when the proxy asks for it.
+        for _ in 0..10 {
+            let taken = play.server.receive();
+            let (told, _) = messages(&taken);
+            let asked = told.iter().filter(|(tag, _)| *tag == b'C').count();
+            assert!(asked <= 5_000, "{asked} messages are unanswered");
+            if asked > 0 && answered + asked < sent {
+                assert_eq!(told.last().map(|(tag, _)| *tag), Some(b'H'));
+            }
+            answered += asked;
+            let answers = (0..asked).fold(Frames::new(), |answers, _| answers.raw(b'3', &[]));
+            play.server_says(answers.bytes());
+        }
+        assert_eq!(answered, sent);
+        let heard = play.client.receive();
+        assert_eq!(messages(&heard).0.len(), sent);
+    });
+}

@@ -1,0 +1,121 @@
+//! What is remembered from one statement to the next, and what must not be.
+
+use portcullis_policy::{Derivation, MaskAction, Verdict};
+
+use super::*;
+use crate::scripted::{Frames, Rules, cells, sequence};
+
+fn new() -> Frames {
+    Frames::new()
+}
+
+/// The server stops a result that is over its limit too late; what is behind it in the same text
+/// is not the client's any more.
+#[test]
+fn behind_a_limit_a_text_is_silent() {
+    let limited = Verdict { limit_rows: Some(1), ..Verdict::allow() };
+    let rules = Rules::new(move |_, _| limited.clone(), |_| MaskAction::Pass);
+    stage_with(Given { rules, ..Given::default() }, |stage| {
+        let mut play = stage.rig.play();
+        play.client_says(
+            new().query("select id from people; select 1; copy notes to stdout").bytes(),
+        );
+        let result = |frames: Frames| frames.columns(&[("id", (0, 0), 23)]).row(&[Some(b"1")]);
+        let over = result(new()).row(&[Some(b"2")]).complete("SELECT 2");
+        let behind = result(over).notice("quoted").complete("SELECT 1");
+        let copied = behind.copy(b'H', 2).copy_data(b"1\tx\n").copy_done().complete("COPY 1");
+        play.server_says(copied.ready(b'I').bytes());
+        assert_eq!(sequence(&play.client.receive()), "T D*1 E:54000 Z:I");
+        assert!(!play.is_over());
+        play.client_says(new().query("select id from people").bytes());
+        play.server_says(result(new()).complete("SELECT 1").ready(b'I').bytes());
+        assert_eq!(sequence(&play.client.receive()), "T D*1 C:SELECT 1 Z:I");
+        let rows = stage.records("outcome").iter().map(|o| o["rows"].as_u64()).collect::<Vec<_>>();
+        assert_eq!(rows, [Some(1), Some(0), Some(0), Some(1)]);
+    });
+}
+
+/// The one cell of the result of the same query again, as the client is shown it.
+fn shown(play: &mut Play, status: u8) -> Option<Vec<u8>> {
+    play.client_says(new().query("select upper(name) from people").bytes());
+    let result = new().columns(&[("upper", (0, 0), 25)]).row(&[Some(b"ADA")]);
+    play.server_says(result.complete("SELECT 1").ready(status).bytes());
+    let heard = play.client.receive();
+    let (told, _) = messages(&heard);
+    let row = told.iter().find(|(tag, _)| *tag == b'D').expect("a row");
+    cells(&row.1).expect("cells").remove(0)
+}
+
+/// Inside a transaction that has made something nobody else can see, a result is masked more
+/// strictly; afterwards it is masked as before.
+#[test]
+fn a_stricter_mask_does_not_outlast_its_transaction() {
+    let rules = Rules::new(
+        |_, _| Verdict::allow(),
+        |column| match column.derivation {
+            Derivation::Unknown => MaskAction::Nullify,
+            _ => MaskAction::Constant("masked".into()),
+        },
+    );
+    stage_with(Given { rules, ..Given::default() }, |stage| {
+        let mut play = stage.rig.play();
+        let masked = Some(b"masked".to_vec());
+        assert_eq!(shown(&mut play, b'I'), masked);
+        assert_eq!(shown(&mut play, b'I'), masked);
+        let made = "create function f() returns int language sql as ''";
+        for (text, tag) in [("begin", "BEGIN"), (made, "CREATE FUNCTION")] {
+            play.client_says(new().query(text).bytes());
+            play.server_says(new().complete(tag).ready(b'T').bytes());
+        }
+        // The catalog was read again, and does not have it.
+        stage.rig.database.forget_changes();
+        play.client.receive();
+        assert_eq!(shown(&mut play, b'T'), None);
+        assert_eq!(shown(&mut play, b'T'), None);
+        play.client_says(new().query("rollback").bytes());
+        play.server_says(new().complete("ROLLBACK").ready(b'I').bytes());
+        stage.rig.database.forget_changes();
+        play.client.receive();
+        assert_eq!(shown(&mut play, b'I'), masked);
+        assert_eq!(shown(&mut play, b'I'), masked);
+    });
+}
+
+/// A cursor without WITH HOLD is gone with its transaction, and takes no room behind it.
+#[test]
+fn cursors_end_with_their_transactions() {
+    let limits = crate::settings::Limits { names_max: 3, ..crate::settings::Limits::default() };
+    stage_with(Given { limits, ..Given::default() }, |stage| {
+        let mut play = stage.rig.play();
+        for turn in 0..10 {
+            let declare = format!("declare c{turn} cursor for select id from people");
+            for (text, tag, status) in [
+                ("begin", "BEGIN", b'T'),
+                (declare.as_str(), "DECLARE CURSOR", b'T'),
+                ("commit", "COMMIT", b'I'),
+            ] {
+                play.client_says(new().query(text).bytes());
+                play.server_says(new().complete(tag).ready(status).bytes());
+            }
+        }
+        play.client.receive();
+        play.client_says(new().parse("s", "select 1").sync().bytes());
+        play.server_says(new().raw(b'1', &[]).ready(b'I').bytes());
+        assert_eq!(sequence(&play.client.receive()), "1 Z:I");
+    });
+}
+
+/// The server ends the session while it is asked something of the proxy's own.
+#[test]
+fn a_goodbye_in_answer_to_the_proxy_is_for_the_client() {
+    stage(|stage| {
+        let mut play = stage.rig.play();
+        play.client_says(new().query("set search_path to public").bytes());
+        play.server_says(new().complete("SET").ready(b'I').bytes());
+        play.client_says(new().query("select id from people").bytes());
+        assert_eq!(heard(&messages(&play.server.receive()).0), "Q Q");
+        play.server_says(new().fatal("57P01", "terminating connection").bytes());
+        assert_eq!(sequence(&play.client.receive()), "C:SET Z:I E:57P01");
+        assert!(play.is_over());
+    });
+}
