@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::machine;
 use crate::metrics::Metrics;
 use crate::options::Words;
-use crate::portcullis::{Portcullis, Who};
+use crate::portcullis::{Pages, Portcullis, Who};
 use crate::scripted::Scripted;
 use crate::stage::Stage;
 use crate::target::Target;
@@ -63,7 +63,7 @@ pub(crate) fn run(mut words: Words) -> Result<(), Failure> {
     stage.fill()?;
     let rate = scale * direct_rate(&stage.direct())? / 2.0;
     let scripted = Scripted::start(&stage)?;
-    let proxy = Portcullis::start(&stage, scripted.address, &programs, 0)?;
+    let proxy = Portcullis::start(&stage, scripted.address, &programs, (0, Pages::Small))?;
     let load = Load { proxy, scripted, idle, busy, rate, time };
     load.run(&mut checks)?;
     if let Some(out) = out {

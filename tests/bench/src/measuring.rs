@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::failure::Failure;
 use crate::options::Programs;
-use crate::portcullis::Portcullis;
+use crate::portcullis::{Pages, Portcullis};
 use crate::rounds::{Sample, Samples};
 use crate::stage::Stage;
 use crate::target::{Running, Target};
@@ -27,7 +27,12 @@ pub(crate) struct Measuring {
 impl Measuring {
     /// A proxy with a ledger of its own, for one figure.
     pub(crate) fn portcullis(&self, workers: usize) -> Result<Portcullis, Failure> {
-        Portcullis::start(&self.stage, self.stage.address(), &self.programs, workers)
+        Portcullis::start(
+            &self.stage,
+            self.stage.address(),
+            &self.programs,
+            (workers, Pages::Usual),
+        )
     }
 
     /// Interleaved rounds of `one` at these targets, with the CPU of each. What `one` returns

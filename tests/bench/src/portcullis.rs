@@ -55,6 +55,15 @@ impl Who {
     }
 }
 
+/// In what steps the allocator takes memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pages {
+    /// As it does by itself: in pages of 2 MB, where the system has them.
+    Usual,
+    /// In small ones, by which even what a single session takes or leaves can be seen.
+    Small,
+}
+
 /// More users, who see what the usual one sees: each driver of a soak is somebody of its own.
 const DRIVERS: [&str; 5] = ["psycopg", "node-postgres", "tokio-postgres", "wire", "faults"];
 
@@ -77,7 +86,7 @@ impl Portcullis {
         stage: &Stage,
         upstream: SocketAddr,
         programs: &Programs,
-        workers: usize,
+        (workers, pages): (usize, Pages),
     ) -> Result<Portcullis, Failure> {
         let directory = tempfile::Builder::new().prefix("portcullis-bench-").tempdir();
         let directory = directory.map_err(Failure::to("make a directory"))?;
@@ -91,6 +100,9 @@ impl Portcullis {
         };
         let mut command = process::tied(&programs.portcullis);
         command.args(["serve", "--ready-json", "--config"]).arg(place.join("portcullis.toml"));
+        if pages == Pages::Small {
+            command.env("MIMALLOC_ALLOW_THP", "0");
+        }
         command.stdout(create("ready")?).stderr(create("log")?);
         let mut running = Running::start(&mut command)?;
         let (client, admin) = wait_until_ready(place, &mut running)?;

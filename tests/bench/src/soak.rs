@@ -17,7 +17,7 @@ use crate::checks::Checks;
 use crate::failure::Failure;
 use crate::metrics::Metrics;
 use crate::options::Words;
-use crate::portcullis::Portcullis;
+use crate::portcullis::{Pages, Portcullis};
 use crate::stage::Stage;
 use crate::usage;
 use crate::watch::Memory;
@@ -43,7 +43,7 @@ pub(crate) fn run(mut words: Words) -> Result<(), Failure> {
     let place = Stage::place()?;
     let stage = Stage::start(place.path())?;
     stage.fill()?;
-    let proxy = Portcullis::start(&stage, stage.address(), &programs, 0)?;
+    let proxy = Portcullis::start(&stage, stage.address(), &programs, (0, Pages::Small))?;
     let mut checks = Checks::default();
     let time = Duration::from_secs_f64(60.0 * minutes);
     soak(&stage, &proxy, &tools, time, &mut checks)?;

@@ -9,7 +9,7 @@ use crate::finding::{Finding, Unit};
 use crate::floor::Floor;
 use crate::machine;
 use crate::measuring::Measuring;
-use crate::portcullis::{Portcullis, Who};
+use crate::portcullis::{Pages, Portcullis, Who};
 use crate::scripted::Scripted;
 use crate::target::{Target, start_floor};
 use crate::usage;
@@ -35,7 +35,9 @@ pub(crate) fn idle(measuring: &Measuring) -> Result<Vec<Finding>, Failure> {
     machine::allow_files(3 * (BATCHES_SCRIPTED_MAX * BATCH + IDLE) as u64)?;
     let scripted = Scripted::start(&measuring.stage)?;
     let of_portcullis = |tls: bool| -> Result<f64, Failure> {
-        let proxy = Portcullis::start(&measuring.stage, scripted.address, &measuring.programs, 1)?;
+        let with = (1, Pages::Small);
+        let proxy =
+            Portcullis::start(&measuring.stage, scripted.address, &measuring.programs, with)?;
         let target = match tls {
             true => proxy.target_with_tls("portcullis", Who::Usual)?,
             false => proxy.target("portcullis", Who::Usual),
