@@ -360,6 +360,8 @@ impl Session {
         let mut run = entry.payload;
         // A FunctionCall has no completion of its own, and an empty text no statement.
         self.end_current(&mut run, Ending::Completed { tag: String::new() });
+        // Of several statements a server that says nothing of them has run who knows which.
+        self.record_unrun(&run, &Ending::Lost);
         match run.role {
             Role::Probe(rows) => {
                 self.probed(rows);

@@ -93,6 +93,9 @@ fn in_answer_to_a_query() {
     for status in [&b""[..], b"X", b"II"] {
         check(&query(), &columns().complete("SELECT 0").raw(b'Z', status), "T C:SELECT 0 E:08P01");
     }
+    // The end of two statements, and no word of either. Both have theirs in the ledger.
+    let two = new().query("select id from people; select note from notes");
+    check(&two, &new().ready(b'I'), "Z:I");
     // An encoding that nobody here reads.
     check(&query(), &new().parameter("client_encoding", "SJIS"), "E:0A000");
     check(&query(), &new().raw(b'S', b"client_encoding"), "E:08P01");
