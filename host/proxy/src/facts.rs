@@ -104,6 +104,8 @@ struct Keys {
 pub struct FactsCache {
     young: RefCell<FxHashMap<Box<[u8]>, Rc<Facts>>>,
     old: RefCell<FxHashMap<Box<[u8]>, Rc<Facts>>>,
+    /// The view of each database that its facts here were made under.
+    views: RefCell<FxHashMap<u64, u64>>,
     keys: RefCell<Keys>,
 }
 
@@ -174,8 +176,25 @@ impl FactsCache {
         if facts.statements.len() != 1 {
             return;
         }
+        self.forget_earlier(under);
         if let Some(key) = self.keys.borrow_mut().write(under, text) {
             self.insert(key.into(), facts.clone());
+        }
+    }
+
+    /// What was made under an earlier view of the database is not asked for again, and each
+    /// would hold a catalog.
+    fn forget_earlier(&self, under: Under<'_>) {
+        let Under { database, view, .. } = under;
+        if self.views.borrow_mut().insert(database, view) == Some(view) {
+            return;
+        }
+        let is_earlier = |key: &[u8]| {
+            let rest = key.strip_prefix(&database.to_le_bytes());
+            rest.is_some_and(|rest| !rest.starts_with(&view.to_le_bytes()))
+        };
+        for generation in [&self.young, &self.old] {
+            generation.borrow_mut().retain(|key, _| !is_earlier(key));
         }
     }
 

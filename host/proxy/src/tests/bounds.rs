@@ -1,5 +1,7 @@
 //! A side that does not read is not read for: what a session holds is bounded.
 
+use std::sync::Arc;
+
 use portcullis_policy::{MaskAction, Verdict};
 
 use super::*;
@@ -86,5 +88,27 @@ fn a_message_that_is_sent_slowly() {
             play.client_says(&[b'x'; 10_000]);
         }
         assert!(!play.is_over() && play.server.given_bytes() == 0);
+    });
+}
+
+/// A catalog may be megabytes, and where tables come and go each statement finds another.
+#[test]
+fn what_was_known_before_the_catalog_changed() {
+    stage(|stage| {
+        let mut play = stage.rig.play();
+        let mut postgres = Postgres::default();
+        let mut ask = |text: &str| {
+            play.client_says(Frames::new().query(text).bytes());
+            play.answered_by(&mut postgres)
+        };
+        let shapes = ["select name from people", "select id from people", "select 1"];
+        for text in shapes {
+            ask(text);
+        }
+        let earlier = Arc::downgrade(&stage.rig.database.view());
+        stage.rig.database.renew();
+        assert!(earlier.upgrade().is_some(), "facts know what they were made under");
+        ask(shapes[0]);
+        assert!(earlier.upgrade().is_none(), "one of them was made anew, and no other is left");
     });
 }
