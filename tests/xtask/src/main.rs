@@ -33,14 +33,15 @@ cargo xtask COMMAND
   demo [ARGS…]  the proxy with the shipped policies before a database with made-up customers;
                 what follows goes to `portcullis demo` (--script: the tour by itself)
   test          everything the tests need, then all tests
-  ci            format, lint, all tests, the scripted demo, and short forms of the
-                benchmark and the load
+  ci            format, lint, all tests, the scripted demo, other people's tests, and short forms
+                of the benchmark and the load
   regress [--postgres 15|18]… [--direct] [--plain] [--tls]
                 PostgreSQL's own regression suite through the proxy, with every shipped policy
                 observing; without arguments everything
   drivers [NAME…] [--postgres 15|18]… [--plain] [--tls]
                 the tests of drivers, through the proxy as without it; without arguments
                 everything
+                (both: the program in PORTCULLIS_BIN, or the release build)
 
   bench [FIGURE…] [--rounds N] [--seconds S] [--peers] [--out DIR]
                 what the proxy costs beside doing nothing: a table, and a plot in target/bench
