@@ -80,7 +80,11 @@ mod tests {
         let made: Vec<EventId> = std::thread::scope(|scope| {
             let threads: Vec<_> = [&first, &first, &second, &second]
                 .into_iter()
-                .map(|ids| scope.spawn(|| (0..5000).map(|_| ids.next(SystemTime::now())).collect::<Vec<_>>()))
+                .map(|ids| {
+                    scope.spawn(|| {
+                        (0..5000).map(|_| ids.next(SystemTime::now())).collect::<Vec<_>>()
+                    })
+                })
                 .collect();
             threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
         });

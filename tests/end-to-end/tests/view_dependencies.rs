@@ -109,9 +109,8 @@ async fn compare_file(
         trusted_functions: &[],
     };
     let limits = Limits::default();
-    let differs = |text: &&String| {
-        analyze(text, &scope, &limits) != analyze_by_both(text, &scope, &limits)
-    };
+    let differs =
+        |text: &&String| analyze(text, &scope, &limits) != analyze_by_both(text, &scope, &limits);
     tally.unasked.extend(statements.iter().filter(differs).map(|text| format!("{name}: {text}")));
     let selects: BTreeSet<&String> =
         statements.iter().filter(|statement| files::is_select(statement)).collect();
