@@ -147,6 +147,13 @@ impl DatabaseState {
         self.changes.store(self.view.load().changes, Ordering::Release);
     }
 
+    /// The same under the next number, as after a change.
+    #[cfg(any(test, feature = "scripted"))]
+    pub fn renew(&self) {
+        let view = View { version: self.next_version(), ..View::clone(&self.view()) };
+        self.view.store(Arc::new(view));
+    }
+
     /// What is known now.
     pub fn view(&self) -> Arc<View> {
         self.view.load_full()

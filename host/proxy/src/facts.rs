@@ -131,7 +131,6 @@ impl FactsCache {
         };
         let classifiers = policies.classifiers();
         let view = database.view_version();
-        self.forget_all_but(database.number, view);
         let under = Under { database: database.number, view, classifiers, reading };
         if current && let Some(facts) = self.cached(under, text) {
             // The shape is the same, the literals are not.
@@ -161,21 +160,6 @@ impl FactsCache {
         Err(io::Error::other("the catalog changes faster than it can be read; try again"))
     }
 
-    /// Facts of older views are asked for by nobody, and hold a catalog each.
-    fn forget_all_but(&self, database: u64, view: u64) {
-        let before = self.views.borrow_mut().insert(database, view);
-        if before.is_none_or(|before| before == view) {
-            return;
-        }
-        let (database, view) = (database.to_le_bytes(), view.to_le_bytes());
-        for generation in [&self.young, &self.old] {
-            generation.borrow_mut().retain(|key, _| {
-                // As `Keys` writes them.
-                !key.starts_with(&database) || key.get(8..16) == Some(&view)
-            });
-        }
-    }
-
     fn cached(&self, under: Under<'_>, text: &str) -> Option<Rc<Facts>> {
         let mut keys = self.keys.borrow_mut();
         let key = keys.write(under, text)?;
@@ -192,8 +176,25 @@ impl FactsCache {
         if facts.statements.len() != 1 {
             return;
         }
+        self.forget_earlier(under);
         if let Some(key) = self.keys.borrow_mut().write(under, text) {
             self.insert(key.into(), facts.clone());
+        }
+    }
+
+    /// What was made under an earlier view of the database is not asked for again, and each
+    /// would hold a catalog.
+    fn forget_earlier(&self, under: Under<'_>) {
+        let Under { database, view, .. } = under;
+        if self.views.borrow_mut().insert(database, view) == Some(view) {
+            return;
+        }
+        let is_earlier = |key: &[u8]| {
+            let rest = key.strip_prefix(&database.to_le_bytes());
+            rest.is_some_and(|rest| !rest.starts_with(&view.to_le_bytes()))
+        };
+        for generation in [&self.young, &self.old] {
+            generation.borrow_mut().retain(|key, _| !is_earlier(key));
         }
     }
 

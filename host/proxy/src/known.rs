@@ -6,7 +6,7 @@
 //! quote a hidden value. They are asked once.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use portcullis_ledger::Part;
 use portcullis_masking::{MaskColumn, RowMasker};
@@ -23,8 +23,9 @@ const KEPT_MAX: usize = 4_096;
 
 /// What holds for as long as rules and catalog stand.
 pub struct Known {
-    /// Held, so that no other facts get their address.
-    _facts: Rc<Facts>,
+    /// So that no other facts get their address. They themselves are not held: they would hold
+    /// the view they were made under.
+    _facts: Weak<Facts>,
     under: Under,
     /// What the ledger is told of the statement.
     pub part: Part,
@@ -92,7 +93,7 @@ impl Known {
 
     fn with_part(facts: &Rc<Facts>, part: Part, under: Under) -> Known {
         Known {
-            _facts: facts.clone(),
+            _facts: Rc::downgrade(facts),
             under,
             part,
             withholds: Cell::new(None),

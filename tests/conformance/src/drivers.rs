@@ -115,6 +115,11 @@ async fn run_suite(suite: &Suite, tls: bool, place: &Path) -> Result<Held, Strin
             break;
         }
         again += names.len();
+        for name in suite.made {
+            for stage in [&past, &before] {
+                stage.run(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
+            }
+        }
         let [direct_again, through_again] = run_ways(suite, &ways, &names).await;
         direct.replace(direct_again);
         through.replace(through_again);

@@ -1,5 +1,6 @@
 //! Other people's tests through the proxy: what they need, and the program that runs them.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use crate::component::GuestTools;
@@ -76,7 +77,12 @@ impl Asked {
     }
 }
 
-fn run_regress(ready: &Ready, major: u32, ways: &[String]) -> Result<(), Failure> {
+/// On one server, with what [`ready`] builds: directly where it has to be compared, and these ways.
+pub(crate) fn run_regress(
+    ready: &Ready,
+    major: u32,
+    ways: &[impl AsRef<OsStr>],
+) -> Result<(), Failure> {
     let files = regress::find_or_get()?;
     let server = postgres::of_version(major)?;
     let library = regress::library(&files, &server, major)?;
@@ -90,7 +96,13 @@ fn run_regress(ready: &Ready, major: u32, ways: &[String]) -> Result<(), Failure
     program::run(run.args(is_other.then_some("--compare")).args(ways))
 }
 
-fn run_drivers(ready: &Ready, major: u32, way: &str, names: &[String]) -> Result<(), Failure> {
+/// The same for drivers; all of them where no name is given.
+pub(crate) fn run_drivers(
+    ready: &Ready,
+    major: u32,
+    way: &str,
+    names: &[String],
+) -> Result<(), Failure> {
     drivers::find_or_get()?;
     let mut run = program::command(repository::cargo_target().join("debug/conformance"));
     ready.apply(&mut run);
@@ -100,8 +112,11 @@ fn run_drivers(ready: &Ready, major: u32, way: &str, names: &[String]) -> Result
     program::run(&mut run)
 }
 
-/// As it is shipped: two of these suites are a matter of minutes.
+/// As it is shipped, if no other is named: these suites are a matter of minutes.
 fn portcullis(ready: &Ready) -> Result<PathBuf, Failure> {
+    if let Some(named) = std::env::var_os("PORTCULLIS_BIN") {
+        return Ok(named.into());
+    }
     program::run(ready.cargo().args(["build", "--release", "--package", "portcullis"]))?;
     Ok(repository::cargo_target().join("release/portcullis"))
 }

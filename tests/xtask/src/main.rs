@@ -35,13 +35,14 @@ cargo xtask COMMAND
                 what follows goes to `portcullis demo` (--script: the tour by itself)
   test          everything the tests need, then all tests
   ci            format, lint, all tests, every fuzz target for ten seconds, the scripted demo,
-                and short forms of the benchmark and the load
+                other people's tests, and short forms of the benchmark, the load and the soak
   regress [--postgres 15|18]… [--direct] [--plain] [--tls]
                 PostgreSQL's own regression suite through the proxy, with every shipped policy
                 observing; without arguments everything
   drivers [NAME…] [--postgres 15|18]… [--plain] [--tls]
                 the tests of drivers, through the proxy as without it; without arguments
                 everything
+                (both: the program in PORTCULLIS_BIN, or the release build)
   fuzz [TARGET…] [--seconds N]
                 arbitrary bytes for all fuzz targets or some, a minute each; --help says more
 

@@ -6,7 +6,7 @@ use crate::component::GuestTools;
 use crate::failure::Failure;
 use crate::fuzz::{self, Fuzz};
 use crate::setup::{self, Ready};
-use crate::{bench, examples, plugins, program, repository};
+use crate::{bench, conformance, examples, plugins, program, repository};
 
 /// A figure takes seconds, and says nothing.
 const SHORT: [&str; 4] = ["--rounds", "1", "--seconds", "0.2"];
@@ -41,6 +41,7 @@ fn ci_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {
     test_steps(steps, ready)?;
     steps.take("fuzz, in short", || Fuzz::all(fuzz::CI_SECONDS).run(ready))?;
     steps.take("demo --script", || demo_script(ready))?;
+    conformance_steps(steps, ready)?;
     steps.take("bench, in short", || {
         let figures = ["a-simple", "b-extended", "shape", "reload"];
         bench::in_ci(ready, &[&["figures"], &figures[..], &SHORT].concat())
@@ -49,6 +50,15 @@ fn ci_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {
         bench::in_ci(ready, &["load", "--scale", "0.2", "--seconds", "10"])
     })?;
     steps.take("soak, in short", || bench::in_ci(ready, &["soak", "--minutes", "1"]))
+}
+
+/// With the release build that the demo has made. Each server and each way once: what both of
+/// them change together has not been seen to differ.
+fn conformance_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {
+    steps.take("regress, 15", || conformance::run_regress(ready, 15, &["--plain", "--tls"]))?;
+    steps.take("regress, 18", || conformance::run_regress(ready, 18, &["--plain"]))?;
+    steps.take("drivers, 15, TLS", || conformance::run_drivers(ready, 15, "--tls", &[]))?;
+    steps.take("drivers, 18", || conformance::run_drivers(ready, 18, "--plain", &[]))
 }
 
 fn test_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {

@@ -1,6 +1,7 @@
 //! Results on their way back: rows, COPY data, notifications, and what masks them.
 
 use std::borrow::Cow;
+use std::io;
 use std::rc::Rc;
 
 use portcullis_masking::{
@@ -15,6 +16,7 @@ use portcullis_wire::{Expect, Frame, encode};
 
 use super::response::Flow;
 use super::{End, Session};
+use crate::asking::is_locked_out;
 use crate::known::Plan;
 use crate::masks::{MaskPlan, Planner};
 use crate::names::{Described, ResultField};
@@ -213,7 +215,7 @@ impl Session {
         }
         unseen.truncate(LOOKED_AT_MAX);
         if let Err(error) = self.database.sample(&unseen, policies).await {
-            tracing::warn!(%error, "a relation could not be looked at");
+            tell_unseen(&error);
         }
         self.database.view().unseen(classifiers).is_empty()
     }
@@ -267,7 +269,7 @@ impl Session {
             self.database.sample(&news, policies).await
         };
         if let Err(error) = explained.await {
-            tracing::warn!(%error, "a new relation could not be looked at");
+            tell_unseen(&error);
         }
         let view = self.database.view();
         self.unexplained.retain(|oid| view.catalog.relation(*oid).is_none());
@@ -443,5 +445,14 @@ fn copy_format(form: &CopyForm, binary: bool) -> Option<CopyFormat> {
             }))
         }
         (CopyForm::Binary, false) | (CopyForm::Text { .. } | CopyForm::Csv { .. }, true) => None,
+    }
+}
+
+/// Until it is looked at a relation counts as unknown, and a lock passes by itself.
+fn tell_unseen(error: &io::Error) {
+    if is_locked_out(error) {
+        tracing::info!(%error, "a relation is locked, and was not looked at");
+    } else {
+        tracing::warn!(%error, "a relation could not be looked at");
     }
 }

@@ -1,5 +1,7 @@
 //! A side that does not read is not read for: what a session holds is bounded.
 
+use std::sync::Arc;
+
 use portcullis_policy::{MaskAction, Verdict};
 
 use super::*;
@@ -116,5 +118,27 @@ fn a_client_that_asks_and_does_not_wait() {
         assert_eq!(answered, sent);
         let heard = play.client.receive();
         assert_eq!(messages(&heard).0.len(), sent);
+    });
+}
+
+/// A catalog may be megabytes, and where tables come and go each statement finds another.
+#[test]
+fn what_was_known_before_the_catalog_changed() {
+    stage(|stage| {
+        let mut play = stage.rig.play();
+        let mut postgres = Postgres::default();
+        let mut ask = |text: &str| {
+            play.client_says(Frames::new().query(text).bytes());
+            play.answered_by(&mut postgres)
+        };
+        let shapes = ["select name from people", "select id from people", "select 1"];
+        for text in shapes {
+            ask(text);
+        }
+        let earlier = Arc::downgrade(&stage.rig.database.view());
+        stage.rig.database.renew();
+        assert!(earlier.upgrade().is_some(), "facts know what they were made under");
+        ask(shapes[0]);
+        assert!(earlier.upgrade().is_none(), "one of them was made anew, and no other is left");
     });
 }

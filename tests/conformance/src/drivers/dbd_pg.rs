@@ -11,6 +11,7 @@ pub const SUITE: Suite = Suite {
     version: "3.18.0",
     database: "dbdpg_test",
     databases: &[],
+    made: &[],
     prepared: &[],
     users: &[],
     tls: true,

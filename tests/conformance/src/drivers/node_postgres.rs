@@ -11,6 +11,7 @@ pub const SUITE: Suite = Suite {
     version: "8.16.3",
     database: "node_test",
     databases: &["template1"],
+    made: &[],
     prepared: &[],
     users: &[],
     tls: true,

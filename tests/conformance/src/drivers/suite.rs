@@ -46,6 +46,8 @@ pub struct Suite {
     pub database: &'static str,
     /// Others that it uses, or makes.
     pub databases: &'static [&'static str],
+    /// Those of them that it makes itself, and cannot make where a test that failed has left one.
+    pub made: &'static [&'static str],
     /// What it wants in its own: statements, one by one.
     pub prepared: &'static [&'static str],
     /// Whom it logs in besides, with their passwords.

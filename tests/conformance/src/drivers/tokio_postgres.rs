@@ -10,6 +10,7 @@ pub const SUITE: Suite = Suite {
     version: "0.7.18",
     database: "tokio_test",
     databases: &[],
+    made: &[],
     prepared: &[
         "CREATE EXTENSION IF NOT EXISTS hstore",
         "CREATE EXTENSION IF NOT EXISTS citext",
