@@ -75,12 +75,6 @@ impl<'a> Lexer<'a> {
     pub(crate) fn new(text: &'a str, standard_conforming_strings: bool) -> Lexer<'a> {
         Lexer { text, bytes: text.as_bytes(), position: 0, standard_conforming_strings }
     }
-
-    /// A lexer at the beginning of the same text.
-    pub(crate) fn anew(&self) -> Lexer<'a> {
-        Lexer { position: 0, ..self.clone() }
-    }
-
     pub(crate) fn text(&self) -> &'a str {
         self.text
     }

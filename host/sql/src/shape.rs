@@ -96,21 +96,6 @@ fn numbered(text: &str, tokens: &[Token], parameters: usize) -> String {
     shape
 }
 
-/// The highest parameter number in the text, so that no literal gets a parameter's name.
-fn last_parameter(mut lexer: Lexer<'_>) -> Result<usize, Uncut> {
-    let mut last = 0;
-    let text = lexer.text();
-    if !text.as_bytes().contains(&b'$') {
-        return Ok(last);
-    }
-    while let Some(token) = lexer.next()? {
-        if token.kind == Kind::Parameter {
-            last = last.max(number_of(text, token));
-        }
-    }
-    Ok(last)
-}
-
 /// A parameter's number. One that does not fit is refused by the server.
 fn number_of(text: &str, parameter: Token) -> usize {
     let digits = text.get(parameter.start + 1..parameter.end).unwrap_or_default();
@@ -148,10 +133,16 @@ impl<'a> Runs<'a> {
         self.end = token.end;
     }
 
-    /// Writes a number in the place of the last token.
-    fn replace(&mut self, token: Token, number: usize) {
+    /// Leaves the last token out; what stands in its place is written next.
+    fn leave_out(&mut self, token: Token) -> &mut String {
         self.out.push_str(self.text.get(self.from..token.start).unwrap_or_default());
-        self.out.push('$');
+        self.from = token.end;
+        self.out
+    }
+
+    /// Writes a parameter in the place of the last token.
+    fn replace(&mut self, token: Token, number: usize) {
+        self.leave_out(token).push('$');
         let mut place = 1;
         while number / place >= 10 {
             place *= 10;
@@ -160,7 +151,6 @@ impl<'a> Runs<'a> {
             self.out.push(char::from(b'0' + (number / place % 10) as u8));
             place /= 10;
         }
-        self.from = token.end;
     }
 
     fn flush(&mut self) {
@@ -168,6 +158,9 @@ impl<'a> Runs<'a> {
         self.from = self.end;
     }
 }
+
+/// Stands in a key for a literal that no fact depends on. No parameter is written like that.
+const LEFT_OUT: &str = "$?";
 
 /// What stands before a literal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,6 +174,7 @@ enum Before {
     Between,
     Not,
     Name,
+    Literal,
     Other,
 }
 
@@ -197,6 +191,10 @@ struct Level {
     limit: bool,
     /// A column was named since the last AND, OR, comma or reserved word.
     column: bool,
+    /// After `::`, where names are those of types.
+    typed: bool,
+    /// A literal stands on this side of IN or BETWEEN: what is compared can be equal by it.
+    literal: bool,
     between: bool,
     /// IN came, after a column.
     list_next: bool,
@@ -210,6 +208,8 @@ impl Level {
             values: false,
             limit: false,
             column: false,
+            typed: false,
+            literal: false,
             between: false,
             list_next: false,
         }
@@ -227,9 +227,6 @@ enum Literals {
 struct Cutter<'a> {
     lexer: Lexer<'a>,
     runs: Runs<'a>,
-    literals: usize,
-    /// The last parameter's number, looked for when a literal is to be numbered.
-    parameters: Option<usize>,
     keep_all: bool,
     level: Level,
     outer: &'a mut Vec<Level>,
@@ -241,7 +238,7 @@ struct Cutter<'a> {
     column_before: bool,
     /// Names UPDATE, DELETE or MERGE.
     writes: bool,
-    /// Has an OR or a negated group.
+    /// Has an OR, a negated group, or IN or BETWEEN behind a literal.
     alternatives: bool,
 }
 
@@ -252,8 +249,6 @@ impl<'a> Cutter<'a> {
         Cutter {
             runs: Runs::new(lexer.text(), &mut memory.key),
             lexer,
-            literals: 0,
-            parameters: None,
             keep_all,
             level: Level::new(keep_all, false),
             outer: &mut memory.outer,
@@ -285,33 +280,37 @@ impl<'a> Cutter<'a> {
         Ok(match token.kind {
             Kind::Word => self.word(written),
             Kind::Symbol => self.symbol(written),
-            Kind::Text | Kind::Number => self.literal(token, !written.contains(&b'\\'))?,
-            Kind::SpecialText | Kind::SpecialNumber => self.literal(token, false)?,
+            Kind::Text | Kind::Number => self.literal(token, !written.contains(&b'\\')),
+            Kind::SpecialText | Kind::SpecialNumber => self.literal(token, false),
             Kind::QuotedName => {
                 self.name();
                 Before::Name
             }
             Kind::Parameter => Before::Other,
-            Kind::Operator => match written {
-                b"+" | b"-" => Before::Sign,
-                // Whether a pattern matches everything is a fact.
-                _ if written.contains(&b'~') => Before::Other,
-                _ => Before::Operator,
-            },
+            Kind::Operator => {
+                self.level.typed = written == b"::";
+                match written {
+                    b"+" | b"-" => Before::Sign,
+                    b"::" => Before::Other,
+                    // Whether a pattern matches everything is a fact.
+                    _ if written.contains(&b'~') => Before::Other,
+                    _ => Before::Operator,
+                }
+            }
         })
     }
 
-    fn literal(&mut self, token: Token, plain: bool) -> Result<Before, Uncut> {
-        self.literals += 1;
-        if plain && self.droppable() {
-            let parameters = match self.parameters {
-                Some(parameters) => parameters,
-                None => last_parameter(self.lexer.anew())?,
-            };
-            self.parameters = Some(parameters);
-            self.runs.replace(token, parameters + self.literals);
+    fn literal(&mut self, token: Token, plain: bool) -> Before {
+        self.level.typed = false;
+        self.level.literal = true;
+        if self.before == Before::Name {
+            // That was a type: `date '2030-01-01'`.
+            self.level.column = false;
         }
-        Ok(Before::Other)
+        if plain && self.droppable() {
+            self.runs.leave_out(token).push_str(LEFT_OUT);
+        }
+        Before::Literal
     }
 
     /// True where no fact can depend on a literal's value.
@@ -327,13 +326,14 @@ impl<'a> Cutter<'a> {
             | Before::Between
             | Before::Not
             | Before::Name
+            | Before::Literal
             | Before::Other => self.before,
         };
         match place {
             Before::Open | Before::Comma => self.level.list,
             Before::Operator | Before::Between => self.level.column,
             // A sign after a name or a literal is an operator.
-            Before::Name | Before::Other | Before::Sign => {
+            Before::Name | Before::Literal | Before::Other | Before::Sign => {
                 self.before == Before::Sign && self.level.column
             }
             Before::Not => false,
@@ -342,7 +342,8 @@ impl<'a> Cutter<'a> {
 
     fn name(&mut self) {
         self.column_before = self.level.column;
-        self.level.column = true;
+        // Behind a literal stands its unit, as in `interval '1' day`.
+        self.level.column |= !self.level.typed && self.before != Before::Literal;
         self.level.list_next = false;
     }
 
@@ -354,12 +355,16 @@ impl<'a> Cutter<'a> {
         }
         let level = &mut self.level;
         level.list_next = false;
+        if role != Role::Name {
+            level.typed = false;
+        }
         match role {
             Role::Name => {
                 self.name();
                 return Before::Name;
             }
             Role::Between => {
+                self.alternatives |= level.literal;
                 level.between = true;
                 return Before::Between;
             }
@@ -368,19 +373,24 @@ impl<'a> Cutter<'a> {
                 return Before::Between;
             }
             Role::In => {
+                self.alternatives |= level.literal;
                 level.list_next = level.column;
                 return Before::Other;
             }
+            Role::And => level.literal = false,
+            Role::Or => {
+                level.literal = false;
+                self.alternatives = true;
+            }
             Role::Update | Role::Delete | Role::Merge => self.writes = true,
-            Role::Or => self.alternatives = true,
             Role::Values => level.values = true,
             Role::Limit => level.limit = true,
             Role::Not => {
                 level.column = false;
                 return Before::Not;
             }
-            Role::And | Role::Insert | Role::Select | Role::Table | Role::With | Role::Reserved => {
-            }
+            Role::Reserved if written.eq_ignore_ascii_case(b"where") => level.literal = false,
+            Role::Insert | Role::Select | Role::Table | Role::With | Role::Reserved => {}
         }
         level.column = false;
         level.limit &= role == Role::Limit;
@@ -406,11 +416,16 @@ impl<'a> Cutter<'a> {
             }
             b")" | b"]" => {
                 if let Some(outer) = self.outer.pop() {
+                    // What a function makes of a literal is kept whole.
+                    let literal = self.level.literal && !self.level.keep;
                     self.level = outer;
+                    self.level.literal |= literal;
                 }
             }
             b"," => {
                 self.level.column = false;
+                self.level.typed = false;
+                self.level.literal = false;
                 return Before::Comma;
             }
             b";" if self.outer.is_empty() => {

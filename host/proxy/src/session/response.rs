@@ -322,7 +322,8 @@ impl Session {
         if let (Role::Swallowed, Some(prepared)) = (&run.role, &run.prepared) {
             prepared.stale.set(true);
         }
-        if let (Role::Swallowed, Some(portal)) = (&run.role, &run.portal) {
+        if let Some(portal) = &run.portal {
+            // A Describe of it was not answered.
             portal.described.set(false);
         }
         if let Some(undo) = run.undo {

@@ -19,26 +19,26 @@ fn literals_leave_the_shape_and_stay_in_the_key_where_they_count() {
     check(
         "SELECT abalance FROM pgbench_accounts WHERE aid = 123",
         expect![[r#"
-        SELECT abalance FROM pgbench_accounts WHERE aid = $1
-        SELECT abalance FROM pgbench_accounts WHERE aid = $1"#]],
+            SELECT abalance FROM pgbench_accounts WHERE aid = $1
+            SELECT abalance FROM pgbench_accounts WHERE aid = $?"#]],
     );
     check(
         "UPDATE t SET a = a + -5, b = 'x' WHERE id = 7;",
         expect![[r#"
-        UPDATE t SET a = a + -$1, b = $2 WHERE id = $3;
-        UPDATE t SET a = a + -$1, b = $2 WHERE id = $3;"#]],
+            UPDATE t SET a = a + -$1, b = $2 WHERE id = $3;
+            UPDATE t SET a = a + -$?, b = $? WHERE id = $?;"#]],
     );
     check(
         "INSERT INTO t (a, b) VALUES (1, -2, 'x', lower('Y')), (3, 4, NULL, f(5))",
         expect![[r#"
-        INSERT INTO t (a, b) VALUES ($1, -$2, $3, lower($4)), ($5, $6, NULL, f($7))
-        INSERT INTO t (a, b) VALUES ($1, -$2, $3, lower('Y')), ($5, $6, NULL, f(5))"#]],
+            INSERT INTO t (a, b) VALUES ($1, -$2, $3, lower($4)), ($5, $6, NULL, f($7))
+            INSERT INTO t (a, b) VALUES ($?, -$?, $?, lower('Y')), ($?, $?, NULL, f(5))"#]],
     );
     check(
         "SELECT * FROM t WHERE a IN (1, 2) AND b BETWEEN 3 AND 4 AND c LIKE 'x%'",
         expect![[r#"
-        SELECT * FROM t WHERE a IN ($1, $2) AND b BETWEEN $3 AND $4 AND c LIKE $5
-        SELECT * FROM t WHERE a IN ($1, $2) AND b BETWEEN $3 AND $4 AND c LIKE 'x%'"#]],
+            SELECT * FROM t WHERE a IN ($1, $2) AND b BETWEEN $3 AND $4 AND c LIKE $5
+            SELECT * FROM t WHERE a IN ($?, $?) AND b BETWEEN $? AND $? AND c LIKE 'x%'"#]],
     );
     check(
         "SELECT * FROM t WHERE 1 = 1 AND 'a' = b LIMIT 10 OFFSET 5",
@@ -61,8 +61,8 @@ fn literals_leave_the_shape_and_stay_in_the_key_where_they_count() {
     check(
         "SET search_path = 'a'; SELECT a FROM t WHERE a = 1 AND b = $3",
         expect![[r#"
-        SET search_path = $4; SELECT a FROM t WHERE a = $5 AND b = $3
-        SET search_path = 'a'; SELECT a FROM t WHERE a = $5 AND b = $3"#]],
+            SET search_path = $4; SELECT a FROM t WHERE a = $5 AND b = $3
+            SET search_path = 'a'; SELECT a FROM t WHERE a = $? AND b = $3"#]],
     );
     check(
         "ALTER ROLE x PASSWORD 'secret' -- 'comment'",
@@ -133,6 +133,22 @@ fn equal_keys_have_equal_facts() {
         ("DELETE FROM users WHERE id = # OR id <> #", 2),
         ("DELETE FROM users WHERE NOT (id = # AND id <> #)", 2),
         ("DELETE FROM users WHERE # = #", 2),
+        ("DELETE FROM users WHERE #::int = #", 2),
+        ("DELETE FROM users WHERE #::pg_catalog.int4 > #", 2),
+        ("DELETE FROM users WHERE #::numeric(10, 2) <> #", 2),
+        ("DELETE FROM users WHERE #::double precision = #", 2),
+        ("DELETE FROM users WHERE text # <> #", 2),
+        ("DELETE FROM users WHERE pg_catalog.text # <> #", 2),
+        ("DELETE FROM users WHERE interval # day <> #", 2),
+        ("DELETE FROM users WHERE CAST(# AS int) = #", 2),
+        ("DELETE FROM users WHERE #::int = $2 OR $1::int = #", 2),
+        ("DELETE FROM users WHERE id + # IN (id + #)", 2),
+        ("DELETE FROM users WHERE # + id IN (# + id)", 2),
+        ("DELETE FROM users WHERE (id + #) IN (id, (id + #))", 2),
+        ("DELETE FROM users WHERE # * id COLLATE \"C\" IN (# * id COLLATE \"C\")", 2),
+        ("DELETE FROM users WHERE id * # NOT IN (id * #, id)", 2),
+        ("DELETE FROM users WHERE id + # BETWEEN id + # AND id + #", 3),
+        ("DELETE FROM users WHERE id = # AND id + # BETWEEN id + # AND #", 4),
         ("DELETE FROM users WHERE (#) = (#)", 2),
         ("DELETE FROM users WHERE # IN (#, #)", 3),
         ("DELETE FROM users WHERE id IN (#, #)", 2),
