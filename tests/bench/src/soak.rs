@@ -72,6 +72,7 @@ fn soak(
         ("faults", Box::new(|| faults::run(stage, &target("faults"), &stop))),
     ];
     let descriptors = usage::descriptors(proxy.pid());
+    let begun = Instant::now();
     let ((counted, changed), memory) = Memory::during(proxy.pid(), || {
         std::thread::scope(|scope| {
             let changing = scope.spawn(|| changes::run(proxy, &stop));
@@ -82,7 +83,8 @@ fn soak(
                     let work = move || {
                         let counted = work();
                         // Who fails ends it for all: nothing after that would say anything.
-                        if counted.is_err() {
+                        if let Err(failure) = &counted {
+                            eprintln!("{name}: {failure}");
                             stop.store(true, Ordering::Relaxed);
                         }
                         counted
@@ -90,7 +92,6 @@ fn soak(
                     (name, scope.spawn(work))
                 })
                 .collect();
-            let begun = Instant::now();
             while begun.elapsed() < time && !stop.load(Ordering::Relaxed) {
                 std::thread::sleep(Duration::from_millis(50));
             }
@@ -103,8 +104,9 @@ fn soak(
             (counted, changing.join().unwrap_or_else(|_| Err(Failure::new("a thread died"))))
         })
     });
+    let took = begun.elapsed();
     let changed = changed?;
-    checks.note("minutes", format!("{:.1}", time.as_secs_f64() / 60.0));
+    checks.note("minutes", format!("{:.1}", took.as_secs_f64() / 60.0));
     checks.note("changes of policies", changed);
     let metrics = gone(stage, proxy, descriptors, checks)?;
     let number = |name: &str| metrics.number(name).unwrap_or(f64::NAN);

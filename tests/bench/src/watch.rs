@@ -140,4 +140,11 @@ mod tests {
         let warm = of(|t| if t < 15.0 { 100.0 * t } else { 1500.0 });
         assert!(warm.growth_kb().abs() < 1e-6);
     }
+
+    #[test]
+    fn a_baseline_that_is_not_lower_measures_nothing() {
+        assert!(matches!(grown_kb(10, 14), Ok(kb) if (kb - 4.0).abs() < 1e-6));
+        assert!(grown_kb(10, 10).is_err());
+        assert!(grown_kb(10, 9).is_err());
+    }
 }

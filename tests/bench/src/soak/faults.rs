@@ -1,7 +1,7 @@
 //! What goes wrong in a network, each time when the statement is certain to be running, so
 //! that what must be in the ledger is certain too.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -137,6 +137,9 @@ impl Faults {
         let (mut session, _) = self.sleeping()?;
         let mut beside = TcpStream::connect(self.target.address)?;
         beside.write_all(&[&CANCEL_REQUEST, session.cancel_key()].concat())?;
+        // PostgreSQL signals the session and then its process group, and closes after that:
+        // the second signal would meet the next statement of who did not wait for it.
+        beside.read_to_end(&mut Vec::new())?;
         match session.answer(|_| {}) {
             Err(error) if error.to_string().starts_with("57014") => {}
             other => return Err(io::Error::other(format!("a cancelled statement: {other:?}"))),
