@@ -100,7 +100,10 @@ impl<'a> Lexer<'a> {
             Class::Mark => self.take(1, Kind::Symbol),
             Class::Digit => self.number()?,
             Class::Operator => self.operator()?,
-            Class::Quote => self.text_from(start, !self.standard_conforming_strings, Kind::Text)?,
+            Class::Quote if self.standard_conforming_strings => {
+                self.text_from(start, Quotes::Doubled, Kind::Text)?
+            }
+            Class::Quote => self.text_from(start, Quotes::DoubledOrEscaped, Kind::Text)?,
             Class::DoubleQuote => self.quoted_name(start)?,
             Class::Dollar => self.dollar()?,
             Class::Dot => match self.peek(1) {
@@ -181,17 +184,17 @@ impl<'a> Lexer<'a> {
         let start = self.position;
         match (first, self.peek(1), self.peek(2)) {
             (b'e' | b'E', Some(b'\''), _) => {
-                return self.text_from(start + 1, true, Kind::SpecialText);
+                return self.text_from(start + 1, Quotes::DoubledOrEscaped, Kind::SpecialText);
             }
             (b'b' | b'B' | b'x' | b'X', Some(b'\''), _) => {
-                return self.text_from(start + 1, false, Kind::SpecialText);
+                return self.text_from(start + 1, Quotes::Nowhere, Kind::SpecialText);
             }
             (b'u' | b'U', Some(b'&'), Some(b'\'')) => {
                 // With the setting off the server refuses these; so do we.
                 if !self.standard_conforming_strings {
                     return Err(Uncut("U& string without standard_conforming_strings"));
                 }
-                return self.text_from(start + 2, false, Kind::SpecialText);
+                return self.text_from(start + 2, Quotes::Doubled, Kind::SpecialText);
             }
             (b'u' | b'U', Some(b'&'), Some(b'"')) => return self.quoted_name(start + 2),
             _ => {}
@@ -201,11 +204,13 @@ impl<'a> Lexer<'a> {
     }
 
     /// A quoted text whose opening quote is at `quote`, with what continues it on later lines.
-    fn text_from(&mut self, quote: usize, escapes: bool, kind: Kind) -> Result<Kind, Uncut> {
+    fn text_from(&mut self, quote: usize, quotes: Quotes, kind: Kind) -> Result<Kind, Uncut> {
         self.position = quote + 1;
         loop {
             match self.peek(0) {
-                Some(b'\'') if self.peek(1) == Some(b'\'') => self.position += 2,
+                Some(b'\'') if quotes != Quotes::Nowhere && self.peek(1) == Some(b'\'') => {
+                    self.position += 2;
+                }
                 Some(b'\'') => {
                     self.position += 1;
                     match self.continuation() {
@@ -213,7 +218,7 @@ impl<'a> Lexer<'a> {
                         None => return Ok(kind),
                     }
                 }
-                Some(b'\\') if escapes => self.position += 2,
+                Some(b'\\') if quotes == Quotes::DoubledOrEscaped => self.position += 2,
                 Some(_) => self.position += 1,
                 None => return Err(Uncut("unterminated quoted string")),
             }
@@ -431,6 +436,16 @@ const fn classify(byte: u8) -> Class {
 #[inline]
 fn class(byte: u8) -> Class {
     CLASSES[usize::from(byte)]
+}
+
+/// How a quote stands within a quoted text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Quotes {
+    Doubled,
+    /// Or behind a backslash.
+    DoubledOrEscaped,
+    /// Not at all: the digits of `B'…'` and `X'…'` end at the first.
+    Nowhere,
 }
 
 #[inline]

@@ -15,8 +15,11 @@ use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
 
+/// What is done with an input; it panics where something does not hold.
+type Target = fn(&[u8]);
+
 /// Every target. `cargo xtask fuzz` reads the names from here.
-const TARGETS: [(&str, fn(&[u8])); 17] = [
+const TARGETS: [(&str, Target); 17] = [
     ("frontend", wire::frontend),
     ("backend", wire::backend),
     ("startup", wire::startup),
@@ -36,9 +39,9 @@ const TARGETS: [(&str, fn(&[u8])); 17] = [
     ("conversation", session::conversation),
 ];
 
-static TARGET: OnceLock<fn(&[u8])> = OnceLock::new();
+static TARGET: OnceLock<Target> = OnceLock::new();
 
-fn chosen() -> fn(&[u8]) {
+fn chosen() -> Target {
     let name = std::env::var("FUZZ_TARGET").unwrap_or_default();
     match TARGETS.iter().find(|(known, _)| *known == name) {
         Some((_, target)) => *target,

@@ -39,6 +39,10 @@ impl<'a> Choices<'a> {
         usize::from(*first)
     }
 
+    fn one_in(&mut self, count: usize) -> bool {
+        self.next().is_multiple_of(count)
+    }
+
     fn take(&mut self, count: usize) -> &'a [u8] {
         let (taken, rest) = self.0.split_at(count.min(self.0.len()));
         self.0 = rest;
@@ -87,7 +91,7 @@ fn action(choices: &mut Choices<'_>) -> ColumnAction {
             keep_first: choices.next() as u32,
             keep_last: choices.next() as u32,
             fill: "*".into(),
-            keep_from: if choices.next() % 2 == 0 { "@".into() } else { String::new() },
+            keep_from: if choices.one_in(2) { "@".into() } else { String::new() },
         }),
         5 => ColumnAction::Pseudonym(Pseudonym { key_name: "k".into(), domain: "d".into() }),
         6 => {
@@ -95,7 +99,7 @@ fn action(choices: &mut Choices<'_>) -> ColumnAction {
             ColumnAction::Generalize(steps[choices.next() % steps.len()].into())
         }
         _ => {
-            let also = if choices.next() % 2 == 0 { vec![0, 9] } else { Vec::new() };
+            let also = if choices.one_in(2) { vec![0, 9] } else { Vec::new() };
             let call = |handle| Call { policy: "p".into(), handle, also: also.clone() };
             ColumnAction::Calls((0..1 + choices.next() % 2).map(|_| call(0)).collect())
         }
@@ -105,8 +109,8 @@ fn action(choices: &mut Choices<'_>) -> ColumnAction {
 fn columns(choices: &mut Choices<'_>) -> Vec<MaskColumn> {
     let column = |choices: &mut Choices<'_>| MaskColumn {
         type_oid: TYPES[choices.next() % TYPES.len()],
-        format: if choices.next() % 2 == 0 { WireFormat::Text } else { WireFormat::Binary },
-        not_null: choices.next() % 4 == 0,
+        format: if choices.one_in(2) { WireFormat::Text } else { WireFormat::Binary },
+        not_null: choices.one_in(4),
         action: action(choices),
         labels: vec!["secret".into()],
     };
@@ -297,14 +301,13 @@ pub fn copy(data: &[u8]) {
 fn format(choices: &mut Choices<'_>) -> CopyFormat {
     let delimiters = b"\t,;|:";
     let delimiter = delimiters[choices.next() % delimiters.len()];
-    let header = choices.next() % 4 == 0;
+    let header = choices.one_in(4);
     match choices.next() % 4 {
         0 => CopyFormat::Text,
         1 => CopyFormat::TextWith(TextOptions { delimiter, null: b"\\N".to_vec(), header }),
         2 => {
-            let (quote, escape) =
-                if choices.next() % 2 == 0 { (b'"', b'"') } else { (b'\'', b'\\') };
-            let null = if choices.next() % 2 == 0 { Vec::new() } else { b"NULL".to_vec() };
+            let (quote, escape) = if choices.one_in(2) { (b'"', b'"') } else { (b'\'', b'\\') };
+            let null = if choices.one_in(2) { Vec::new() } else { b"NULL".to_vec() };
             CopyFormat::Csv(CsvOptions { delimiter, quote, escape, null, header })
         }
         _ => CopyFormat::Binary,

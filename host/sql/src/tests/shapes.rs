@@ -192,6 +192,7 @@ const CORPUS: &[&str] = &[
     "SELECT a.b, \"c\"\"d\", 'it''s', 1, 1.5, .5, 5., 1e10, 1.5E-3, 0x1F, 0o17, 0b11, 1_000 FROM t;",
     "SELECT 1..2, a[1:2], :x, a::int, f(a := 1, b => 2), $1, $12",
     "SELECT E'a\\'b\\\\', e'\\n', B'01', x'1F', N'n', U&'\\0061', U&\"\\0061\" UESCAPE '!'",
+    "SELECT B'1'' X', x'f''f', B'1'\n'0', U&'a''b'",
     "SELECT $$a$$, $tag$ $$ $ta$ $tag$, $é$x$é$, a$b$c, _a$1",
     "SELECT 'a'\n'b', 'a' -- c\n 'b', 'a'\r\n\t'b'",
     "SELECT 'a' 'b'",
