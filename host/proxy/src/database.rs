@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -44,6 +44,8 @@ pub struct View {
     pub type_names: Arc<HashMap<u32, String>>,
     pub labels: Labels,
     pub search_path: Arc<[String]>,
+    /// As [`Snapshot::schemas`].
+    pub schemas: u64,
     /// Relations with triggers of somebody's own: what those say is not seen.
     pub triggered: Arc<HashSet<u32>>,
     /// How many changes of the catalog were known when it was read.
@@ -82,6 +84,8 @@ pub struct DatabaseState {
     /// still there does not have it, and whoever asks waits.
     changes: AtomicU64,
     version: AtomicU64,
+    /// Sessions that may be committing a change at this moment.
+    committing: AtomicUsize,
     /// Somebody reads the catalog ahead of its time.
     is_read_ahead: AtomicBool,
     /// The connection to ask on; the lock makes one question out of many sessions' same.
@@ -96,6 +100,7 @@ impl DatabaseState {
             type_names: Arc::default(),
             labels: Labels::default(),
             search_path: Arc::default(),
+            schemas: 0,
             triggered: Arc::default(),
             changes: 0,
             due_at: Instant::now(),
@@ -108,6 +113,7 @@ impl DatabaseState {
             view: ArcSwap::from_pointee(view),
             changes: AtomicU64::new(1),
             version: AtomicU64::new(0),
+            committing: AtomicUsize::new(0),
             is_read_ahead: AtomicBool::new(false),
             asking: Mutex::new(None),
         }
@@ -133,6 +139,7 @@ impl DatabaseState {
             type_names: Arc::new(type_names),
             labels,
             search_path: search_path.iter().map(|schema| (*schema).to_owned()).collect(),
+            schemas: 0,
             triggered: Arc::default(),
             changes: database.changes.load(Ordering::Acquire),
             due_at: Instant::now() + 1000 * AGE_MAX,
@@ -162,6 +169,34 @@ impl DatabaseState {
     /// The number of what is known now.
     pub fn view_version(&self) -> u64 {
         self.view.load().version
+    }
+
+    /// The number of the schemas that there are now.
+    pub fn schemas(&self) -> u64 {
+        self.view.load().schemas
+    }
+
+    /// A session is about to send what may commit a change, or has heard how that ended.
+    pub fn is_committing(&self, is: bool) {
+        match is {
+            true => self.committing.fetch_add(1, Ordering::AcqRel),
+            false => self.committing.fetch_sub(1, Ordering::AcqRel),
+        };
+    }
+
+    /// Reads the catalog where a change may have been committed of which nobody has heard. False
+    /// where it may be another than the one that is known.
+    pub async fn settle(&self) -> bool {
+        if self.committing.load(Ordering::Acquire) > 0 {
+            self.mark_stale();
+        }
+        if self.has_changed()
+            && let Err(error) = self.refresh().await
+        {
+            let name = &self.settings.database.name;
+            tracing::warn!(database = name, %error, "catalog not read");
+        }
+        !self.has_changed()
     }
 
     /// The catalog has changed, or something was seen that it does not explain.
@@ -237,11 +272,12 @@ impl DatabaseState {
     /// A snapshot as a view. One that says what the last one said keeps its number, and with it
     /// all that was found out under that.
     fn viewed(&self, old: &View, snapshot: Snapshot, changes: u64) -> View {
-        let Snapshot { catalog, type_names, search_path, triggered, complete } = snapshot;
+        let Snapshot { catalog, type_names, search_path, schemas, triggered, complete } = snapshot;
         let is_like = old.version > 0
             && catalog.is_like(&old.catalog)
             && type_names == old.type_names
             && *search_path == *old.search_path
+            && schemas == old.schemas
             && triggered == *old.triggered;
         let (due_in, stale_in) =
             if complete { (AGE_DUE, AGE_MAX) } else { (PARTIAL_AGE_MAX, PARTIAL_AGE_MAX) };
@@ -258,6 +294,7 @@ impl DatabaseState {
             type_names,
             labels,
             search_path: search_path.into(),
+            schemas,
             triggered: Arc::new(triggered),
             changes,
             due_at,

@@ -63,6 +63,20 @@ impl Facts {
         }
     }
 
+    /// True when one of the statements shows the same under another view of the database.
+    pub fn hold_under(
+        &self,
+        index: usize,
+        database: &DatabaseState,
+        view: &View,
+        reading: &Reading,
+        limits: &Limits,
+    ) -> bool {
+        let Some(own) = self.statements.get(index) else { return false };
+        let again = portcullis_sql::analyze(&own.text, &scope(database, view, reading), limits);
+        matches!(again.as_slice(), [now] if now.outputs == own.outputs && now.opaque == own.opaque)
+    }
+
     /// True when these facts hold under the view of this number.
     pub fn is_of(&self, view: u64, classifiers: u64) -> bool {
         self.view.version == view && self.classifiers == classifiers

@@ -48,6 +48,11 @@ impl Described {
 }
 
 impl ResultField {
+    /// The same column, of which is not known what it is of.
+    pub fn of_nowhere(field: &ResultField) -> ResultField {
+        ResultField { table_oid: 0, attribute: 0, ..field.clone() }
+    }
+
     fn of(field: &Field<'_>) -> ResultField {
         ResultField {
             name: String::from_utf8_lossy(field.name).into_owned(),
@@ -101,6 +106,8 @@ pub struct Portal {
     pub bind: Vec<u8>,
     /// What its Bind was recorded as, until an Execute takes it over.
     pub bound: RefCell<Option<Bound>>,
+    /// What it was opened as: the server goes on with that, whatever its names mean by now.
+    pub opened: Rc<Facts>,
     /// Its result's columns with their formats, once described.
     pub fields: RefCell<Option<Rc<[ResultField]>>>,
     /// A Describe of it is on its way, so that its fields will be known before its rows.
@@ -143,6 +150,15 @@ type Name = SmallVec<[u8; 16]>;
 /// What the server knows by a name once it has said so.
 trait Named {
     fn is_confirmed(&self) -> bool;
+}
+
+impl Portal {
+    /// True where these facts show what the portal does. What is masked depends on nothing else of
+    /// them.
+    pub fn is_as(&self, facts: &Rc<Facts>) -> bool {
+        let outputs = |facts: &Facts| facts.statements.first().map(|first| first.outputs.clone());
+        Rc::ptr_eq(&self.opened, facts) || outputs(&self.opened) == outputs(facts)
+    }
 }
 
 impl Named for Prepared {

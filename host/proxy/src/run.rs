@@ -29,7 +29,8 @@ pub struct Running {
     /// Rows given of this result so far, by a portal's or cursor's earlier pages too; counted
     /// where it matters.
     pub given: Option<Rc<Cell<u64>>>,
-    /// It was sent behind something that nobody outside its transaction could see yet.
+    /// It was sent behind something that nobody outside its transaction could see yet, or what
+    /// its names mean has changed since: its facts do not show what it does.
     pub unseen_code: bool,
     /// Its errors and notices may quote a value that the principal must not see.
     pub withhold: bool,
@@ -170,6 +171,11 @@ impl Run {
     pub fn over(&self) -> Option<Refusal> {
         let limit = self.running().and_then(|running| running.limit_rows);
         limit.filter(|_| self.over_limit).map(|rows| Refusal::RowLimit { rows })
+    }
+
+    /// The same, to be changed.
+    pub fn running_mut(&mut self) -> Option<&mut Running> {
+        self.statements.get_mut(self.current)
     }
 
     /// The statement whose result is arriving.

@@ -22,6 +22,7 @@ use portcullis_approvals::Decided;
 use portcullis_ledger::Part;
 use portcullis_policy::event::{Ending, Event, Notable};
 use portcullis_policy::principal::Asker;
+use portcullis_policy::{Action, Statement};
 use portcullis_wire::backend::TransactionStatus;
 use portcullis_wire::{Malformed, Pipeline, encode};
 use tokio::sync::watch;
@@ -121,6 +122,8 @@ pub struct Session {
     phases: watch::Receiver<Phase>,
     /// How the session's texts are read, as far as the server has told.
     reading: Reading,
+    /// The schemas that it was read with.
+    schemas: u64,
     /// Counts up with every change of `reading`.
     reading_number: u64,
     /// Something ran that may have changed how texts are read: nothing is known until the
@@ -152,6 +155,8 @@ pub struct Session {
     /// Something sent may have made a view, a trigger or the like, and the server has not been
     /// ready outside a transaction since: nobody else can see it yet.
     unseen_code: bool,
+    /// The database knows that what was sent may commit a change.
+    may_commit: bool,
     /// Messages of the extended protocol were sent, and no ReadyForQuery has come since.
     open_segment: bool,
     /// A statement of this transaction touched what is hidden: a deferred constraint can
@@ -190,8 +195,9 @@ impl Session {
         };
         let strings = parameter("standard_conforming_strings").map(|value| value == "on");
         let is_utf8 = parameter("client_encoding").is_none_or(|encoding| encoding == "UTF8");
+        let view = parts.database.view();
         let reading = Reading {
-            search_path: Some(parts.database.view().search_path.clone()),
+            search_path: Some(view.search_path.clone()),
             standard_conforming_strings: strings,
         };
         let line = parts.entry.line();
@@ -219,6 +225,7 @@ impl Session {
             status: TransactionStatus::Idle,
             phase: Phase::Running,
             reading,
+            schemas: view.schemas,
             reading_number: 0,
             reading_unknown: parts.reading_unknown,
             is_utf8,
@@ -233,6 +240,7 @@ impl Session {
             hidden_under: (0, 0),
             unexplained: HashSet::new(),
             unseen_code: false,
+            may_commit: false,
             open_segment: false,
             withholding: false,
             hold: Hold::None,
@@ -265,6 +273,8 @@ impl Session {
                 Ok(()) => self.take_up_inbox().await,
                 Err(end) => Err(end),
             };
+            // Before it is sent.
+            self.tell_of_commits();
             if let Err(end) = continued {
                 break end;
             }
@@ -276,6 +286,23 @@ impl Session {
             }
         };
         Box::pin(self.finish(end)).await;
+    }
+
+    /// Tells the database when what others could not see is about to be seen, and when that is
+    /// over. An index changes no meaning, and takes its time.
+    fn tell_of_commits(&mut self) {
+        let commits = |statement: &Statement| {
+            let ends = statement.action() == Action::Transaction;
+            ends || self.status == TransactionStatus::Idle && statement.command != "CREATE INDEX"
+        };
+        let may_commit = self.unseen_code
+            && self.pipeline.iter().any(|entry| {
+                entry.payload.statements.iter().any(|running| commits(running.statement()))
+            });
+        if may_commit != self.may_commit {
+            self.may_commit = may_commit;
+            self.database.is_committing(may_commit);
+        }
     }
 
     /// Writes what can be written and reads what may be read.
@@ -493,6 +520,13 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.shared.known.forget(self.id);
+        if self.unseen_code {
+            // It may have been committed all the same.
+            self.database.mark_stale();
+        }
+        if self.may_commit {
+            self.database.is_committing(false);
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! away and writes none is small, and always read whole.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,7 +27,8 @@ const BEGIN: &str = "begin isolation level repeatable read read only";
 const HORIZON: &str =
     "select (pg_catalog.txid_snapshot_xmin(pg_catalog.txid_current_snapshot()) % 4294967296)";
 
-const SCHEMAS: &str = "select n.oid, n.nspname from pg_catalog.pg_namespace n order by n.oid";
+const SCHEMAS: &str =
+    "select n.oid, n.nspname, n.nspacl from pg_catalog.pg_namespace n order by n.oid";
 
 const FUNCTIONS: &str = "
 select n.nspname, p.proname
@@ -118,6 +120,9 @@ pub struct Snapshot {
     pub type_names: Arc<HashMap<u32, String>>,
     /// The schemas a new session of the proxy's login searches, `pg_catalog` included.
     pub search_path: Vec<String>,
+    /// Stands for the schemas that there are, and who may use them: what a search path comes to
+    /// depends on it. Those of temporary tables are each session's own.
+    pub schemas: u64,
     /// Relations with triggers of somebody's own.
     pub triggered: HashSet<u32>,
     /// Every view could be read; those that could not are left out, and so are unknown.
@@ -179,6 +184,7 @@ async fn read_once(
         type_names: general.type_names(before.map(|_| known.type_names)),
         catalog: Catalog::new(version, relations, general.functions),
         search_path: general.search_path,
+        schemas: general.schemas_number,
         triggered: general.triggered,
     };
     let whole_at = before.map_or_else(Instant::now, |seen| seen.whole_at);
@@ -190,6 +196,7 @@ async fn read_once(
 struct General {
     horizon: String,
     schemas: HashMap<u32, String>,
+    schemas_number: u64,
     functions: Vec<Function>,
     triggered: HashSet<u32>,
     search_path: Vec<String>,
@@ -224,9 +231,11 @@ impl General {
         let mut answers = asking.ask_all(&questions).await?.into_iter().skip(1);
         let mut next = || answers.next().unwrap_or_default();
         let horizon = next().first().and_then(|row| text(row, 0));
+        let schemas = next();
         let mut general = General {
             horizon: horizon.ok_or(io::ErrorKind::InvalidData)?,
-            schemas: numbered(&next()).collect(),
+            schemas: numbered(&schemas).collect(),
+            schemas_number: number_of_schemas(&schemas),
             functions: next().iter().filter_map(function).collect(),
             triggered: next().iter().filter_map(|row| number(row, 0)).collect(),
             search_path: next().iter().filter_map(|row| text(row, 0)).collect(),
@@ -354,6 +363,17 @@ fn recent(question: &str, since: Option<&str>) -> String {
         whole.push_str(rest);
     }
     whole
+}
+
+fn number_of_schemas(rows: &[Row]) -> u64 {
+    let temporary = ["pg_temp_", "pg_toast_temp_"];
+    let lasts = |row: &&Row| {
+        let name = row.get(1).and_then(Option::as_deref).unwrap_or_default();
+        !temporary.iter().any(|prefix| name.starts_with(prefix))
+    };
+    let mut hasher = DefaultHasher::new();
+    rows.iter().filter(lasts).for_each(|row| row.hash(&mut hasher));
+    hasher.finish()
 }
 
 /// Rows of a number and a text.

@@ -175,6 +175,7 @@ impl Session {
         }
         let portal = Rc::new(Portal {
             prepared,
+            opened: facts.clone(),
             bind: frame.body.to_vec(),
             bound: RefCell::new(events.first().map(|&event| Bound { event, revision, ended })),
             fields: RefCell::new(None),
@@ -338,6 +339,7 @@ impl Session {
             }
             running.release = release;
             running.given = Some(portal.given.clone());
+            running.unseen_code |= !portal.is_as(&facts);
             if let Some(resolved) = resolved.into_iter().next().flatten() {
                 running.resolved = Some(Rc::new(resolved.statement));
                 running.inner = resolved.inner;
@@ -379,7 +381,9 @@ impl Session {
             .described
             .borrow()
             .clone()
-            .filter(|_| !varies && !portal.bind.is_empty());
+            .filter(|_| !varies && !portal.bind.is_empty())
+            // The server may plan it anew inside a transaction, with other columns.
+            .filter(|_| !self.unseen_code && portal.opened.current);
         if let (Some(known), Ok(Frontend::Bind(bind))) =
             (known, Frontend::read(bind_frame(&portal.bind)))
         {

@@ -65,6 +65,7 @@ impl Session {
         let SessionEffect::Fetch { name } = &running.statement().effect else { return };
         if let Some(cursor) = self.names.portal(name.as_bytes()) {
             running.given = Some(cursor.given.clone());
+            running.unseen_code |= !cursor.is_as(&cursor.prepared.facts.borrow());
         }
     }
 

@@ -103,8 +103,10 @@ impl Session {
             SessionEffect::Deallocate { name: None } => self.names.forget_statements(),
             SessionEffect::Declare { name, body, holds } => {
                 let portal = self.defined(running, body).map(|prepared| {
+                    let opened = prepared.facts.borrow().clone();
                     Rc::new(Portal {
                         prepared,
+                        opened,
                         bind: Vec::new(),
                         bound: RefCell::new(None),
                         fields: RefCell::new(None),
@@ -252,6 +254,7 @@ impl Session {
             .filter_map(|relation| relation.oid)
             .any(|oid| facts.view.triggered.contains(&oid));
         if triggers
+            || running.unseen_code
             || self.unseen_code
             || !facts.current
             || matches!(statement.outputs, Outputs::Anything)

@@ -136,6 +136,12 @@ impl Session {
                 | Frontend::Bind(_)
                 | Frontend::Execute { .. }
         );
+        if needs_reading && self.schemas != self.database.schemas() {
+            // The same path may lead elsewhere now.
+            self.reading_unknown = true;
+            self.reading_number += 1;
+            self.schemas = self.database.schemas();
+        }
         if needs_reading && self.reading_unknown && self.can_probe() {
             self.probe();
             return Ok(Handled::Later);
@@ -234,6 +240,7 @@ impl Session {
     }
 
     fn probe(&mut self) {
+        self.schemas = self.database.schemas();
         self.outbox.probe();
         self.pipeline.push(Expect::Query, Run::new(Role::Probe(Vec::new())));
     }
@@ -383,7 +390,11 @@ impl Session {
             )));
         }
         let text = self.decode(text)?;
-        let facts = self.explained(&text, self.reading(), policies).await?;
+        let mut facts = self.explained(&text, self.reading(), policies).await?;
+        if self.schemas != self.database.schemas() {
+            // The catalog was read again for it.
+            facts = self.explained(&text, &Reading::UNKNOWN, policies).await?;
+        }
         let sets_encoding = |statement: &Statement| {
             statement.parameters_set.iter().any(|name| name == "client_encoding")
         };
@@ -537,8 +548,13 @@ impl Session {
     }
 }
 
+/// What follows may be read in another way: by another setting, or since the schemas that a path
+/// leads to are others.
 fn changes_reading(statement: &Statement) -> bool {
-    statement.parameters_set.iter().any(|name| READING_PARAMETERS.contains(&name.as_str()))
+    let words = ["SCHEMA", "GRANT", "REVOKE", "REASSIGN", "DROP OWNED"];
+    let of_schemas = words.iter().any(|word| statement.command.contains(word));
+    let sets = |name: &String| READING_PARAMETERS.contains(&name.as_str());
+    of_schemas || statement.parameters_set.iter().any(sets)
 }
 
 /// Of a transaction, this many messages are remembered, the latest.

@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use portcullis_masking::{
     CopyFormat, CopyMasker, CsvOptions, Flushed, MaskColumn, RowMasker, TextOptions,
 };
 use portcullis_policy::event::{Event, Notable};
-use portcullis_policy::statement::CopyForm;
+use portcullis_policy::statement::{CopyForm, SessionEffect};
 use portcullis_policy::{Fault, Outputs, PolicyName, PolicySet, Statement};
 use portcullis_wire::backend;
 use portcullis_wire::frame::{HEADER_BYTES, stretch};
@@ -88,9 +89,15 @@ impl Session {
             return Ok(Flow::Keep);
         }
         if matches!(run.masks, Masks::Undecided) {
-            let fields = run.portal.as_ref().and_then(|portal| portal.fields.borrow().clone());
-            let Some(fields) = fields else {
+            let portal = run.portal.as_ref();
+            let was_described = portal.is_some_and(|portal| portal.described.get());
+            let Some(fields) = portal.and_then(|portal| portal.fields.borrow().clone()) else {
                 return Err(self.malformed("rows without a description"));
+            };
+            let fields = match was_described || self.means_what_it_meant().await {
+                true => fields,
+                // The columns of an earlier time: those of now may be of something else.
+                false => fields.iter().map(ResultField::of_nowhere).collect(),
             };
             self.decide_rows(&fields).await?;
         }
@@ -146,6 +153,12 @@ impl Session {
             return Err(self.malformed("columns of a statement that was not asked"));
         };
         let (policies, known) = (running.policies.clone(), running.known.clone());
+        let means = self.means_what_it_meant().await;
+        let Some(running) = self.pipeline.front_mut().and_then(|entry| entry.payload.running_mut())
+        else {
+            return Err(self.malformed("columns of a statement that was not asked"));
+        };
+        running.unseen_code |= !means;
         // Where names may mean something else than they did, what was known of them says nothing.
         let is_seen = !running.unseen_code && running.facts.current;
         let under = self.under(&*policies);
@@ -169,6 +182,40 @@ impl Session {
             entry.payload.masks_are_known = are_known;
         }
         Ok(())
+    }
+
+    /// A statement may have waited on the server for what somebody else was changing, and then
+    /// have been planned after it. True where its facts still show what it does.
+    async fn means_what_it_meant(&self) -> bool {
+        let is_known = self.database.settle().await;
+        let Some(running) = self.front_running() else { return false };
+        let view = self.database.view();
+        if !is_known || !running.facts.current || running.unseen_code {
+            return false;
+        }
+        if Arc::ptr_eq(&view.catalog, &running.facts.view.catalog) {
+            return true;
+        }
+        match &running.statement().effect {
+            // It goes on with what was planned before.
+            SessionEffect::Fetch { .. } => true,
+            SessionEffect::Execute { .. } => false,
+            SessionEffect::None
+            | SessionEffect::Prepare { .. }
+            | SessionEffect::Deallocate { .. }
+            | SessionEffect::Declare { .. }
+            | SessionEffect::CloseCursor { .. }
+            | SessionEffect::DiscardAll => {
+                let limits = &self.shared.analysis;
+                running.facts.hold_under(
+                    running.index,
+                    &self.database,
+                    &view,
+                    self.reading(),
+                    limits,
+                )
+            }
+        }
     }
 
     /// A plan, and whether it is the same for these columns the next time.
@@ -278,6 +325,12 @@ impl Session {
 
     pub(super) async fn copy_out(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
         let response = backend::copy_response(frame.body)?;
+        let means = self.means_what_it_meant().await;
+        let Some(running) = self.pipeline.front_mut().and_then(|entry| entry.payload.running_mut())
+        else {
+            return Err(self.malformed("COPY of a statement that was not asked"));
+        };
+        running.unseen_code |= !means;
         let Some(running) = self.front_running() else {
             return Err(self.malformed("COPY of a statement that was not asked"));
         };
