@@ -38,7 +38,7 @@ const SETTLED: Duration = Duration::from_secs(20);
 /// What memory may grow during the coming and going, behind its warm-up: allocators breathe.
 const GROWTH_KB_MAX: f64 = 3_072.0;
 /// How often so many sessions come and go while nothing else happens.
-const CYCLES: u32 = 6;
+const CYCLES: u32 = 7;
 const CYCLE: u64 = 1_000;
 /// What allocators leave over: less than the least that a session could leave.
 const LEFT_BYTES_MAX: f64 = 150.0;
@@ -229,11 +229,11 @@ impl Load {
             self.wait_for_sessions(self.idle as u64)?;
             memory.add(f64::from(cycle), usage::memory_kb(self.proxy.pid()) as f64);
         }
-        let bytes = memory.slope_kb() * 1024.0 / CYCLE as f64;
+        let bytes = memory.step_kb() * 1024.0 / CYCLE as f64;
         checks.hold(
             bytes < LEFT_BYTES_MAX,
             "memory that is left of a session that went",
-            format!("{bytes:.0} bytes, by regression over cycles of {CYCLE}: {memory}"),
+            format!("{bytes:.0} bytes, by the median of cycles of {CYCLE}: {memory}"),
         );
         Ok((all_came, all_asked))
     }

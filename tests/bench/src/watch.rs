@@ -81,14 +81,24 @@ impl Memory {
         self.samples.get(start..).unwrap_or_default()
     }
 
-    /// By linear regression over what is behind the warm-up.
-    pub(crate) fn slope_kb(&self) -> f64 {
-        slope(self.settled())
+    /// By how much each sample behind the warm-up exceeds the one before, in the median: an
+    /// allocator that once takes or gives back a lot moves no median.
+    pub(crate) fn step_kb(&self) -> f64 {
+        let pairs = self.settled().iter().zip(self.settled().iter().skip(1));
+        let mut steps: Vec<f64> = pairs.map(|((_, before), (_, after))| after - before).collect();
+        steps.sort_unstable_by(f64::total_cmp);
+        let middle = steps.len() / 2;
+        let at = |place: usize| steps.get(place).copied().unwrap_or(f64::NAN);
+        if steps.len() % 2 == 1 {
+            at(middle)
+        } else {
+            f64::midpoint(at(middle.wrapping_sub(1)), at(middle))
+        }
     }
 
-    /// The same, where time is in seconds.
+    /// By linear regression over what is behind the warm-up.
     pub(crate) fn slope_kb_per_minute(&self) -> f64 {
-        60.0 * self.slope_kb()
+        60.0 * slope(self.settled())
     }
 
     /// What that slope comes to over the time it was taken from.
@@ -139,6 +149,23 @@ mod tests {
         assert!((leak.growth_kb() - 400.0).abs() < 5.0);
         let warm = of(|t| if t < 15.0 { 100.0 * t } else { 1500.0 });
         assert!(warm.growth_kb().abs() < 1e-6);
+    }
+
+    #[test]
+    fn what_each_leaves_shows_beside_one_step_of_the_allocator() {
+        let of = |leak: f64, at: u32, step: f64| {
+            let mut memory = Memory::default();
+            for cycle in 0..7 {
+                let moved = if cycle >= at { step } else { 0.0 };
+                memory.add(f64::from(cycle), 40_000.0 + leak * f64::from(cycle) + moved);
+            }
+            memory.step_kb()
+        };
+        for (at, step) in [(3, 2_048.0), (5, 2_048.0), (4, -2_048.0)] {
+            assert!(of(0.0, at, step).abs() < 1e-6);
+            assert!((of(300.0, at, step) - 300.0).abs() < 1e-6);
+        }
+        assert!(Memory::default().step_kb().is_nan());
     }
 
     #[test]
