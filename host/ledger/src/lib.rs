@@ -34,7 +34,7 @@
 //! | --- | --- |
 //! | `v` | version of this layout, 1 |
 //! | `seq` | number within the stream, from 1 |
-//! | `stream` | the worker that wrote it, as a string |
+//! | `stream` | who wrote it, as a string: a worker, by its number, or behind those the policies, the approvals, the admin API |
 //! | `time` | when it was appended, RFC 3339 in UTC with microseconds |
 //! | `kind` | which of the following it is |
 //!
