@@ -103,9 +103,11 @@ impl Outbox {
     }
 }
 
-/// One row for the strings, then one per schema searched.
+/// One row for the strings, then one per schema searched. Where `pg_temp` is searched first, to
+/// ask makes the session's temporary schema: so it is undone, as BEGIN takes in what comes before
+/// it in the same message. Were it in front, a failure would leave the transaction open.
 const PROBE: &str = "select pg_catalog.current_setting('standard_conforming_strings') union all \
-                     select pg_catalog.unnest(pg_catalog.current_schemas(true))";
+                     select pg_catalog.unnest(pg_catalog.current_schemas(true)); begin; rollback";
 
 /// Everything a judgement rests on beside the statements.
 pub struct Gate<'a> {

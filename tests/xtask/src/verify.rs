@@ -52,8 +52,8 @@ fn ci_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {
     steps.take("soak, in short", || bench::in_ci(ready, &["soak", "--minutes", "1"]))
 }
 
-/// With the release build that the demo has made. Each server and each way once: what both of
-/// them change together has not been seen to differ.
+/// With the release build that the demo has made. Each server and each way at least once; all of
+/// both together is for `cargo xtask regress` and `cargo xtask drivers`.
 fn conformance_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {
     steps.take("regress, 15", || conformance::run_regress(ready, 15, &["--plain", "--tls"]))?;
     steps.take("regress, 18", || conformance::run_regress(ready, 18, &["--plain"]))?;
