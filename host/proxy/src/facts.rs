@@ -12,6 +12,7 @@ use portcullis_policy::{ColumnRef, Outputs, PolicySet, Statement};
 use portcullis_sql::{KeyCutter, Limits, Scope};
 use rustc_hash::FxHashMap;
 
+use crate::asking::is_locked_out;
 use crate::database::{DatabaseState, View};
 
 /// Entries per generation; two generations are kept.
@@ -125,17 +126,18 @@ pub struct FactsCache {
 
 impl FactsCache {
     /// The facts about `text`, cached or new. Relations met for the first time are looked at
-    /// before anything is said about them.
+    /// before anything is said about them; where nothing is `enforced`, as far as nobody has locked
+    /// them.
     ///
     /// # Errors
-    /// When the database's catalog cannot be read at all.
+    /// When the database's catalog cannot be read at all, or what is enforced cannot be looked at.
     pub async fn facts(
         &self,
         database: &Arc<DatabaseState>,
         text: &str,
         reading: &Reading,
         (limits, now): (&Limits, Instant),
-        policies: &dyn PolicySet,
+        (policies, is_enforced): (&dyn PolicySet, &dyn Fn() -> bool),
     ) -> io::Result<Rc<Facts>> {
         let current = if database.is_stale_at(now) {
             Box::pin(refresh(database)).await?
@@ -155,8 +157,13 @@ impl FactsCache {
             let analyzed = Box::pin(analyze(database, &view, text, reading, limits));
             let mut statements = analyzed.await?;
             let unseen = relations(&statements, &view, classifiers);
+            let mut may_be_kept = current;
             if !unseen.is_empty() {
-                Box::pin(database.sample(&unseen, policies)).await?;
+                match Box::pin(database.sample(&unseen, policies)).await {
+                    // Who only observes keeps nobody from what somebody has locked.
+                    Err(error) if is_locked_out(&error) && !is_enforced() => may_be_kept = false,
+                    sampled => sampled?,
+                }
             }
             let labelled = database.view();
             // Read again while we waited: the names may mean something else in it.
@@ -166,7 +173,7 @@ impl FactsCache {
             label(&mut statements, &labelled);
             let under = Under { view: labelled.version, ..under };
             let facts = Rc::new(Facts::new(statements, labelled, classifiers, current));
-            if current {
+            if may_be_kept {
                 self.keep(under, text, &facts);
             }
             return Ok(facts);

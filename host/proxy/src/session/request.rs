@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use portcullis_policy::statement::SessionEffect;
-use portcullis_policy::{Access, Action, NoParameters, PolicySet, Statement};
+use portcullis_policy::{Access, Action, NoParameters, PolicySet, Statement, Unmatched};
 use portcullis_wire::backend::TransactionStatus;
 use portcullis_wire::frame::cut;
 use portcullis_wire::{Expect, Frame, Frontend, encode};
@@ -421,7 +421,13 @@ impl Session {
         policies: &Rc<dyn PolicySet>,
     ) -> Result<Rc<Facts>, Refusal> {
         let with = (&self.shared.analysis, self.shared.moment().instant);
-        let facts = self.shared.facts.facts(&self.database, text, reading, with, &**policies);
+        let is_enforced = || {
+            let coverage = policies.coverage(&self.asker.principal, &self.asker.database);
+            let may_pass = self.database.settings.unmatched == Unmatched::Allow;
+            coverage.guardrail || coverage.masker || !may_pass
+        };
+        let policies: (&dyn PolicySet, &dyn Fn() -> bool) = (&**policies, &is_enforced);
+        let facts = self.shared.facts.facts(&self.database, text, reading, with, policies);
         facts.await.map_err(|error| Refusal::Unexplained(error.to_string()))
     }
 
