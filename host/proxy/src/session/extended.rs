@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use portcullis_policy::event::{Ending, EventId};
 use portcullis_policy::statement::SessionEffect;
 use portcullis_policy::{NoParameters, Outputs, Parameters, PolicySet, Ruling, Statement};
 use portcullis_wire::frontend::{Bind, Target};
@@ -156,6 +157,7 @@ impl Session {
             Settled::Refused(refusal) => return self.refuse(Expect::Bind, refusal),
             Settled::Waiting => return Ok(Handled::Later),
         };
+        self.end_several(&events, revision);
         self.prepare_anew(&prepared, bind.statement);
         let mut run = Run::client();
         let ended = Rc::new(Cell::new(false));
@@ -327,6 +329,7 @@ impl Session {
             }
         };
         drop(statements);
+        self.end_several(&events, revision);
         portal.release.replace(release.clone());
         self.remember(&facts);
         let mut run = Run::client();
@@ -363,6 +366,13 @@ impl Session {
         }
         self.pipeline.push(Expect::Execute, run);
         Ok(Handled::Done)
+    }
+
+    /// The server prepares no text of several statements: those behind the first never run.
+    fn end_several(&self, events: &[EventId], revision: u64) {
+        for event in events.iter().skip(1) {
+            self.record_unrun_event(*event, Ending::Skipped, revision);
+        }
     }
 
     /// Rows of the extended protocol come without a description; where nobody has asked for

@@ -121,3 +121,17 @@ fn a_goodbye_in_answer_to_the_proxy_is_for_the_client() {
         assert!(play.is_over());
     });
 }
+
+/// The server refuses to prepare several statements at once; each of them has an end all the same.
+#[test]
+fn a_prepared_text_of_several_statements_has_as_many_ends() {
+    stage(|stage| {
+        let mut play = stage.rig.play();
+        play.client_says(new().run("select id from people; select 1").sync().bytes());
+        play.server_says(
+            new().error("42601", "cannot insert multiple commands").ready(b'I').bytes(),
+        );
+        assert_eq!(sequence(&play.client.receive()), "E:42601 Z:I");
+        assert_eq!(stage.endings(), ["skipped", "skipped"]);
+    });
+}
