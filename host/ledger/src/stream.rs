@@ -126,7 +126,7 @@ impl Stream {
     /// The same for somebody who has just looked at the clock.
     pub fn append_at(&mut self, event: &Event, now: SystemTime) -> bool {
         let before = self.pending.len();
-        let place = Place { seq: self.seq + 1, now };
+        let place = Place { seq: self.seq.saturating_add(1), now };
         self.writer.event(&mut self.pending, place, event);
         self.keep(before)
     }
@@ -134,7 +134,7 @@ impl Stream {
     /// The same, for what is about to leave.
     pub fn append_intent_at(&mut self, intent: &Intent<'_>, now: SystemTime) -> bool {
         let before = self.pending.len();
-        let place = Place { seq: self.seq + 1, now };
+        let place = Place { seq: self.seq.saturating_add(1), now };
         self.writer.intent(&mut self.pending, place, intent);
         self.keep(before)
     }
@@ -188,9 +188,9 @@ impl Stream {
     }
 
     fn note(&mut self, note: &Note<'_>) {
-        let place = Place { seq: self.seq + 1, now: SystemTime::now() };
+        let place = Place { seq: self.seq.saturating_add(1), now: SystemTime::now() };
         self.writer.note(&mut self.pending, place, note);
-        self.seq += 1;
+        self.seq = self.seq.saturating_add(1);
     }
 
     /// Keeps the record just written behind `before`, unless the backlog is full.
@@ -202,7 +202,7 @@ impl Stream {
             outage.unwritten += 1;
             return false;
         }
-        self.seq += 1;
+        self.seq = self.seq.saturating_add(1);
         true
     }
 
@@ -267,7 +267,7 @@ impl Stream {
         self.outage = Some(Outage {
             since: String::from_utf8_lossy(&since).into_owned(),
             error: error.to_string(),
-            first_seq: self.written.seq + 1,
+            first_seq: self.written.seq.saturating_add(1),
             unwritten: 0,
         });
     }

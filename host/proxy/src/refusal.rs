@@ -194,7 +194,8 @@ impl Refusal {
                 Some("Connect again and open the address that is shown."),
             ),
             Refusal::Ended(reason) => {
-                report("57P01", format!("the session was ended: {reason}"), Some("Connect again."))
+                // Whether another may begin depends on the reason.
+                report("57P01", format!("the session was ended: {reason}"), None)
             }
             Refusal::Shutdown => {
                 report("57P01", "the proxy is shutting down".into(), Some("Connect again."))

@@ -97,8 +97,13 @@ fn fold(name: &ObjectName) -> Vec<String> {
 }
 
 fn fold_part(part: &Ident) -> String {
-    match part.quote_style {
+    let mut name = match part.quote_style {
         Some(_) => part.value.clone(),
         None => part.value.to_lowercase(),
-    }
+    };
+    name.truncate(name.floor_char_boundary(NAME_BYTES_MAX));
+    name
 }
+
+/// PostgreSQL cuts longer names (`NAMEDATALEN` less its terminating zero).
+const NAME_BYTES_MAX: usize = 63;

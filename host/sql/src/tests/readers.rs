@@ -44,3 +44,11 @@ fn who_is_asked_can_disagree() {
     let found = lines("COPY users FROM STDIN; DELETE FROM orders");
     assert!(found.contains("!readers disagree: 2 statements or 1"), "{found}");
 }
+
+#[test]
+fn both_cut_long_names_where_the_server_does() {
+    let name = format!("{}\u{e9}{}", "x".repeat(62), "y".repeat(20));
+    // `lines` asks both readers, and compares.
+    let found = lines(&format!("SELECT * FROM \"{name}\""));
+    assert!(!found.contains("disagree"), "{found}");
+}
