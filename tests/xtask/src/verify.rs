@@ -41,7 +41,8 @@ fn ci_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {
     test_steps(steps, ready)?;
     steps.take("fuzz, in short", || Fuzz::all(fuzz::CI_SECONDS).run(ready))?;
     steps.take("demo --script", || demo_script(ready))?;
-    conformance_steps(steps, ready)?;
+    // With the release build that the demo has made; so does what follows.
+    steps.take("regress, 15", || conformance::run_regress(ready, 15, &["--plain", "--tls"]))?;
     steps.take("bench, in short", || {
         let figures = ["a-simple", "b-extended", "shape", "reload"];
         bench::in_ci(ready, &[&["figures"], &figures[..], &SHORT].concat())
@@ -50,12 +51,6 @@ fn ci_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {
         bench::in_ci(ready, &["load", "--scale", "0.2", "--seconds", "10"])
     })?;
     steps.take("soak, in short", || bench::in_ci(ready, &["soak", "--minutes", "1"]))
-}
-
-/// With the release build that the demo has made. Each server and each way at least once; all of
-/// both together is for `cargo xtask regress` and `cargo xtask drivers`.
-fn conformance_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {
-    steps.take("regress, 15", || conformance::run_regress(ready, 15, &["--plain", "--tls"]))
 }
 
 fn test_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {
