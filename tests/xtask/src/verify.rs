@@ -39,7 +39,7 @@ fn ci_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {
         program::run(&mut clippy)
     })?;
     test_steps(steps, ready)?;
-    steps.take("fuzz, in short", || Fuzz::all(fuzz::CI_SECONDS).run(ready))?;
+    steps.take("fuzz, in short", || Fuzz::in_ci().run(ready))?;
     steps.take("demo --script", || demo_script(ready))?;
     // With the release build that the demo has made; so does what follows.
     steps.take("regress, 15", || conformance::run_regress(ready, 15, &["--plain", "--tls"]))?;
