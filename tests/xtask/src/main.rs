@@ -35,7 +35,7 @@ cargo xtask COMMAND
                 what follows goes to `portcullis demo` (--script: the tour by itself)
   test          everything the tests need, then all tests
   ci            format, lint, all tests, every fuzz target for ten seconds, the scripted demo,
-                other people's tests, and short forms of the benchmark, the load and the soak
+                PostgreSQL's regression suite, and short forms of bench, load and soak
   regress [--postgres 15|18]… [--direct] [--plain] [--tls]
                 PostgreSQL's own regression suite through the proxy, with every shipped policy
                 observing; without arguments everything
