@@ -35,7 +35,7 @@ cargo xtask COMMAND
                 what follows goes to `portcullis demo` (--script: the tour by itself)
   test          everything the tests need, then all tests
   ci            format, lint, all tests, every fuzz target for ten seconds, the scripted demo,
-                PostgreSQL's regression suite, and short forms of bench, load and soak
+                PostgreSQL's regression suite, and short forms of bench and load
   regress [--postgres 15|18]… [--direct] [--plain] [--tls]
                 PostgreSQL's own regression suite through the proxy, with every shipped policy
                 observing; without arguments everything
