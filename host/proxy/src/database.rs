@@ -177,8 +177,8 @@ impl DatabaseState {
     }
 
     /// A session is about to send what may commit a change, or has heard how that ended.
-    pub fn is_committing(&self, is: bool) {
-        match is {
+    pub fn note_committing(&self, may_commit: bool) {
+        match may_commit {
             true => self.committing.fetch_add(1, Ordering::AcqRel),
             false => self.committing.fetch_sub(1, Ordering::AcqRel),
         };
@@ -190,13 +190,7 @@ impl DatabaseState {
         if self.committing.load(Ordering::Acquire) > 0 {
             self.mark_stale();
         }
-        if self.has_changed()
-            && let Err(error) = self.refresh().await
-        {
-            let name = &self.settings.database.name;
-            tracing::warn!(database = name, %error, "catalog not read");
-        }
-        !self.has_changed()
+        !self.has_changed() || self.bring_up_to_date().await.unwrap_or(false)
     }
 
     /// The catalog has changed, or something was seen that it does not explain.
@@ -209,12 +203,11 @@ impl DatabaseState {
     }
 
     pub fn is_stale_at(&self, now: Instant) -> bool {
-        let view = self.view.load();
-        self.changes.load(Ordering::Acquire) != view.changes || view.stale_at <= now
+        self.view.load().stale_at <= now || self.has_changed()
     }
 
     /// The catalog is known to have changed since it was read.
-    pub fn has_changed(&self) -> bool {
+    fn has_changed(&self) -> bool {
         self.changes.load(Ordering::Acquire) != self.view.load().changes
     }
 
@@ -235,6 +228,23 @@ impl DatabaseState {
             return Ok(());
         }
         self.read(&mut asking).await
+    }
+
+    /// Reads the catalog where it is stale. False when it has changed and cannot be read: then
+    /// names may mean something else than what is known.
+    ///
+    /// # Errors
+    /// When it has never been read: without any there is nothing to judge by.
+    pub async fn bring_up_to_date(&self) -> io::Result<bool> {
+        match self.refresh().await {
+            Ok(()) => Ok(true),
+            Err(error) if self.view_version() > 0 => {
+                let name = &self.settings.database.name;
+                tracing::warn!(database = name, %error, "catalog not read");
+                Ok(!self.has_changed())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Has the catalog read again soon enough that no statement has to wait for it; by the

@@ -140,7 +140,7 @@ impl FactsCache {
         (policies, is_enforced): (&dyn PolicySet, &dyn Fn() -> bool),
     ) -> io::Result<Rc<Facts>> {
         let current = if database.is_stale_at(now) {
-            Box::pin(refresh(database)).await?
+            Box::pin(database.bring_up_to_date()).await?
         } else {
             database.refresh_ahead(now);
             true
@@ -254,20 +254,6 @@ impl Keys {
         }
         self.key.extend_from_slice(shape.as_bytes());
         Some(&self.key)
-    }
-}
-
-/// Reads the catalog where it is stale. False when it has changed and cannot be read: then
-/// names may mean something else than what is known.
-async fn refresh(database: &Arc<DatabaseState>) -> io::Result<bool> {
-    match database.refresh().await {
-        Ok(()) => Ok(true),
-        // Without any catalog there is nothing to judge by.
-        Err(error) if database.view().version > 0 => {
-            tracing::warn!(database = database.settings.database.name, %error, "catalog not read");
-            Ok(!database.has_changed())
-        }
-        Err(error) => Err(error),
     }
 }
 

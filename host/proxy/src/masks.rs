@@ -8,12 +8,10 @@ use portcullis_policy::{
     ColumnAction, ColumnRef, Derivation, Mode, OutputColumn, Outputs, PolicySet, ResultShape,
     SourceColumn, Statement, Unmatched, WireFormat,
 };
-use portcullis_sql::RelationKind;
+use portcullis_sql::{RelationKind, TEXT_OID};
 
 use crate::database::View;
 use crate::names::ResultField;
-
-const TEXT_OID: u32 = 25;
 
 /// What becomes of a result's columns.
 pub struct MaskPlan {

@@ -8,6 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use portcullis_policy::Outputs;
 use portcullis_policy::event::EventId;
 use portcullis_wire::Malformed;
 use portcullis_wire::backend::{self, Field};
@@ -123,6 +124,17 @@ pub struct Portal {
     pub _held: Held,
 }
 
+impl Portal {
+    /// True where these facts show what the portal does. What is masked depends on nothing else of
+    /// them.
+    pub fn is_as(&self, facts: &Rc<Facts>) -> bool {
+        fn outputs(facts: &Facts) -> Option<&Outputs> {
+            facts.statements.first().map(|first| &first.outputs)
+        }
+        Rc::ptr_eq(&self.opened, facts) || outputs(&self.opened) == outputs(facts)
+    }
+}
+
 /// A Bind's record, and whether its outcome has been written.
 #[derive(Clone)]
 pub struct Bound {
@@ -150,15 +162,6 @@ type Name = SmallVec<[u8; 16]>;
 /// What the server knows by a name once it has said so.
 trait Named {
     fn is_confirmed(&self) -> bool;
-}
-
-impl Portal {
-    /// True where these facts show what the portal does. What is masked depends on nothing else of
-    /// them.
-    pub fn is_as(&self, facts: &Rc<Facts>) -> bool {
-        let outputs = |facts: &Facts| facts.statements.first().map(|first| first.outputs.clone());
-        Rc::ptr_eq(&self.opened, facts) || outputs(&self.opened) == outputs(facts)
-    }
 }
 
 impl Named for Prepared {

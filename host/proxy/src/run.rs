@@ -173,13 +173,13 @@ impl Run {
         limit.filter(|_| self.over_limit).map(|rows| Refusal::RowLimit { rows })
     }
 
-    /// The same, to be changed.
-    pub fn running_mut(&mut self) -> Option<&mut Running> {
-        self.statements.get_mut(self.current)
-    }
-
     /// The statement whose result is arriving.
     pub fn running(&self) -> Option<&Running> {
         self.statements.get(self.current)
+    }
+
+    /// The same, to be changed.
+    pub fn running_mut(&mut self) -> Option<&mut Running> {
+        self.statements.get_mut(self.current)
     }
 }

@@ -301,7 +301,7 @@ impl Session {
             });
         if may_commit != self.may_commit {
             self.may_commit = may_commit;
-            self.database.is_committing(may_commit);
+            self.database.note_committing(may_commit);
         }
     }
 
@@ -525,7 +525,7 @@ impl Drop for Session {
             self.database.mark_stale();
         }
         if self.may_commit {
-            self.database.is_committing(false);
+            self.database.note_committing(false);
         }
     }
 }

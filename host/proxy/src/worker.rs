@@ -360,10 +360,7 @@ async fn connect(
     };
     shared.look_at_the_clocks();
     let kept = shared.append(&Event::Notable(event));
-    shared.commit().map_err(|_| Refusal::Ledger)?;
-    if !kept {
-        return Err(Refusal::Ledger);
-    }
+    shared.commit().ok().filter(|_| kept).ok_or(Refusal::Ledger)?;
     shared.metrics.add(Count::Logins, 1);
     let entry = common.registry.enter(Line::new(id, asker, proven));
     // Both decide what a name means: the path, and whose schema "$user" is.

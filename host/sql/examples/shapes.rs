@@ -9,7 +9,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use portcullis_sql::{Catalog, Column, KeyCutter, Limits, Relation, RelationKind, Scope, analyze};
+use portcullis_sql::{Catalog, KeyCutter, Limits, Relation, RelationKind, Scope, analyze};
 
 /// Statements as programs send them, by class.
 const STATEMENTS: &[(&str, &str)] = &[
@@ -133,22 +133,7 @@ fn catalog() -> Catalog {
 }
 
 fn table(oid: u32, name: &str, columns: &[&str]) -> Relation {
-    let column = |(attribute, name): (i16, &&str)| Column {
-        name: (*name).to_owned(),
-        attribute,
-        type_oid: 25,
-        type_name: "text".to_owned(),
-        not_null: attribute == 1,
-        comment: None,
-    };
-    Relation {
-        oid,
-        schema: "public".to_owned(),
-        name: name.to_owned(),
-        kind: RelationKind::Table,
-        columns: (1..).zip(columns).map(column).collect(),
-        definition: None,
-        parents: Vec::new(),
-        rewrites: Vec::new(),
-    }
+    let mut table = Relation::table(oid, "public", name, columns.iter().copied());
+    table.columns.iter_mut().take(1).for_each(|key| key.not_null = true);
+    table
 }

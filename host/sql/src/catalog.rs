@@ -7,6 +7,9 @@ use std::sync::Arc;
 
 use crate::builtins::is_system_relation;
 
+/// The type `text`, from `pg_type.dat`.
+pub const TEXT_OID: u32 = 25;
+
 /// What a relation is, from `pg_class.relkind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RelationKind {
@@ -51,6 +54,33 @@ pub struct Relation {
 }
 
 impl Relation {
+    /// A table of columns of type `text` that may be null, with nothing said beside.
+    pub fn table<'c>(
+        oid: u32,
+        schema: &str,
+        name: &str,
+        columns: impl IntoIterator<Item = &'c str>,
+    ) -> Relation {
+        let column = |(attribute, name): (i16, &str)| Column {
+            name: name.to_owned(),
+            attribute,
+            type_oid: TEXT_OID,
+            type_name: "text".to_owned(),
+            not_null: false,
+            comment: None,
+        };
+        Relation {
+            oid,
+            schema: schema.to_owned(),
+            name: name.to_owned(),
+            kind: RelationKind::Table,
+            columns: (1..).zip(columns).map(column).collect(),
+            definition: None,
+            parents: Vec::new(),
+            rewrites: Vec::new(),
+        }
+    }
+
     /// `schema.name`.
     pub fn qualified(&self) -> String {
         format!("{}.{}", self.schema, self.name)

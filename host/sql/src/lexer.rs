@@ -75,6 +75,7 @@ impl<'a> Lexer<'a> {
     pub(crate) fn new(text: &'a str, standard_conforming_strings: bool) -> Lexer<'a> {
         Lexer { text, bytes: text.as_bytes(), position: 0, standard_conforming_strings }
     }
+
     pub(crate) fn text(&self) -> &'a str {
         self.text
     }

@@ -26,7 +26,7 @@ mod deep;
 mod analyze;
 
 pub use analyze::{analyze, analyze_by_both};
-pub use catalog::{Catalog, Column, Function, Relation, RelationKind, Scope};
+pub use catalog::{Catalog, Column, Function, Relation, RelationKind, Scope, TEXT_OID};
 pub use limits::Limits;
 pub use shape::{KeyCutter, Shape, shape};
 

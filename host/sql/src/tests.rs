@@ -6,32 +6,14 @@ mod limits;
 mod readers;
 mod shapes;
 
-use crate::catalog::{Catalog, Column, Function, Relation, RelationKind, Scope};
+use crate::catalog::{Catalog, Function, Relation, RelationKind, Scope};
 use crate::{Limits, analyze, analyze_by_both};
 use portcullis_policy::statement::{SessionEffect, Statement};
 
-fn column(attribute: i16, name: &str) -> Column {
-    Column {
-        name: name.to_owned(),
-        attribute,
-        type_oid: 25,
-        type_name: "text".to_owned(),
-        not_null: name == "id",
-        comment: None,
-    }
-}
-
 fn relation(oid: u32, schema: &str, name: &str, columns: &[&str]) -> Relation {
-    Relation {
-        oid,
-        schema: schema.to_owned(),
-        name: name.to_owned(),
-        kind: RelationKind::Table,
-        columns: (1..).zip(columns).map(|(number, name)| column(number, name)).collect(),
-        definition: None,
-        parents: Vec::new(),
-        rewrites: Vec::new(),
-    }
+    let mut relation = Relation::table(oid, schema, name, columns.iter().copied());
+    relation.columns.iter_mut().for_each(|column| column.not_null = column.name == "id");
+    relation
 }
 
 /// Two schemas with a `users` each, a table with a rule, a view, and functions.

@@ -6,12 +6,10 @@ use portcullis_policy::{
     ColumnAction, ColumnRef, Derivation, Mode, OutputColumn, Outputs, PlanAnswer, ResultShape,
     SourceColumn, Statement, WireFormat,
 };
-use portcullis_sql::{Catalog, Column, Limits, Relation, RelationKind, Scope, analyze};
+use portcullis_sql::{Catalog, Limits, Relation, Scope, TEXT_OID, analyze};
 
 use super::policies::{Policies, qualified};
 
-const TEXT_OID: u32 = 25;
-/// The first OID that PostgreSQL gives to what users make.
 const OID_FIRST: u32 = 16_384;
 
 /// A column of the result, what each masker wants, and what comes of it.
@@ -136,24 +134,6 @@ fn tables(statement: &Statement) -> Catalog {
 }
 
 fn table(oid: u32, schema: &str, name: &str, columns: &BTreeSet<&str>) -> Relation {
-    let columns = (1..).zip(columns.iter().filter(|column| **column != "*"));
-    Relation {
-        oid,
-        schema: schema.to_owned(),
-        name: name.to_owned(),
-        kind: RelationKind::Table,
-        columns: columns
-            .map(|(attribute, column)| Column {
-                name: (*column).to_owned(),
-                attribute,
-                type_oid: TEXT_OID,
-                type_name: "text".to_owned(),
-                not_null: false,
-                comment: None,
-            })
-            .collect(),
-        definition: None,
-        parents: Vec::new(),
-        rewrites: Vec::new(),
-    }
+    let named = columns.iter().copied().filter(|column| *column != "*");
+    Relation::table(oid, schema, name, named)
 }

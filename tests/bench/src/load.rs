@@ -186,11 +186,7 @@ impl Load {
         let mut idle: Vec<Connection> = Vec::new();
         let mut open = |count: usize| -> Result<usize, Failure> {
             for _ in 0..count {
-                let opened = target.connect().and_then(|mut session| {
-                    session.query(&format!("{}7", Workload::A.text()), |_| {})?;
-                    session.shrink();
-                    Ok(session)
-                });
+                let opened = target.connect_idle(&format!("{}7", Workload::A.text()));
                 idle.push(opened.map_err(Failure::to("open idle sessions"))?);
             }
             Ok(idle.len())

@@ -26,6 +26,14 @@ impl Target {
         Connection::open(self.address, &self.login)
     }
 
+    /// A session that has asked one question, and holds no memory of that.
+    pub(crate) fn connect_idle(&self, text: &str) -> io::Result<Connection> {
+        let mut session = self.connect()?;
+        session.query(text, |_| {})?;
+        session.shrink();
+        Ok(session)
+    }
+
     /// The CPU that the program in front of PostgreSQL has used so far.
     pub(crate) fn cpu(&self) -> Option<Cpu> {
         self.pid.map(Cpu::of)

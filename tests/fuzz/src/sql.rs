@@ -4,30 +4,13 @@ use std::sync::OnceLock;
 
 use pg_query::protobuf::Token;
 use portcullis_policy::{Outputs, Statement};
-use portcullis_sql::{Catalog, Column, Function, Limits, Relation, RelationKind, Scope};
+use portcullis_sql::{Catalog, Function, Limits, Relation, RelationKind, Scope};
 
 fn catalog() -> &'static Catalog {
     static CATALOG: OnceLock<Catalog> = OnceLock::new();
     CATALOG.get_or_init(|| {
-        let table = |oid, schema: &str, name: &str, columns: &[&str]| Relation {
-            oid,
-            schema: schema.into(),
-            name: name.into(),
-            kind: RelationKind::Table,
-            columns: (1..)
-                .zip(columns)
-                .map(|(attribute, name)| Column {
-                    name: (*name).into(),
-                    attribute,
-                    type_oid: 25,
-                    type_name: "text".into(),
-                    not_null: false,
-                    comment: None,
-                })
-                .collect(),
-            definition: None,
-            parents: Vec::new(),
-            rewrites: Vec::new(),
+        let table = |oid, schema: &str, name: &str, columns: &[&str]| {
+            Relation::table(oid, schema, name, columns.iter().copied())
         };
         let mut view = table(105, "public", "people", &["id", "email"]);
         view.kind = RelationKind::View;

@@ -24,34 +24,31 @@ pub(super) fn expected(message: &Frontend<'_>) -> Expect {
     }
 }
 
-/// Messages that open an implicit transaction, which a Sync ends.
+/// Messages that open an implicit transaction, which a Sync ends: those that name what they are
+/// about.
 pub(super) fn is_extended(message: &Frontend<'_>) -> bool {
-    match message {
-        Frontend::Parse { .. }
-        | Frontend::Bind(_)
-        | Frontend::Describe { .. }
-        | Frontend::Execute { .. }
-        | Frontend::Close { .. } => true,
-        Frontend::Query { .. }
-        | Frontend::Sync
-        | Frontend::Flush
-        | Frontend::FunctionCall { .. }
-        | Frontend::CopyData
-        | Frontend::CopyDone
-        | Frontend::CopyFail
-        | Frontend::Terminate
-        | Frontend::Password => false,
-    }
+    names(message).is_some()
 }
 
 /// The server cuts long names and converts others, so that two of the client's could be one
 /// of the server's.
 pub(super) fn unsafe_name(message: &Frontend<'_>) -> Option<Refusal> {
-    let names: [&[u8]; 2] = match message {
-        Frontend::Parse { statement, .. } => [statement, b""],
-        Frontend::Bind(bind) => [bind.statement, bind.portal],
-        Frontend::Execute { portal, .. } => [portal, b""],
-        Frontend::Describe { name, .. } | Frontend::Close { name, .. } => [name, b""],
+    let is_unsafe = |name: &&[u8]| name.len() > NAME_BYTES_MAX || !name.is_ascii();
+    names(message)?.iter().any(is_unsafe).then(|| {
+        Refusal::Unsupported(format!(
+            "names of prepared statements and portals have at most {NAME_BYTES_MAX} ASCII characters here"
+        ))
+    })
+}
+
+/// What a message of the extended protocol names: prepared statements and portals, the second
+/// empty where it is only one.
+fn names<'m>(message: &Frontend<'m>) -> Option<[&'m [u8]; 2]> {
+    match message {
+        Frontend::Parse { statement, .. } => Some([statement, b""]),
+        Frontend::Bind(bind) => Some([bind.statement, bind.portal]),
+        Frontend::Execute { portal, .. } => Some([portal, b""]),
+        Frontend::Describe { name, .. } | Frontend::Close { name, .. } => Some([name, b""]),
         Frontend::Query { .. }
         | Frontend::Sync
         | Frontend::Flush
@@ -60,14 +57,8 @@ pub(super) fn unsafe_name(message: &Frontend<'_>) -> Option<Refusal> {
         | Frontend::CopyDone
         | Frontend::CopyFail
         | Frontend::Terminate
-        | Frontend::Password => return None,
-    };
-    let is_unsafe = |name: &&[u8]| name.len() > NAME_BYTES_MAX || !name.is_ascii();
-    names.iter().any(is_unsafe).then(|| {
-        Refusal::Unsupported(format!(
-            "names of prepared statements and portals have at most {NAME_BYTES_MAX} ASCII characters here"
-        ))
-    })
+        | Frontend::Password => None,
+    }
 }
 
 /// `NAMEDATALEN` less its terminating zero.

@@ -190,11 +190,7 @@ impl Session {
             return Ok(Flow::Keep);
         }
         let withhold = self.withholding || run.running().is_some_and(|running| running.withhold);
-        if withhold && can_quote(&fields) {
-            report_withheld(self.reply.tail(), b'E', &fields);
-            return Ok(Flow::Keep);
-        }
-        Ok(Flow::Forward)
+        Ok(self.told(b'E', &fields, withhold))
     }
 
     /// A notice says what a statement's author lets it say; one that touches what is hidden
@@ -208,11 +204,17 @@ impl Session {
         }
         let withhold =
             self.withholding || entry.payload.running().is_some_and(|running| running.withhold);
-        if withhold && can_quote(&fields) {
-            report_withheld(self.reply.tail(), b'N', &fields);
-            return Ok(Flow::Keep);
+        Ok(self.told(b'N', &fields, withhold))
+    }
+
+    /// An error or a notice as the client may have it: where values are hidden from it, without
+    /// what could quote one.
+    pub(super) fn told(&mut self, tag: u8, fields: &[(u8, &[u8])], withhold: bool) -> Flow {
+        if !withhold || !can_quote(fields) {
+            return Flow::Forward;
         }
-        Ok(Flow::Forward)
+        report_withheld(self.reply.tail(), tag, fields);
+        Flow::Keep
     }
 
     /// True when the principal would see any column of the database masked, or when that
@@ -328,7 +330,7 @@ pub fn can_quote(fields: &[(u8, &[u8])]) -> bool {
     backend::field(fields, b'W').is_some() || !CLASSES_WITHOUT_VALUES.contains(&class)
 }
 
-pub(super) fn report_withheld(out: &mut Vec<u8>, tag: u8, fields: &[(u8, &[u8])]) {
+fn report_withheld(out: &mut Vec<u8>, tag: u8, fields: &[(u8, &[u8])]) {
     let mut body = Vec::new();
     let mut put = |code: u8, value: &[u8]| {
         body.push(code);

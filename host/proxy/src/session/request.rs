@@ -240,7 +240,6 @@ impl Session {
     }
 
     fn probe(&mut self) {
-        self.schemas = self.database.schemas();
         self.outbox.probe();
         self.pipeline.push(Expect::Query, Run::new(Role::Probe(Vec::new())));
     }

@@ -8,7 +8,6 @@ use portcullis_wire::backend::{self, TransactionStatus};
 use portcullis_wire::frame::cut;
 use portcullis_wire::{Entry, Expect, Frame, Malformed, Step, encode};
 
-use super::outcome::{can_quote, report_withheld};
 use super::{End, Session, WAITING_BYTES_MAX};
 use crate::buffers::BUFFER_BYTES;
 use crate::parameters::{is_readable_encoding, unreadable_encoding};
@@ -135,17 +134,10 @@ impl Session {
         let role = self.pipeline.front().map(|entry| &entry.payload.role);
         let is_hidden =
             self.silent_until_ready || matches!(role, Some(Role::Probe(_) | Role::Swallowed));
-        let flow = match (self.answer(frame).await?, is_hidden) {
-            (flow, false) => flow,
-            (_, true) => {
-                let fields = backend::notice_fields(frame.body)?;
-                match can_quote(&fields) {
-                    true => report_withheld(self.reply.tail(), b'E', &fields),
-                    false => self.reply.tail().extend_from_slice(frame.bytes),
-                }
-                Flow::Keep
-            }
-        };
+        let mut flow = self.answer(frame).await?;
+        if is_hidden {
+            flow = self.told(b'E', &backend::notice_fields(frame.body)?, true);
+        }
         // The server closes behind it, and so does the proxy: a driver that has read the error
         // finds that the session is over, as it would without us.
         self.server_ends = true;

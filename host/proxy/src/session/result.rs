@@ -94,7 +94,7 @@ impl Session {
             let Some(fields) = portal.and_then(|portal| portal.fields.borrow().clone()) else {
                 return Err(self.malformed("rows without a description"));
             };
-            let fields = match was_described || self.means_what_it_meant().await {
+            let fields = match self.look_again().await || was_described {
                 true => fields,
                 // The columns of an earlier time: those of now may be of something else.
                 false => fields.iter().map(ResultField::of_nowhere).collect(),
@@ -130,6 +130,7 @@ impl Session {
             return Err(self.malformed("columns of a statement that was not asked"));
         };
         let fields = known.fields(frame.body)?;
+        self.look_again().await;
         self.decide_rows(&fields).await?;
         Ok(Flow::Forward)
     }
@@ -147,20 +148,15 @@ impl Session {
         Ok(())
     }
 
-    /// Decides what becomes of each column of the result in front.
+    /// Decides what becomes of each column of the result in front, once it was looked again at
+    /// what its statement means.
     async fn decide_rows(&mut self, fields: &Rc<[ResultField]>) -> Result<(), End> {
         let Some(running) = self.front_running() else {
             return Err(self.malformed("columns of a statement that was not asked"));
         };
-        let (policies, known) = (running.policies.clone(), running.known.clone());
-        let means = self.means_what_it_meant().await;
-        let Some(running) = self.pipeline.front_mut().and_then(|entry| entry.payload.running_mut())
-        else {
-            return Err(self.malformed("columns of a statement that was not asked"));
-        };
-        running.unseen_code |= !means;
         // Where names may mean something else than they did, what was known of them says nothing.
         let is_seen = !running.unseen_code && running.facts.current;
+        let (policies, known) = (running.policies.clone(), running.known.clone());
         let under = self.under(&*policies);
         let kept = is_seen.then(|| known.plan(fields, under)).flatten();
         let (masks, are_known) = match kept {
@@ -185,7 +181,17 @@ impl Session {
     }
 
     /// A statement may have waited on the server for what somebody else was changing, and then
-    /// have been planned after it. True where its facts still show what it does.
+    /// have been planned after it. True where its facts still show what it does; where they do
+    /// not, nothing that follows goes by them.
+    async fn look_again(&mut self) -> bool {
+        let means = self.means_what_it_meant().await;
+        let front = self.pipeline.front_mut();
+        if let Some(running) = front.and_then(|entry| entry.payload.running_mut()) {
+            running.unseen_code |= !means;
+        }
+        means
+    }
+
     async fn means_what_it_meant(&self) -> bool {
         let is_known = self.database.settle().await;
         let Some(running) = self.front_running() else { return false };
@@ -325,12 +331,7 @@ impl Session {
 
     pub(super) async fn copy_out(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
         let response = backend::copy_response(frame.body)?;
-        let means = self.means_what_it_meant().await;
-        let Some(running) = self.pipeline.front_mut().and_then(|entry| entry.payload.running_mut())
-        else {
-            return Err(self.malformed("COPY of a statement that was not asked"));
-        };
-        running.unseen_code |= !means;
+        self.look_again().await;
         let Some(running) = self.front_running() else {
             return Err(self.malformed("COPY of a statement that was not asked"));
         };

@@ -4,31 +4,14 @@ use expect_test::{Expect, expect};
 use portcullis_policy::lineage::{ColumnRef, Derivation, Lineage, Outputs};
 
 use super::{Traced, trace};
-use crate::catalog::{Catalog, Column, Function, Relation, RelationKind, Scope};
+use crate::catalog::{Catalog, Function, Relation, RelationKind, Scope};
 
 mod queries;
 mod ways_round;
 mod writes;
 
 fn relation(oid: u32, name: &str, kind: RelationKind, columns: &str) -> Relation {
-    let columns = columns.split(' ').enumerate().map(|(index, name)| Column {
-        name: name.to_owned(),
-        attribute: i16::try_from(index).unwrap() + 1,
-        type_oid: 25,
-        type_name: "text".to_owned(),
-        not_null: false,
-        comment: None,
-    });
-    Relation {
-        oid,
-        schema: "public".to_owned(),
-        name: name.to_owned(),
-        kind,
-        columns: columns.collect(),
-        definition: None,
-        parents: Vec::new(),
-        rewrites: Vec::new(),
-    }
+    Relation { kind, ..Relation::table(oid, "public", name, columns.split(' ')) }
 }
 
 fn view(oid: u32, name: &str, columns: &str, definition: &str) -> Relation {

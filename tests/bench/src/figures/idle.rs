@@ -76,11 +76,7 @@ fn idle_kb(target: &Target, batches_max: usize) -> Result<Idle, Failure> {
     let mut open = |count: usize| -> Result<(), Failure> {
         for _ in 0..count {
             let text = format!("{}{}", Workload::A.text(), keys.next().unwrap_or(1));
-            let opened = target.connect().and_then(|mut session| {
-                session.query(&text, |_| {})?;
-                session.shrink();
-                Ok(session)
-            });
+            let opened = target.connect_idle(&text);
             sessions.push(opened.map_err(Failure::to(format!("open one at {}", target.name)))?);
         }
         Ok(())
