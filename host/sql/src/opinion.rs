@@ -99,7 +99,7 @@ fn fold(name: &ObjectName) -> Vec<String> {
 fn fold_part(part: &Ident) -> String {
     let mut name = match part.quote_style {
         Some(_) => part.value.clone(),
-        None => part.value.to_lowercase(),
+        None => part.value.to_ascii_lowercase(),
     };
     name.truncate(name.floor_char_boundary(NAME_BYTES_MAX));
     name

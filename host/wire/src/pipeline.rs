@@ -142,7 +142,7 @@ impl<T> Pipeline<T> {
             return Some(entry);
         }
         self.skipping = false;
-        if self.copy_in && expect == Expect::CopyEnd {
+        if expect == Expect::CopyEnd && (self.copy_in || self.entries.is_empty()) {
             self.copy_in = false;
             return None;
         }
@@ -170,7 +170,6 @@ impl<T> Pipeline<T> {
         if matches!(tag, b'N' | b'S' | b'A') {
             return Ok(Step::Asynchronous);
         }
-        self.forget_copy_end();
         if tag == b'Z' {
             return self.ready();
         }
@@ -197,17 +196,17 @@ impl<T> Pipeline<T> {
     }
 
     fn done(&mut self) -> Result<Step<T>, Malformed> {
-        let Some(entry) = self.entries.pop_front() else {
-            return Err(Malformed::Form("answer to nothing"));
-        };
-        Ok(Step::Done(entry))
+        self.take_front().map(Step::Done)
     }
 
-    /// CopyDone has no answer of its own, so it never waits at the front.
-    fn forget_copy_end(&mut self) {
-        while self.entries.front().is_some_and(|entry| entry.expect == Expect::CopyEnd) {
+    /// The message in front is answered. A CopyDone behind it ends no COPY and has no answer of
+    /// its own: it never waits at the front, where nothing would take it away.
+    fn take_front(&mut self) -> Result<Entry<T>, Malformed> {
+        let entry = self.entries.pop_front().ok_or(Malformed::Form("answer to nothing"))?;
+        while self.entries.front().is_some_and(|next| next.expect == Expect::CopyEnd) {
             self.entries.pop_front();
         }
+        Ok(entry)
     }
 
     /// Whether the server reads what was sent behind the COPY as part of it depends on when
@@ -245,11 +244,9 @@ impl<T> Pipeline<T> {
 
     fn ready(&mut self) -> Result<Step<T>, Malformed> {
         match self.entries.front().map(|entry| entry.expect) {
-            Some(Expect::Query | Expect::Sync | Expect::FunctionCall) => self
-                .entries
-                .pop_front()
-                .map(Step::Ready)
-                .ok_or(Malformed::Form("answer to nothing")),
+            Some(Expect::Query | Expect::Sync | Expect::FunctionCall) => {
+                self.take_front().map(Step::Ready)
+            }
             Some(_) | None => {
                 Err(Malformed::Unexpected { tag: b'Z', state: "from the server, out of turn" })
             }
@@ -356,9 +353,24 @@ mod tests {
     }
 
     #[test]
+    fn nothing_waits_for_an_answer_to_the_end_of_no_copy() {
+        let mut pipeline: Pipeline<()> = Pipeline::default();
+        for _ in 0..2 {
+            pipeline.push(Expect::CopyEnd, ());
+            pipeline.push(Expect::Parse, ());
+            pipeline.push(Expect::CopyEnd, ());
+            pipeline.push(Expect::CopyEnd, ());
+            assert!(matches!(pipeline.answer(b'1'), Ok(Step::Done(_))));
+            assert!(pipeline.is_idle());
+        }
+    }
+
+    #[test]
     fn no_sync_is_sent_into_copy_data() {
         check(">E <G >S >c >S <C <Z", "current S! Execute ready-Sync");
         check(">Q <G >c <C <Z", "current current ready-Query");
+        // The server ignores an end of no COPY.
+        check(">c >P >c >S >c >Q <1 <Z <C <Z", "Parse ready-Sync current ready-Query");
         // The client sends data and end at once, behind which nothing is known.
         check(">E >c >S <G", "current");
         check(">E >S <G", "error");

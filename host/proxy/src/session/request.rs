@@ -194,7 +194,7 @@ impl Session {
     }
 
     fn copy_message(&mut self, frame: Frame<'_>, kind: Harmless) -> Handled {
-        if kind != Harmless::CopyData && !self.pipeline.is_empty() {
+        if kind != Harmless::CopyData {
             self.pipeline.push(Expect::CopyEnd, Run::client());
         }
         self.outbox.pass(kind, frame);

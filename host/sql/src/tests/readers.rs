@@ -52,3 +52,12 @@ fn both_cut_long_names_where_the_server_does() {
     let found = lines(&format!("SELECT * FROM \"{name}\""));
     assert!(!found.contains("disagree"), "{found}");
 }
+
+#[test]
+fn both_fold_ascii_only() {
+    // The server leaves letters outside of ASCII as they are wherever they take several bytes.
+    for sql in ["DELETE FROM uН", "SELECT \u{c4}b FROM \u{130}x, Users"] {
+        let found = lines(sql);
+        assert!(!found.contains("disagree"), "{sql}: {found}");
+    }
+}
