@@ -2,7 +2,7 @@
 //! recording what it was measured with is none.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -23,13 +23,18 @@ pub(crate) struct Account {
     pub(crate) otherwise: u64,
     pub(crate) rows: u64,
     pub(crate) cells_masked: u64,
+    /// The rules changed between its Bind and its Execute: what was bound is recorded as skipped,
+    /// and judged and recorded anew. It counts once.
+    pub(crate) judged_anew: u64,
 }
 
 impl Account {
     /// In a few words.
     pub(crate) fn line(&self) -> String {
-        let Account { completed, otherwise, denied, .. } = self;
-        format!("{completed} completed, {otherwise} otherwise, {denied} denied")
+        let Account { completed, otherwise, denied, judged_anew, .. } = self;
+        format!(
+            "{completed} completed, {otherwise} otherwise, {denied} denied, {judged_anew} judged anew"
+        )
     }
 }
 
@@ -44,6 +49,12 @@ struct Fields<'a> {
     decision: Cow<'a, str>,
     #[serde(borrow, default)]
     ending: Cow<'a, str>,
+    #[serde(borrow, default)]
+    message: Cow<'a, str>,
+    #[serde(default)]
+    session: u64,
+    #[serde(default)]
+    revision: u64,
     #[serde(borrow)]
     principal: Option<Subject<'a>>,
     #[serde(default)]
@@ -84,6 +95,8 @@ fn read(
     let mut reader = proxy.ledger()?;
     let mut account = Account::default();
     let mut open: HashSet<String> = HashSet::new();
+    // Of each session the revision under which it bound what was then skipped.
+    let mut skipped: HashMap<u64, u64> = HashMap::new();
     loop {
         for record in reader.by_ref() {
             let record = record.map_err(Failure::to("read the ledger"))?;
@@ -94,7 +107,22 @@ fn read(
                 serde_json::from_str(&record.line).map_err(Failure::to("read a record"))?;
             match &*record.kind {
                 "intent" if !counts(&fields) => {}
-                kind => note(&mut account, &mut open, kind, &fields),
+                "intent" => {
+                    let before = skipped.remove(&fields.session);
+                    let is_anew = fields.message == "execute" && before < Some(fields.revision);
+                    if before.is_some() && is_anew {
+                        account.judged_anew += 1;
+                        account.permitted -= 1;
+                        account.otherwise -= 1;
+                    }
+                    note(&mut account, &mut open, &fields);
+                }
+                _ => {
+                    if fields.ending == "skipped" && open.contains(&*fields.event) {
+                        skipped.insert(fields.session, fields.revision);
+                    }
+                    note(&mut account, &mut open, &fields);
+                }
             }
         }
         let ended = account.completed + account.otherwise + account.denied;
@@ -105,8 +133,9 @@ fn read(
     }
 }
 
-fn note(account: &mut Account, open: &mut HashSet<String>, kind: &str, fields: &Fields<'_>) {
-    if kind == "intent" {
+fn note(account: &mut Account, open: &mut HashSet<String>, fields: &Fields<'_>) {
+    // An outcome has no decision.
+    if !fields.decision.is_empty() {
         match &*fields.decision {
             "permitted" => account.permitted += 1,
             _ => account.denied += 1,
