@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Cache};
 use portcullis_policy::set::{
     Parameters, PlanAnswer, PolicyHub, PolicyName, PolicySet, PolicySource, Reads, Request,
     VerdictAnswer,
@@ -29,30 +29,30 @@ pub(crate) struct Hub {
 impl PolicyHub for Hub {
     fn worker(&self) -> Box<dyn PolicySource> {
         let swaps = Rc::new(Swaps::default());
-        let set = WorkerSet::new(self.current.load_full(), Rc::clone(&swaps), None);
-        let held = RefCell::new(Rc::new(set));
-        Box::new(Source { current: Arc::clone(&self.current), held, swaps })
+        let mut current = Cache::new(Arc::clone(&self.current));
+        let set = WorkerSet::new(Arc::clone(current.load()), Rc::clone(&swaps), None);
+        let held = RefCell::new((current, Rc::new(set)));
+        Box::new(Source { held, swaps })
     }
 }
 
 /// The newest set with this worker's instances.
 struct Source {
-    current: Arc<ArcSwap<Set>>,
-    held: RefCell<Rc<WorkerSet>>,
+    held: RefCell<(Cache<Arc<ArcSwap<Set>>, Arc<Set>>, Rc<WorkerSet>)>,
     swaps: Rc<Swaps>,
 }
 
 impl PolicySource for Source {
     fn current(&self) -> Rc<dyn PolicySet> {
-        let revision = self.current.load().revision;
-        let mut held = self.held.borrow_mut();
-        if held.set.revision != revision {
+        let (current, held) = &mut *self.held.borrow_mut();
+        let newest = current.load();
+        if !Arc::ptr_eq(&held.set, newest) {
             let begun = Instant::now();
             let swaps = Rc::clone(&self.swaps);
-            *held = Rc::new(WorkerSet::new(self.current.load_full(), swaps, Some(&held)));
+            *held = Rc::new(WorkerSet::new(Arc::clone(newest), swaps, Some(held)));
             self.swaps.took(begun.elapsed());
         }
-        Rc::clone(&*held) as Rc<dyn PolicySet>
+        Rc::clone(held) as Rc<dyn PolicySet>
     }
 
     fn watch_swaps(&self, watch: Box<dyn Fn(Duration)>) {

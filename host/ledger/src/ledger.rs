@@ -13,6 +13,7 @@ use crate::event_id::EventIds;
 use crate::follower::Follower;
 use crate::horizon::Horizons;
 use crate::segment;
+use crate::staging::{self, Staging};
 use crate::stream::{Options, Stream};
 use crate::sync::Delay;
 
@@ -37,6 +38,7 @@ impl Ledger {
     pub fn open(directory: &Path, options: Options) -> io::Result<Ledger> {
         segment::make_private(directory)?;
         let lock = lock(directory)?;
+        staging::recover(directory)?;
         let inner = Inner {
             directory: directory.to_owned(),
             options,
@@ -48,15 +50,29 @@ impl Ledger {
         Ok(Ledger { inner: Arc::new(inner) })
     }
 
-    /// The stream of one worker. A second one for the same worker is refused while the first
-    /// lives.
-    pub fn stream(&self, worker: usize) -> io::Result<Stream> {
+    /// The stream of one writer, each of whose commits is written to its segment. A second one of
+    /// the same number is refused while the first lives.
+    pub fn stream(&self, number: usize) -> io::Result<Stream> {
+        self.open_stream(number, false)
+    }
+
+    /// The same for who commits often: commits are staged, and [passed on](Stream::pass_on)
+    /// together.
+    pub fn staging_stream(&self, number: usize) -> io::Result<Stream> {
+        self.open_stream(number, true)
+    }
+
+    fn open_stream(&self, number: usize, stages: bool) -> io::Result<Stream> {
         let Inner { directory, options, horizons, lock, .. } = &*self.inner;
-        let name = worker.to_string();
+        let name = number.to_string();
         let bell = Arc::clone(horizons);
         let stream = horizons.enter(&name, || {
             let ring = Box::new(move || bell.ring());
-            let stream = Stream::open(directory, &name, options, ring, Arc::clone(lock))?;
+            // A stream of ours may have ended when it could not be written.
+            staging::recover_stream(directory, &name)?;
+            let staging = if stages { staging(directory, &name) } else { None };
+            let lock = Arc::clone(lock);
+            let stream = Stream::open(directory, &name, options, staging, ring, lock)?;
             let progress = stream.progress();
             Ok((stream, progress))
         })?;
@@ -88,6 +104,12 @@ impl Ledger {
     pub fn directory(&self) -> &Path {
         &self.inner.directory
     }
+}
+
+/// Without it the ledger is as good, and slower.
+fn staging(directory: &Path, stream: &str) -> Option<Staging> {
+    let staging = Staging::create(directory, stream);
+    staging.inspect_err(|error| tracing::info!(stream, %error, "records are not staged")).ok()
 }
 
 fn lock(directory: &Path) -> io::Result<File> {

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! <ledger>/lock                          held by the one process that writes
+//! <ledger>/staging-1                     committed to stream 1, and not in its segment yet
 //! <ledger>/stream-0/00000001.jsonl       oldest
 //! <ledger>/stream-0/00000002.jsonl
 //! <ledger>/stream-1/00000001.jsonl
@@ -17,6 +18,9 @@
 //!   written again; each commit tries. Records wait meanwhile, up to
 //!   [`Options::backlog_bytes_max`]; what does not fit is counted, and the count is in the
 //!   `ledger-resumed` record that ends the outage.
+//! * Of a stream that stages ([`Ledger::staging_stream`]) the segments, and so every reader, have
+//!   what was committed once it is [passed on](Stream::pass_on). When the process is killed
+//!   before that, [`Ledger::open`] of the next one moves it there.
 //! * [`Stream::synced`] is ready once the disk has them. What nobody waits for is on disk
 //!   within [`Options::sync_interval`].
 //! * `seq` counts a stream's records from 1, without gaps, over restarts. A missing number
@@ -89,7 +93,7 @@
 //! | `session-ended` | `session`, `reason`: the proxy ended it before its client did |
 //! | `administered` | `by` (`subject`, `proof`, `address`), `action`, `target`, and `refused` with the reason where it was not allowed |
 //! | `ledger-recovered` | `segment`, `bytes_removed`: a torn last line was cut off |
-//! | `ledger-resumed` | `since`, `error`, `first_seq`, `last_seq`, `unwritten`: writing failed for a while. Intents numbered from `first_seq` to `last_seq` were written after the fact; their statements were refused then, whatever `decision` says, unless an outcome follows. `unwritten` records found no room to wait |
+//! | `ledger-resumed` | `since`, `error`, `first_seq`, `last_seq`, `unwritten`: writing failed for a while. Intents numbered from `first_seq` to `last_seq` were written after the fact; their statements were refused then, whatever `decision` says, unless an outcome follows. `unwritten` records found no room to wait. Where `first_seq` is the larger no intent came meanwhile |
 //! | `ledger-unsynced` | `first_seq`, `last_seq`, `error`: the disk may not have these records |
 //!
 //! Lists that are empty and values that are absent are left out.
@@ -99,6 +103,7 @@ mod statements;
 mod record;
 mod event_id;
 mod segment;
+mod staging;
 mod sync;
 mod stream;
 mod lines;

@@ -69,9 +69,12 @@ pub(crate) fn create(directory: &Path, number: u64) -> io::Result<File> {
     OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Opens a segment to go on with it.
-pub(crate) fn reopen(directory: &Path, number: u64) -> io::Result<File> {
-    OpenOptions::new().append(true).open(segment_path(directory, number))
+/// Opens a stream's last segment to go on with it, or makes its first.
+pub(crate) fn open_last(directory: &Path, tail: &Tail) -> io::Result<File> {
+    match tail.segment {
+        0 => create(directory, 1),
+        last => OpenOptions::new().append(true).open(segment_path(directory, last)),
+    }
 }
 
 /// Where a stream goes on after a restart.
@@ -117,6 +120,11 @@ struct Numbered {
     seq: u64,
 }
 
+/// The number of the record in a line; none where it is no record.
+pub(crate) fn number_of(line: &[u8]) -> Option<u64> {
+    serde_json::from_slice(line).ok().map(|Numbered { seq }| seq)
+}
+
 fn end_of(path: &Path) -> io::Result<End> {
     let mut reader = BufReader::with_capacity(1 << 16, File::open(path)?);
     let mut end = End { good_length: 0, file_length: 0, seq: None };
@@ -131,10 +139,10 @@ fn end_of(path: &Path) -> io::Result<End> {
         // Damage in the middle stays where it is, for readers to report: only what follows
         // the last whole record is cut.
         if line.ends_with(b"\n")
-            && let Ok(numbered) = serde_json::from_slice::<Numbered>(&line)
+            && let Some(seq) = number_of(&line)
         {
             end.good_length = end.file_length;
-            end.seq = Some(numbered.seq);
+            end.seq = Some(seq);
         }
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::head::{Clock, Place};
 use crate::record::{Note, Writer};
 use crate::segment;
+use crate::staging::Staging;
 use crate::statements::Intent;
 use crate::sync::{Delay, Mark, Progress, Syncer};
 
@@ -20,7 +21,7 @@ use crate::sync::{Delay, Mark, Progress, Syncer};
 pub struct Options {
     /// A segment that would grow beyond this is finished, and the next one begun.
     pub segment_bytes_max: u64,
-    /// What nobody waits for is on disk within this.
+    /// What nobody waits for is on disk within this, once it is in a segment.
     pub sync_interval: std::time::Duration,
     /// While the ledger cannot be written, records wait up to this; further ones are counted
     /// and not kept.
@@ -49,6 +50,9 @@ pub struct Stream {
     directory: PathBuf,
     options: Options,
     file: Arc<File>,
+    /// Where commits go until they are passed on.
+    staging: Option<Staging>,
+    /// Up to where the operating system has the stream: the end of what is staged.
     written: Mark,
     /// Number of the last record in `pending`, or of the last one written.
     seq: u64,
@@ -75,6 +79,7 @@ impl Stream {
         ledger: &Path,
         name: &str,
         options: &Options,
+        staging: Option<Staging>,
         on_progress: Box<dyn Fn() + Send + Sync>,
         lock: Arc<File>,
     ) -> io::Result<Stream> {
@@ -82,10 +87,7 @@ impl Stream {
         segment::make_private(&directory)?;
         let tail = segment::tail(&directory)?;
         let number = tail.segment.max(1);
-        let file = match tail.segment {
-            0 => segment::create(&directory, number)?,
-            _ => segment::reopen(&directory, number)?,
-        };
+        let file = segment::open_last(&directory, &tail)?;
         if tail.torn > 0 {
             file.set_len(tail.length)?;
         }
@@ -99,6 +101,7 @@ impl Stream {
             directory,
             options: options.clone(),
             file: Arc::new(file),
+            staging,
             written,
             seq: tail.seq,
             pending: Vec::with_capacity(1 << 16),
@@ -111,7 +114,7 @@ impl Stream {
         if tail.torn > 0 {
             tracing::warn!(stream = name, bytes = tail.torn, "a torn record was cut off");
             stream.note(&Note::Recovered { segment: number, bytes_removed: tail.torn });
-            stream.commit()?;
+            stream.pass_on()?;
         }
         Ok(stream)
     }
@@ -139,7 +142,8 @@ impl Stream {
         self.keep(before)
     }
 
-    /// Writes the batch: one `write` call, unless the operating system takes less at a time.
+    /// Hands the batch to the operating system: into the staging of a stream that has one, and
+    /// otherwise by one `write` call, unless the system takes less at a time.
     ///
     /// After an error the batch is kept, and each later commit tries again from where the
     /// ledger is whole; until one succeeds all of them fail.
@@ -147,7 +151,7 @@ impl Stream {
         if let Some(failure) = self.syncer.take_failure() {
             self.leave_segment(&failure);
         }
-        if !self.pending.is_empty() {
+        if !self.pending.is_empty() || self.outage.is_some() {
             self.write()?;
         }
         if let Some(outage) = self.outage.take() {
@@ -164,14 +168,31 @@ impl Stream {
         Ok(Position { seq: self.written.seq })
     }
 
+    /// Commits, and moves what is staged into the segment, where readers find it and whence it
+    /// comes to the disk. To be called soon after each commit of a stream that stages.
+    pub fn pass_on(&mut self) -> io::Result<()> {
+        self.commit()?;
+        self.unstage().inspect_err(|error| self.suffer(error))
+    }
+
+    /// True while the segment does not hold all that was committed.
+    pub fn has_staged(&self) -> bool {
+        self.staged() > 0
+    }
+
     /// Ready when the disk has everything up to `position`; an error when it may not.
     ///
     /// Cancel safe: dropping the future changes nothing.
     pub fn synced(
-        &self,
+        &mut self,
         position: Position,
     ) -> impl Future<Output = io::Result<()>> + Send + use<> {
-        self.syncer.wait(position.seq)
+        let passed_on = self.pass_on();
+        let synced = self.syncer.wait(position.seq);
+        async move {
+            passed_on?;
+            synced.await
+        }
     }
 
     pub(crate) fn delay(&self) -> Delay {
@@ -185,6 +206,11 @@ impl Stream {
     #[cfg(test)]
     pub(crate) fn sync_also(&self, file: File) {
         self.syncer.also(file);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn write_to(&mut self, file: Arc<File>) -> Arc<File> {
+        std::mem::replace(&mut self.file, file)
     }
 
     fn note(&mut self, note: &Note<'_>) {
@@ -217,29 +243,73 @@ impl Stream {
     fn try_write(&mut self) -> io::Result<()> {
         if self.outage.is_some() {
             // The failed write may have left a part behind.
-            self.file.set_len(self.written.offset)?;
+            self.file.set_len(self.passed_on())?;
         }
-        let length = self.pending.len() as u64;
-        let full = self.written.offset.saturating_add(length) > self.options.segment_bytes_max;
-        if (full || self.doubtful) && self.written.offset > 0 {
+        if self.doubtful && self.passed_on() > 0 {
             self.next_segment()?;
         }
-        (&*self.file).write_all(&self.pending)?;
+        if self.outage.is_some() {
+            // What is staged was promised before.
+            self.unstage()?;
+        }
+        let length = self.pending.len() as u64;
+        let is_full = self.written.offset.saturating_add(length) > self.options.segment_bytes_max;
+        if is_full && self.written.offset > 0 {
+            self.unstage()?;
+            self.next_segment()?;
+        }
+        if !self.stage()? {
+            (&*self.file).write_all(&self.pending)?;
+        }
         self.written.offset += length;
         self.written.seq = self.seq;
         self.pending.clear();
         // A batch of unusual size does not keep its memory for ever.
         self.pending.shrink_to(1 << 20);
+        if !self.has_staged() {
+            self.syncer.written(self.written, &self.file);
+        }
+        Ok(())
+    }
+
+    /// Stages the batch. False where it has to be written, being larger than what can be staged.
+    fn stage(&mut self) -> io::Result<bool> {
+        let Stream { staging: Some(staging), pending, .. } = self else { return Ok(false) };
+        if staging.push(pending) {
+            return Ok(true);
+        }
+        self.unstage()?;
+        let Stream { staging: Some(staging), pending, .. } = self else { return Ok(false) };
+        Ok(staging.push(pending))
+    }
+
+    fn staged(&self) -> u64 {
+        self.staging.as_ref().map_or(0, |staging| staging.len() as u64)
+    }
+
+    /// The segment's length.
+    fn passed_on(&self) -> u64 {
+        self.written.offset.saturating_sub(self.staged())
+    }
+
+    /// Writes into the segment what is staged, in one call.
+    fn unstage(&mut self) -> io::Result<()> {
+        let Some(staging) = self.staging.as_mut().filter(|staging| !staging.is_empty()) else {
+            return Ok(());
+        };
+        (&*self.file).write_all(staging.records())?;
+        staging.clear();
         self.syncer.written(self.written, &self.file);
         Ok(())
     }
 
+    /// Goes on in a new segment, with what is staged.
     fn next_segment(&mut self) -> io::Result<()> {
         let number = self.written.segment + 1;
         let file = segment::create(&self.directory, number)?;
         self.file = Arc::new(file);
         self.written.segment = number;
-        self.written.offset = 0;
+        self.written.offset = self.staged();
         self.doubtful = false;
         self.syncer.also(File::open(&self.directory)?);
         Ok(())
@@ -275,7 +345,7 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if let Err(error) = self.commit() {
+        if let Err(error) = self.pass_on() {
             let bytes = self.pending.len();
             tracing::error!(stream = self.name, %error, bytes, "records were lost at the end");
         }

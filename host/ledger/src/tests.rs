@@ -2,6 +2,7 @@
 
 mod follower;
 mod lines;
+mod staging;
 mod stream;
 
 use std::path::Path;

@@ -48,6 +48,8 @@ pub struct View {
     pub schemas: u64,
     /// Relations with triggers of somebody's own: what those say is not seen.
     pub triggered: Arc<HashSet<u32>>,
+    /// The catalog has temporary tables in it.
+    has_temporary: bool,
     /// How many changes of the catalog were known when it was read.
     changes: u64,
     /// From then on it is read again while it still holds.
@@ -73,6 +75,55 @@ impl View {
     }
 }
 
+/// What every statement asks of a view: to take hold of the view itself for it would cost more
+/// than the answer.
+struct Front {
+    /// Since when its times count.
+    begun: Instant,
+    version: AtomicU64,
+    schemas: AtomicU64,
+    changes: AtomicU64,
+    due_ns: AtomicU64,
+    stale_ns: AtomicU64,
+}
+
+impl Front {
+    fn of(view: &View) -> Front {
+        let front = Front {
+            begun: Instant::now(),
+            version: AtomicU64::default(),
+            schemas: AtomicU64::default(),
+            changes: AtomicU64::default(),
+            due_ns: AtomicU64::default(),
+            stale_ns: AtomicU64::default(),
+        };
+        front.show(view);
+        front
+    }
+
+    /// After the view was put where it is found. That nothing is stale is told last: whoever finds
+    /// it so finds the number of the view in which it is, if he asks for that afterwards.
+    fn show(&self, view: &View) {
+        self.schemas.store(view.schemas, Ordering::Release);
+        self.version.store(view.version, Ordering::Release);
+        self.due_ns.store(self.ns(view.due_at), Ordering::Release);
+        self.stale_ns.store(self.ns(view.stale_at), Ordering::Release);
+        self.changes.store(view.changes, Ordering::Release);
+    }
+
+    fn ns(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.begun).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.due_ns.load(Ordering::Acquire) <= self.ns(now)
+    }
+
+    fn is_stale(&self, now: Instant) -> bool {
+        self.stale_ns.load(Ordering::Acquire) <= self.ns(now)
+    }
+}
+
 /// A database and what is known of it.
 pub struct DatabaseState {
     /// No other has it in this process, also after this one is gone: what is known of a
@@ -80,6 +131,7 @@ pub struct DatabaseState {
     pub number: u64,
     pub settings: DatabaseSettings,
     view: ArcSwap<View>,
+    front: Front,
     /// Changes of the catalog that are known of. While one is being read in, the view that is
     /// still there does not have it, and whoever asks waits.
     changes: AtomicU64,
@@ -102,6 +154,7 @@ impl DatabaseState {
             search_path: Arc::default(),
             schemas: 0,
             triggered: Arc::default(),
+            has_temporary: false,
             changes: 0,
             due_at: Instant::now(),
             stale_at: Instant::now(),
@@ -110,6 +163,7 @@ impl DatabaseState {
         DatabaseState {
             number: STATES.fetch_add(1, Ordering::Relaxed),
             settings,
+            front: Front::of(&view),
             view: ArcSwap::from_pointee(view),
             changes: AtomicU64::new(1),
             version: AtomicU64::new(0),
@@ -133,7 +187,7 @@ impl DatabaseState {
         labels.configure(&catalog, &settings.column_labels);
         catalog.relations().for_each(|known| labels.count_as_sampled(known.oid, classifiers));
         let database = DatabaseState::new(settings);
-        database.view.store(Arc::new(View {
+        database.publish(View {
             version: database.next_version(),
             catalog: Arc::new(catalog),
             type_names: Arc::new(type_names),
@@ -141,24 +195,31 @@ impl DatabaseState {
             search_path: search_path.iter().map(|schema| (*schema).to_owned()).collect(),
             schemas: 0,
             triggered: Arc::default(),
+            has_temporary: false,
             changes: database.changes.load(Ordering::Acquire),
             due_at: Instant::now() + 1000 * AGE_MAX,
             stale_at: Instant::now() + 1000 * AGE_MAX,
-        }));
+        });
         database
     }
 
     /// Between two plays: there is no server to read the catalog of again.
     #[cfg(any(test, feature = "scripted"))]
     pub fn forget_changes(&self) {
-        self.changes.store(self.view.load().changes, Ordering::Release);
+        self.changes.store(self.front.changes.load(Ordering::Acquire), Ordering::Release);
     }
 
     /// The same under the next number, as after a change.
     #[cfg(any(test, feature = "scripted"))]
     pub fn renew(&self) {
         let view = View { version: self.next_version(), ..View::clone(&self.view()) };
-        self.view.store(Arc::new(view));
+        self.publish(view);
+    }
+
+    fn publish(&self, view: View) {
+        let view = Arc::new(view);
+        self.view.store(view.clone());
+        self.front.show(&view);
     }
 
     /// What is known now.
@@ -168,12 +229,12 @@ impl DatabaseState {
 
     /// The number of what is known now.
     pub fn view_version(&self) -> u64 {
-        self.view.load().version
+        self.front.version.load(Ordering::Acquire)
     }
 
     /// The number of the schemas that there are now.
     pub fn schemas(&self) -> u64 {
-        self.view.load().schemas
+        self.front.schemas.load(Ordering::Acquire)
     }
 
     /// A session is about to send what may commit a change, or has heard how that ended.
@@ -203,19 +264,18 @@ impl DatabaseState {
     }
 
     pub fn is_stale_at(&self, now: Instant) -> bool {
-        self.view.load().stale_at <= now || self.has_changed()
+        self.front.is_stale(now) || self.has_changed()
     }
 
     /// The catalog is known to have changed since it was read.
     fn has_changed(&self) -> bool {
-        self.changes.load(Ordering::Acquire) != self.view.load().changes
+        self.changes.load(Ordering::Acquire) != self.front.changes.load(Ordering::Acquire)
     }
 
     /// A session has begun on the server. Temporary tables in the snapshot are those of other
     /// sessions, and the new one may have been given the schema of one that is gone.
     pub fn forget_temporary(&self) {
-        let view = self.view.load();
-        if view.catalog.relations().any(|relation| relation.schema.starts_with("pg_temp_")) {
+        if self.view.load().has_temporary {
             self.mark_stale();
         }
     }
@@ -250,13 +310,13 @@ impl DatabaseState {
     /// Has the catalog read again soon enough that no statement has to wait for it; by the
     /// thread that this is called on, while it goes on with its sessions.
     pub fn refresh_ahead(self: &Arc<Self>, now: Instant) {
-        if self.view.load().due_at > now || self.is_read_ahead.swap(true, Ordering::AcqRel) {
+        if !self.front.is_due(now) || self.is_read_ahead.swap(true, Ordering::AcqRel) {
             return;
         }
         let database = self.clone();
         tokio::task::spawn_local(async move {
             let mut asking = database.asking.lock().await;
-            if database.view.load().due_at <= Instant::now()
+            if database.front.is_due(Instant::now())
                 && let Err(error) = database.read(&mut asking).await
             {
                 // What is known holds for a while; then a statement waits, and is told.
@@ -275,7 +335,7 @@ impl DatabaseState {
         let snapshot = self
             .ask(asking, async |asking| snapshot::read(asking, &known, old.version + 1).await)
             .await?;
-        self.view.store(Arc::new(self.viewed(&old, snapshot, changes)));
+        self.publish(self.viewed(&old, snapshot, changes));
         Ok(())
     }
 
@@ -295,6 +355,8 @@ impl DatabaseState {
         if is_like {
             return View { changes, due_at, stale_at, ..old.clone() };
         }
+        let has_temporary =
+            catalog.relations().any(|relation| relation.schema.starts_with("pg_temp_"));
         let mut labels = Labels::default();
         labels.configure(&catalog, &self.settings.column_labels);
         labels.keep_sampled(&old.labels, &old.catalog, &catalog);
@@ -306,6 +368,7 @@ impl DatabaseState {
             search_path: search_path.into(),
             schemas,
             triggered: Arc::new(triggered),
+            has_temporary,
             changes,
             due_at,
             stale_at,
@@ -344,7 +407,7 @@ impl DatabaseState {
             outcome = outcome.and(sampled);
         }
         let version = self.next_version();
-        self.view.store(Arc::new(View { version, labels, ..View::clone(&view) }));
+        self.publish(View { version, labels, ..View::clone(&view) });
         outcome
     }
 

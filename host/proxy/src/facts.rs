@@ -33,6 +33,8 @@ pub struct Facts {
     pub classifiers: u64,
     /// No change of the catalog was known that the view does not have.
     pub current: bool,
+    /// All that they rest on was looked at: they serve the next text of the shape as well.
+    pub lasting: bool,
     /// What the ledger is told of each statement, once it was told.
     parts: OnceCell<Vec<Part>>,
 }
@@ -43,8 +45,9 @@ impl Facts {
         view: Arc<View>,
         classifiers: u64,
         current: bool,
+        lasting: bool,
     ) -> Facts {
-        Facts { statements, view, classifiers, current, parts: OnceCell::new() }
+        Facts { statements, view, classifiers, current, lasting, parts: OnceCell::new() }
     }
 
     /// What the ledger is told of one of the statements.
@@ -157,11 +160,11 @@ impl FactsCache {
             let analyzed = Box::pin(analyze(database, &view, text, reading, limits));
             let mut statements = analyzed.await?;
             let unseen = relations(&statements, &view, classifiers);
-            let mut may_be_kept = current;
+            let mut lasting = current;
             if !unseen.is_empty() {
                 match Box::pin(database.sample(&unseen, policies)).await {
                     // Who only observes keeps nobody from what somebody has locked.
-                    Err(error) if is_locked_out(&error) && !is_enforced() => may_be_kept = false,
+                    Err(error) if is_locked_out(&error) && !is_enforced() => lasting = false,
                     sampled => sampled?,
                 }
             }
@@ -172,8 +175,8 @@ impl FactsCache {
             }
             label(&mut statements, &labelled);
             let under = Under { view: labelled.version, ..under };
-            let facts = Rc::new(Facts::new(statements, labelled, classifiers, current));
-            if may_be_kept {
+            let facts = Rc::new(Facts::new(statements, labelled, classifiers, current, lasting));
+            if lasting {
                 self.keep(under, text, &facts);
             }
             return Ok(facts);

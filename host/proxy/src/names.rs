@@ -91,6 +91,7 @@ pub struct Prepared {
     pub described: RefCell<Option<Rc<Described>>>,
     /// The server has said ParseComplete.
     pub confirmed: Cell<bool>,
+    pub undone: Undone<Prepared>,
     /// Something ran that may have redefined the name behind our back.
     pub stale: Cell<bool>,
     /// Which Sync's pipeline it was sent in.
@@ -114,6 +115,7 @@ pub struct Portal {
     /// A Describe of it is on its way, so that its fields will be known before its rows.
     pub described: Cell<bool>,
     pub confirmed: Cell<bool>,
+    pub undone: Undone<Portal>,
     pub segment: u64,
     /// What released it, until it has run.
     pub release: RefCell<Option<Release>>,
@@ -159,20 +161,29 @@ pub struct Change<T> {
 /// Few names are longer than this, and those of drivers never.
 type Name = SmallVec<[u8; 16]>;
 
-/// What the server knows by a name once it has said so.
-trait Named {
-    fn is_confirmed(&self) -> bool;
+/// Whether the message that made something had no effect; then what its name stood for before.
+pub struct Undone<T>(RefCell<Option<Option<Rc<T>>>>);
+
+impl<T> Default for Undone<T> {
+    fn default() -> Undone<T> {
+        Undone(RefCell::new(None))
+    }
+}
+
+/// What a name can stand for.
+trait Named: Sized {
+    fn undone(&self) -> &Undone<Self>;
 }
 
 impl Named for Prepared {
-    fn is_confirmed(&self) -> bool {
-        self.confirmed.get()
+    fn undone(&self) -> &Undone<Prepared> {
+        &self.undone
     }
 }
 
 impl Named for Portal {
-    fn is_confirmed(&self) -> bool {
-        self.confirmed.get()
+    fn undone(&self) -> &Undone<Portal> {
+        &self.undone
     }
 }
 
@@ -197,17 +208,25 @@ impl<T: Named> Space<T> {
 
     /// What a failed message changed stands as before. A failed Parse or Bind of the unnamed has
     /// destroyed the old one all the same, and what never came to be does not come back. What a
-    /// later message has made of the name is that message's.
+    /// later message has made of the name is that message's, until it is undone as well.
     fn undo(&mut self, change: Change<T>, failed: bool) {
         let Change { name, before, now } = change;
+        let mut before = before.filter(|_| !(failed && name.is_empty()));
+        while let Some(earlier) =
+            before.as_ref().and_then(|before| before.undone().0.borrow().clone())
+        {
+            before = earlier;
+        }
         let is_latest = match (self.0.get(&name), &now) {
             (Some(current), Some(now)) => Rc::ptr_eq(current, now),
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
+        if let Some(now) = now {
+            now.undone().0.replace(Some(before.clone()));
+        }
         if is_latest {
-            let stands = |before: &Rc<T>| before.is_confirmed() && !(failed && name.is_empty());
-            self.set(&name, before.filter(stands));
+            self.set(&name, before);
         }
     }
 }

@@ -37,7 +37,7 @@ pub struct Running {
     pub started: Instant,
     pub ended: Ended,
     /// What PREPARE or DECLARE defines, in facts.
-    pub inner: Option<Rc<Facts>>,
+    pub inner: Option<(Rc<Facts>, u64)>,
     /// What released it: the cursor it declares is released with it.
     pub release: Option<Release>,
 }

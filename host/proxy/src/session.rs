@@ -32,7 +32,7 @@ use crate::cancel::CancelKey;
 use crate::database::DatabaseState;
 use crate::facts::{Facts, Reading};
 use crate::gate::Outbox;
-use crate::names::Names;
+use crate::names::{Described, Names};
 use crate::refusal::Refusal;
 use crate::registry::{Entry, Signal};
 use crate::run::Run;
@@ -94,8 +94,6 @@ pub struct Session {
     /// Parameters that the client may not set.
     reserved: Vec<String>,
     shared: Rc<Shared>,
-    /// It is counted among the worker's sessions.
-    _entered: Rc<()>,
     client: Transport,
     upstream: Transport,
     /// Its place among all sessions; left when it ends.
@@ -116,6 +114,8 @@ pub struct Session {
     reply: Queue,
     pipeline: Pipeline<Run>,
     names: Names,
+    /// The latest description of a result: the next is mostly the same.
+    described: Option<Rc<Described>>,
     status: TransactionStatus,
     phase: Phase,
     /// Looked at whenever the session is awake; the registry wakes it for that.
@@ -208,7 +208,6 @@ impl Session {
             reserved: parts.database.settings.reserved(),
             database: parts.database,
             phases: shared.phases.clone(),
-            _entered: shared.enter(),
             shared,
             client: parts.client,
             upstream: parts.upstream.transport,
@@ -222,6 +221,7 @@ impl Session {
             reply: Queue::default(),
             pipeline: Pipeline::default(),
             names: Names::default(),
+            described: None,
             status: TransactionStatus::Idle,
             phase: Phase::Running,
             reading,

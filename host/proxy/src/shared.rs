@@ -59,12 +59,10 @@ pub struct Shared {
     pub metrics: Arc<WorkerMetrics>,
     stream: RefCell<Stream>,
     moment: Cell<Moment>,
-    /// Each session holds it as well.
-    sessions: Rc<()>,
     uncommitted: Cell<bool>,
-    /// Somebody was told that there is something to commit.
+    /// [`pass_on_in_time`] was told that there is something.
     expected: Cell<bool>,
-    /// Wakes [`commit_in_time`].
+    /// Wakes it.
     bell: Rc<Notify>,
     pub limits: Limits,
     pub analysis: portcullis_sql::Limits,
@@ -91,7 +89,6 @@ impl Shared {
             metrics,
             stream: RefCell::new(stream),
             moment: Cell::new(Moment::now()),
-            sessions: Rc::default(),
             uncommitted: Cell::new(false),
             expected: Cell::new(false),
             bell: Rc::default(),
@@ -113,16 +110,6 @@ impl Shared {
     /// What the clocks said when a session was last woken.
     pub fn moment(&self) -> Moment {
         self.moment.get()
-    }
-
-    /// Held by a session while it lives.
-    pub fn enter(&self) -> Rc<()> {
-        self.sessions.clone()
-    }
-
-    /// True where no other session could have something to record at the same time.
-    pub fn is_alone(&self) -> bool {
-        Rc::strong_count(&self.sessions) <= 2
     }
 
     /// Adds a record of this moment to the batch. False when it was only counted: then what it
@@ -153,6 +140,7 @@ impl Shared {
             Ok(_) => self.uncommitted.set(false),
             Err(error) => tracing::error!(%error, "the ledger cannot be written"),
         }
+        self.expect_more();
         committed
     }
 
@@ -167,13 +155,30 @@ impl Shared {
     /// The same, not at once: records of what has ended go with the next statement's, or when
     /// the worker has waited a little for one.
     pub fn commit_soon(&self) {
-        if self.uncommitted.get() && !self.expected.replace(true) {
+        if self.uncommitted.get() {
+            self.expect_more();
+        }
+    }
+
+    fn expect_more(&self) {
+        if !self.expected.replace(true) {
             self.bell.notify_one();
         }
     }
 
+    /// Commits, and has readers find what is committed.
+    ///
+    /// # Errors
+    /// When the ledger cannot be written.
+    pub fn pass_on(&self) -> io::Result<()> {
+        self.expected.set(false);
+        self.stream.borrow_mut().pass_on()?;
+        self.uncommitted.set(false);
+        Ok(())
+    }
+
     pub fn synced(&self, position: Position) -> impl Future<Output = io::Result<()>> + use<> {
-        self.stream.borrow().synced(position)
+        self.stream.borrow_mut().synced(position)
     }
 
     /// Records what is not part of a session's work, in a batch of its own.
@@ -190,17 +195,26 @@ impl Drop for Shared {
     }
 }
 
-/// Records of what has ended wait this long for a statement to be written with.
-const COMMIT_DELAY: Duration = Duration::from_millis(5);
+/// What is committed reaches its segment, and what has ended is committed, within this: long enough
+/// that many records go together, and short enough that nobody who reads them notices.
+const PASS_ON_DELAY: Duration = Duration::from_millis(5);
+/// After a failure, of which the stream tells the log, it is tried again.
+const PASS_ON_AGAIN: Duration = Duration::from_millis(200);
 
-/// Commits what nobody else has, until the worker's last session is gone.
-pub async fn commit_in_time(shared: Weak<Shared>) {
+/// Commits what nobody else has, and passes on what is committed, until the worker's last session
+/// is gone.
+pub async fn pass_on_in_time(shared: Weak<Shared>) {
     let Some(bell) = shared.upgrade().map(|shared| shared.bell.clone()) else { return };
     loop {
         bell.notified().await;
-        tokio::time::sleep(COMMIT_DELAY).await;
-        let Some(shared) = shared.upgrade() else { return };
-        shared.commit_quietly();
-        shared.expected.set(false);
+        let mut delay = PASS_ON_DELAY;
+        loop {
+            tokio::time::sleep(delay).await;
+            let Some(shared) = shared.upgrade() else { return };
+            if shared.pass_on().is_ok() {
+                break;
+            }
+            delay = PASS_ON_AGAIN;
+        }
     }
 }

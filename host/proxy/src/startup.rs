@@ -39,6 +39,8 @@ pub struct Login {
     pub tls: Option<ServerTls>,
     /// It has been told that it is in: it waits for what comes after.
     pub greeted: bool,
+    /// The last word of the proof: it is sent with what comes after, or not at all.
+    pub owed: Vec<u8>,
 }
 
 impl Login {
@@ -279,7 +281,18 @@ async fn begin(
     let is_tls = transport.is_tls();
     let method = methods.choose(&listener.name, &database, &user, address.ip(), is_tls);
     let (method, tls) = (method.clone(), listener.tls.clone());
-    Ok(Login { transport, address, user, database, method, parameters, minor, tls, greeted: false })
+    Ok(Login {
+        transport,
+        address,
+        user,
+        database,
+        method,
+        parameters,
+        minor,
+        tls,
+        greeted: false,
+        owed: Vec::new(),
+    })
 }
 
 /// What can be refused before anybody proves anything.

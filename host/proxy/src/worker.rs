@@ -29,7 +29,7 @@ use crate::refusal::Refusal;
 use crate::registry::{Entry, Line, Registry};
 use crate::session::{Parts, Session, can_quote};
 use crate::settings::{NoRole, RoleMapping, Settings};
-use crate::shared::{Phase, Shared, commit_in_time};
+use crate::shared::{Phase, Shared, pass_on_in_time};
 use crate::startup::{self, Arrival, Login, StartupError, Unproven};
 use crate::upstream::{self, Upstream, UpstreamError};
 
@@ -93,7 +93,7 @@ pub fn run(
         .thread_name(format!("helper-{index}"))
         .build_local(LocalOptions::default())?;
     let settings = common.settings.load();
-    let stream = common.ledger.stream(index)?;
+    let stream = common.ledger.staging_stream(index)?;
     let (policies, metrics) = (common.hub.worker(), common.metrics.worker(index));
     let watched = Arc::clone(&metrics);
     policies.watch_swaps(Box::new(move |time| {
@@ -109,7 +109,7 @@ pub fn run(
     );
     let shared = Rc::new(shared);
     drop(settings);
-    runtime.spawn_local(commit_in_time(Rc::downgrade(&shared)));
+    runtime.spawn_local(pass_on_in_time(Rc::downgrade(&shared)));
     runtime.block_on(accept(common.clone(), shared, arrivals));
     Ok(())
 }
@@ -278,7 +278,7 @@ async fn open(
     proven: Proven,
 ) -> Option<Box<Session>> {
     let connected = connect(common, shared, &login, proven).await;
-    let Login { mut transport, address, user, minor, greeted, .. } = login;
+    let Login { mut transport, address, user, minor, greeted, owed, .. } = login;
     let connected = match connected {
         Ok(connected) => connected,
         Err(refusal) => {
@@ -295,7 +295,7 @@ async fn open(
         refuse(shared, transport, &refusal, None, user, address).await;
         return None;
     };
-    let greeting = greeting(&upstream, &cancel_key, greeted);
+    let greeting = greeting(owed, &upstream, &cancel_key, greeted);
     if transport.write_all(&greeting).await.is_err() {
         return None;
     }
@@ -395,9 +395,14 @@ fn upstream_parameters(
     Ok(parameters)
 }
 
-/// What a server says between the proof of identity and the first statement.
-fn greeting(upstream: &Upstream, key: &crate::cancel::CancelKey, greeted: bool) -> Vec<u8> {
-    let mut out = Vec::new();
+/// What a server says from the end of the proof of identity to the first statement.
+fn greeting(
+    owed: Vec<u8>,
+    upstream: &Upstream,
+    key: &crate::cancel::CancelKey,
+    greeted: bool,
+) -> Vec<u8> {
+    let mut out = owed;
     if !greeted {
         encode::authentication_ok(&mut out);
     }

@@ -1,6 +1,7 @@
 //! Reads a ledger as an outsider does: lines of JSON in files.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -21,6 +22,7 @@ impl Ledger {
     /// Every whole record, stream by stream, each stream in order. The line being written at
     /// this moment is left out.
     pub fn records(&self) -> Vec<Value> {
+        self.wait_for_staged();
         let mut records = Vec::new();
         for stream in sorted(&self.directory) {
             for segment in sorted(&stream) {
@@ -32,7 +34,44 @@ impl Ledger {
                 }));
             }
         }
+        for line in self.staged().iter().flat_map(|text| text.lines()) {
+            let record: Value =
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            // It may have been moved while the segments were read.
+            let place = |record: &Value| (record["stream"].clone(), record["seq"].clone());
+            if !records.iter().any(|known| place(known) == place(&record)) {
+                records.push(record);
+            }
+        }
         records
+    }
+
+    /// A record is in a segment some milliseconds after what it tells of. What still is not when
+    /// this has waited belongs to a proxy that never rests, or cannot write.
+    fn wait_for_staged(&self) {
+        let begun = Instant::now();
+        let is_staged = || self.staged().iter().any(|text| !text.is_empty());
+        while is_staged() && begun.elapsed() < Duration::from_millis(200) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// What is committed and in no segment, stream by stream.
+    fn staged(&self) -> Vec<String> {
+        let is_staging = |path: &PathBuf| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("staging-"))
+        };
+        // A list in front of the records says where each batch of them ends, up to a zero.
+        let text = |path: PathBuf| {
+            let contents = std::fs::read(path).ok()?;
+            let entries = contents.get(8..4096)?.as_chunks::<8>().0.iter();
+            let ends = entries.map(|entry| u64::from_le_bytes(*entry)).take_while(|e| *e != 0);
+            let length = ends.last().unwrap_or_default() & u64::from(u32::MAX);
+            let records = contents.get(4096..4096 + usize::try_from(length).ok()?)?;
+            Some(String::from_utf8_lossy(records).into_owned())
+        };
+        let files = sorted(&self.directory).into_iter().filter(is_staging);
+        files.filter_map(text).collect()
     }
 
     /// Records of one kind: "intent", "outcome", "policy-set".
@@ -56,6 +95,7 @@ impl Ledger {
 
     /// Everything the ledger holds, for looking for what it must not hold.
     pub fn text(&self) -> String {
+        self.wait_for_staged();
         let segments = sorted(&self.directory).into_iter().flat_map(|stream| sorted(&stream));
         segments.map(|segment| std::fs::read_to_string(segment).unwrap_or_default()).collect()
     }

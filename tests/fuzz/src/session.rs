@@ -356,6 +356,7 @@ struct Records {
 /// What the ledger says of a session.
 fn records(world: &mut World, session: u64) -> Records {
     let mut found = Records::default();
+    world.rig.pass_on();
     for record in &mut world.records {
         let record = record.expect("a record");
         let record = record.fields().expect("JSON");

@@ -16,7 +16,7 @@ use super::request::Handled;
 use super::{End, Session};
 use crate::gate::{Harmless, Judged};
 use crate::known::PerStatement;
-use crate::names::{Bound, Held, Portal, Prepared, ResultField};
+use crate::names::{Bound, Held, Portal, Prepared, ResultField, Undone};
 use crate::refusal::Refusal;
 use crate::run::{Ended, Role, Run};
 
@@ -33,7 +33,16 @@ impl Session {
             Err(refusal) => return self.refuse(Expect::Parse, refusal),
         };
         let policies = self.shared.policies.current();
-        let facts = match self.analyse(text, &policies).await {
+        // Drivers prepare the same text again and again.
+        let serves = |before: &&Rc<Prepared>| {
+            *before.text == *text && !self.encoding_unknown && before.facts.borrow().lasting
+        };
+        let again = self.names.statement(name).filter(serves).cloned();
+        let facts = match &again {
+            Some(before) => self.current_facts(before, &policies).await,
+            None => self.analyse(text, &policies).await,
+        };
+        let facts = match facts {
             Ok(facts) => facts,
             Err(refusal) => return self.refuse(Expect::Parse, refusal),
         };
@@ -63,7 +72,7 @@ impl Session {
                     carried: None,
                     recorded: None,
                 };
-                match self.settle(judged, asked).await {
+                match self.settle(judged, &asked).await {
                     Settled::Permitted { permitted, .. } => permitted,
                     Settled::Refused(refusal) => return self.refuse(Expect::Parse, refusal),
                     Settled::Waiting => return Ok(Handled::Later),
@@ -72,12 +81,13 @@ impl Session {
         };
         drop(statements);
         let prepared = Rc::new(Prepared {
-            text: text.into(),
+            text: again.map_or_else(|| text.into(), |before| before.text.clone()),
             parameter_types: parameter_types.to_vec(),
             facts: RefCell::new(facts),
             reading: Cell::new(self.reading_number),
             described: RefCell::new(None),
             confirmed: Cell::new(false),
+            undone: Undone::default(),
             stale: Cell::new(false),
             segment: self.segment,
             by_sql: false,
@@ -152,7 +162,7 @@ impl Session {
             carried: self.released_with(&statements),
             recorded: None,
         };
-        let (permitted, events, release) = match self.settle(judged, asked).await {
+        let (permitted, events, release) = match self.settle(judged, &asked).await {
             Settled::Permitted { permitted, events, release } => (permitted, events, release),
             Settled::Refused(refusal) => return self.refuse(Expect::Bind, refusal),
             Settled::Waiting => return Ok(Handled::Later),
@@ -183,6 +193,7 @@ impl Session {
             fields: RefCell::new(None),
             described: Cell::new(false),
             confirmed: Cell::new(false),
+            undone: Undone::default(),
             segment: self.segment,
             release: RefCell::new(release),
             given: Rc::default(),
@@ -317,7 +328,7 @@ impl Session {
             // Its Bind was recorded a moment ago, under the same rules: this is what it was for.
             recorded: bound.as_ref().map(|bound| bound.event),
         };
-        let (permitted, events, release) = match self.settle(judged, asked).await {
+        let (permitted, events, release) = match self.settle(judged, &asked).await {
             Settled::Permitted { permitted, events, release } => (permitted, events, release),
             Settled::Refused(refusal) => {
                 bound.into_iter().for_each(|bound| self.record_unused(bound));

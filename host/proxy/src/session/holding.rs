@@ -77,9 +77,9 @@ pub(super) enum Settled<T> {
 
 impl Session {
     /// Records what was judged, and gives the permit, the refusal, or the wait.
-    pub(super) async fn settle<T>(&mut self, judged: Judged<T>, asked: Asked<'_>) -> Settled<T> {
+    pub(super) async fn settle<T>(&mut self, judged: Judged<T>, asked: &Asked<'_>) -> Settled<T> {
         let is_told = matches!(self.hold, Hold::Granted(_));
-        let (ruling, release) = self.release(judged.ruling, &asked);
+        let (ruling, release) = self.release(judged.ruling, asked);
         let permitted = matches!(ruling, Ruling::Permitted(_));
         let events = match asked.recorded {
             Some(event) if permitted => smallvec![event],
@@ -87,7 +87,7 @@ impl Session {
                 let released_by = release.as_ref().map(Release::name);
                 let decision = decision(&ruling);
                 let recorded =
-                    self.record_intents(&asked, &judged.answered, &decision, released_by).await;
+                    self.record_intents(asked, &judged.answered, &decision, released_by).await;
                 match recorded {
                     Ok(events) => events,
                     Err(refusal) => return Settled::Refused(refusal),
@@ -107,7 +107,7 @@ impl Session {
             }
             Ruling::Held(held) => {
                 // Rare, and larger than all else that a session waits in.
-                let hold = Box::pin(self.hold(&held.approvals, events.to_vec(), &asked));
+                let hold = Box::pin(self.hold(&held.approvals, events.to_vec(), asked));
                 match hold.await {
                     Ok(()) => Settled::Waiting,
                     Err(refusal) => {

@@ -14,8 +14,8 @@ use crate::run::Running;
 /// A statement with what its names stand for.
 pub(super) struct Resolved {
     pub statement: Statement,
-    /// What PREPARE or DECLARE defines.
-    pub inner: Option<Rc<Facts>>,
+    /// What PREPARE or DECLARE defines, and the number of the reading under which it was read.
+    pub inner: Option<(Rc<Facts>, u64)>,
 }
 
 impl Session {
@@ -34,6 +34,7 @@ impl Session {
             | SessionEffect::DiscardAll => return None,
             SessionEffect::Prepare { body, .. } | SessionEffect::Declare { body, .. } => {
                 let inner = self.analyse(body.as_bytes(), policies).await.ok();
+                let inner = inner.map(|inner| (inner, self.reading_number));
                 return Some(Resolved { statement: statement.clone(), inner });
             }
             // In one text with what may have defined or changed the name, nothing is certain.
@@ -117,10 +118,12 @@ impl Session {
         policies: &Rc<dyn PolicySet>,
     ) -> Result<Rc<Facts>, Refusal> {
         let known = prepared.facts.borrow().clone();
-        let is_current = known.is_of(self.database.view_version(), policies.classifiers())
-            && prepared.reading.get() == self.reading_number;
         let now = self.shared.moment().instant;
-        if is_current && !self.database.is_stale_at(now) {
+        // First whether anything is stale, and only then of what these facts are.
+        let is_current = !self.database.is_stale_at(now)
+            && known.is_of(self.database.view_version(), policies.classifiers())
+            && prepared.reading.get() == self.reading_number;
+        if is_current {
             self.database.refresh_ahead(now);
             return Ok(known);
         }

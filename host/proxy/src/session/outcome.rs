@@ -12,7 +12,7 @@ use std::rc::Rc;
 use super::response::Flow;
 use super::{End, Session};
 use crate::facts::Facts;
-use crate::names::{Held, Portal, Prepared};
+use crate::names::{Held, Portal, Prepared, Undone};
 use crate::run::{Masks, Role, Run, Running};
 
 /// Error classes whose messages name things and never quote values: syntax and access
@@ -112,6 +112,7 @@ impl Session {
                         fields: RefCell::new(None),
                         described: Cell::new(false),
                         confirmed: Cell::new(true),
+                        undone: Undone::default(),
                         segment: self.segment,
                         release: RefCell::new(running.release.clone()),
                         given: Rc::default(),
@@ -135,15 +136,17 @@ impl Session {
     /// What PREPARE or DECLARE defined; none where its text could not be analysed, and then
     /// the name stays unknown.
     fn defined(&self, running: &Running, body: &str) -> Option<Rc<Prepared>> {
-        let facts = running.inner.clone()?;
+        let (facts, reading) = running.inner.clone()?;
         let held = self.room(body.len()).ok()?;
         Some(Rc::new(Prepared {
             text: body.as_bytes().into(),
             parameter_types: Vec::new(),
             facts: RefCell::new(facts),
-            reading: Cell::new(self.reading_number),
+            // What ran beside it in one text may have changed how it is read.
+            reading: Cell::new(reading),
             described: RefCell::new(None),
             confirmed: Cell::new(true),
+            undone: Undone::default(),
             stale: Cell::new(false),
             segment: self.segment,
             by_sql: true,

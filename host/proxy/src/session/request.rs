@@ -38,6 +38,9 @@ const READING_PARAMETERS: [&str; 7] = [
     "client_encoding",
 ];
 
+/// So many messages take a fraction of a millisecond.
+const MESSAGES_IN_TURN: usize = 128;
+
 impl Session {
     pub(super) async fn on_client(
         &mut self,
@@ -89,7 +92,7 @@ impl Session {
 
     /// Handles whole messages as far as they can be understood now; how many bytes that was.
     async fn requests(&mut self, bytes: &[u8]) -> Result<usize, End> {
-        let mut used = 0;
+        let (mut used, mut messages) = (0, 0_usize);
         while !self.is_stalled()
             && self.outbox.len() < WAITING_BYTES_MAX
             && self.pipeline.len() < UNANSWERED_MAX
@@ -100,6 +103,11 @@ impl Session {
             match self.request(frame).await? {
                 Handled::Done => {
                     used += frame.bytes.len();
+                    messages += 1;
+                    if messages.is_multiple_of(MESSAGES_IN_TURN) {
+                        // The worker's other sessions have their turn, whatever is pipelined here.
+                        tokio::task::yield_now().await;
+                    }
                     if self.pipeline.len() >= UNANSWERED_MAX && self.pipeline.waits_for_sync() {
                         // The rest is read when these are answered, not behind their Sync.
                         self.outbox.flush();
@@ -288,7 +296,7 @@ impl Session {
             carried: self.released_with(&statements),
             recorded: None,
         };
-        let (permitted, events, release) = match self.settle(judged, asked).await {
+        let (permitted, events, release) = match self.settle(judged, &asked).await {
             Settled::Permitted { permitted, events, release } => (permitted, events, release),
             Settled::Refused(refusal) => return self.refuse(Expect::Query, refusal),
             Settled::Waiting => return Ok(Handled::Later),
@@ -356,7 +364,7 @@ impl Session {
             carried: None,
             recorded: None,
         };
-        let (permitted, events) = match self.settle(judged, asked).await {
+        let (permitted, events) = match self.settle(judged, &asked).await {
             Settled::Permitted { permitted, events, .. } => (permitted, events),
             Settled::Refused(refusal) => return self.refuse(Expect::FunctionCall, refusal),
             Settled::Waiting => return Ok(Handled::Later),
@@ -390,7 +398,7 @@ impl Session {
         }
         let text = self.decode(text)?;
         let mut facts = self.explained(&text, self.reading(), policies).await?;
-        if self.schemas != self.database.schemas() {
+        if self.schemas != facts.view.schemas {
             // The catalog was read again for it.
             facts = self.explained(&text, &Reading::UNKNOWN, policies).await?;
         }

@@ -191,6 +191,7 @@ impl Session {
                     return Err(End::Refused(unreadable_encoding(&encoding)));
                 }
                 self.is_utf8 = value == b"UTF8";
+                self.reading_number += 1;
             }
             _ => {}
         }

@@ -140,11 +140,13 @@ impl Session {
         let portal = run.portal.as_ref();
         let prepared = portal.map(|portal| &portal.prepared).or(run.prepared.as_ref());
         let Some(prepared) = prepared else { return Ok(()) };
-        let described = Described::again(prepared.described.borrow().as_ref(), frame.body)?;
+        let before = prepared.described.borrow().clone().or_else(|| self.described.clone());
+        let described = Described::again(before.as_ref(), frame.body)?;
         if let Some(portal) = portal {
             portal.fields.replace(Some(described.fields.clone()));
         }
-        prepared.described.replace(Some(described));
+        prepared.described.replace(Some(described.clone()));
+        self.described = Some(described);
         Ok(())
     }
 
@@ -195,10 +197,13 @@ impl Session {
     async fn means_what_it_meant(&self) -> bool {
         let is_known = self.database.settle().await;
         let Some(running) = self.front_running() else { return false };
-        let view = self.database.view();
         if !is_known || !running.facts.current || running.unseen_code {
             return false;
         }
+        if running.facts.view.version == self.database.view_version() {
+            return true;
+        }
+        let view = self.database.view();
         if Arc::ptr_eq(&view.catalog, &running.facts.view.catalog) {
             return true;
         }

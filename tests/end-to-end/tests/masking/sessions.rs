@@ -70,6 +70,22 @@ pub(crate) const SESSIONS: &[Attack] = &[
         "SELECT word FROM public.scratch ORDER BY id",
     ),
     attack(
+        "a name prepared behind a search_path in the same text",
+        &[
+            "CREATE SCHEMA IF NOT EXISTS other",
+            "CREATE OR REPLACE VIEW other.scratch AS SELECT id, email AS word FROM public.customers",
+            "BEGIN",
+            "SET LOCAL search_path = other, public; PREPARE behind AS SELECT reverse(word) FROM scratch LIMIT 5",
+            "EXECUTE behind",
+            "ROLLBACK",
+            "BEGIN",
+            "SET LOCAL search_path = other, public; DECLARE behind CURSOR FOR SELECT reverse(word) FROM scratch",
+            "FETCH 5 FROM behind",
+            "ROLLBACK",
+        ],
+        "SELECT word FROM public.scratch ORDER BY id",
+    ),
+    attack(
         "strings read another way",
         &[
             "DO $$ BEGIN PERFORM set_config('standard_conforming_strings', 'off', false); END $$",
