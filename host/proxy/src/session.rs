@@ -94,6 +94,8 @@ pub struct Session {
     /// Parameters that the client may not set.
     reserved: Vec<String>,
     shared: Rc<Shared>,
+    /// It is counted among the worker's sessions.
+    _entered: Rc<()>,
     client: Transport,
     upstream: Transport,
     /// Its place among all sessions; left when it ends.
@@ -208,6 +210,7 @@ impl Session {
             reserved: parts.database.settings.reserved(),
             database: parts.database,
             phases: shared.phases.clone(),
+            _entered: shared.enter(),
             shared,
             client: parts.client,
             upstream: parts.upstream.transport,

@@ -59,6 +59,8 @@ pub struct Shared {
     pub metrics: Arc<WorkerMetrics>,
     stream: RefCell<Stream>,
     moment: Cell<Moment>,
+    /// Each session holds it as well.
+    sessions: Rc<()>,
     uncommitted: Cell<bool>,
     /// [`pass_on_in_time`] was told that there is something.
     expected: Cell<bool>,
@@ -89,6 +91,7 @@ impl Shared {
             metrics,
             stream: RefCell::new(stream),
             moment: Cell::new(Moment::now()),
+            sessions: Rc::default(),
             uncommitted: Cell::new(false),
             expected: Cell::new(false),
             bell: Rc::default(),
@@ -110,6 +113,16 @@ impl Shared {
     /// What the clocks said when a session was last woken.
     pub fn moment(&self) -> Moment {
         self.moment.get()
+    }
+
+    /// Held by a session while it lives.
+    pub fn enter(&self) -> Rc<()> {
+        self.sessions.clone()
+    }
+
+    /// True where no other session could have something to record at the same time.
+    pub fn is_alone(&self) -> bool {
+        Rc::strong_count(&self.sessions) <= 2
     }
 
     /// Adds a record of this moment to the batch. False when it was only counted: then what it

@@ -1,7 +1,9 @@
 //! The session's records: intents before statements leave, outcomes after them.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 
 use portcullis_ledger::Intent;
 use portcullis_policy::event::{DecisionMade, Ending, Event, EventId, Outcome};
@@ -60,6 +62,11 @@ impl Session {
             },
             1,
         );
+        // What all sessions have to record that were heard together is committed at once, and then
+        // sent: a server that is woken in between takes the processor from the rest of them.
+        if !self.shared.is_alone() {
+            after_the_others().await;
+        }
         let written = self.shared.commit();
         let written = written.ok().filter(|_| kept);
         let must_sync = *decision == DecisionMade::Permitted
@@ -178,6 +185,22 @@ impl Session {
             release: None,
         }
     }
+}
+
+/// Ready when the worker's other sessions that can go on have had their turn.
+///
+/// Cancel safe: it holds nothing.
+async fn after_the_others() {
+    let mut have_waited = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut have_waited, true) {
+            return Poll::Ready(());
+        }
+        // Behind all that are ready now.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 fn faults(answers: &[VerdictAnswer]) -> u64 {

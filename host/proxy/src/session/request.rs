@@ -38,9 +38,6 @@ const READING_PARAMETERS: [&str; 7] = [
     "client_encoding",
 ];
 
-/// So many messages take a fraction of a millisecond.
-const MESSAGES_IN_TURN: usize = 128;
-
 impl Session {
     pub(super) async fn on_client(
         &mut self,
@@ -92,7 +89,7 @@ impl Session {
 
     /// Handles whole messages as far as they can be understood now; how many bytes that was.
     async fn requests(&mut self, bytes: &[u8]) -> Result<usize, End> {
-        let (mut used, mut messages) = (0, 0_usize);
+        let mut used = 0;
         while !self.is_stalled()
             && self.outbox.len() < WAITING_BYTES_MAX
             && self.pipeline.len() < UNANSWERED_MAX
@@ -103,11 +100,6 @@ impl Session {
             match self.request(frame).await? {
                 Handled::Done => {
                     used += frame.bytes.len();
-                    messages += 1;
-                    if messages.is_multiple_of(MESSAGES_IN_TURN) {
-                        // The worker's other sessions have their turn, whatever is pipelined here.
-                        tokio::task::yield_now().await;
-                    }
                     if self.pipeline.len() >= UNANSWERED_MAX && self.pipeline.waits_for_sync() {
                         // The rest is read when these are answered, not behind their Sync.
                         self.outbox.flush();
