@@ -36,9 +36,12 @@ impl PolicyHub for Hub {
     }
 }
 
+/// The newest set; to look whether there is a newer one costs a comparison.
+type Newest = Cache<Arc<ArcSwap<Set>>, Arc<Set>>;
+
 /// The newest set with this worker's instances.
 struct Source {
-    held: RefCell<(Cache<Arc<ArcSwap<Set>>, Arc<Set>>, Rc<WorkerSet>)>,
+    held: RefCell<(Newest, Rc<WorkerSet>)>,
     swaps: Rc<Swaps>,
 }
 
