@@ -3,7 +3,7 @@
 //!
 //! To hand a batch to the operating system by `write` costs more than all else that is done about
 //! it: a system call, the file's length, new pages. To copy it into pages that a file has already
-//! costs a tenth, and the system has it all the same: what a process has stored in a shared mapping
+//! costs a fraction, and the system has it all the same: what a process has stored in a shared mapping
 //! outlives the process, as what it has written does. So batches go here, and many of them together
 //! into the segment, soon after.
 //!
@@ -82,15 +82,18 @@ impl Staging {
         self.length == 0
     }
 
+    /// Whether a batch of so many bytes can be added.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.batches < BATCHES_MAX && bytes <= RECORDS_BYTES - self.length
+    }
+
     /// Adds a batch of records, if there is room.
     pub(crate) fn push(&mut self, records: &[u8]) -> bool {
-        if records.is_empty() {
-            return true;
+        if records.is_empty() || !self.has_room(records.len()) {
+            return records.is_empty();
         }
         let begin = RECORDS_AT + self.length;
-        let place = self.map.get_mut(begin..begin + records.len());
-        let Some(place) = place.filter(|_| self.batches < BATCHES_MAX) else { return false };
-        place.copy_from_slice(records);
+        self.map[begin..begin + records.len()].copy_from_slice(records);
         self.length += records.len();
         self.digest = digest(records, self.digest);
         // What an earlier use of the file has left behind it is no batch of this one.

@@ -176,7 +176,7 @@ impl Stream {
     }
 
     /// True while the segment does not hold all that was committed.
-    pub fn has_staged(&self) -> bool {
+    pub(crate) fn has_staged(&self) -> bool {
         self.staged() > 0
     }
 
@@ -274,13 +274,10 @@ impl Stream {
 
     /// Stages the batch. False where it has to be written, being larger than what can be staged.
     fn stage(&mut self) -> io::Result<bool> {
-        let Stream { staging: Some(staging), pending, .. } = self else { return Ok(false) };
-        if staging.push(pending) {
-            return Ok(true);
+        if self.staging.as_ref().is_some_and(|staging| !staging.has_room(self.pending.len())) {
+            self.unstage()?;
         }
-        self.unstage()?;
-        let Stream { staging: Some(staging), pending, .. } = self else { return Ok(false) };
-        Ok(staging.push(pending))
+        Ok(self.staging.as_mut().is_some_and(|staging| staging.push(&self.pending)))
     }
 
     fn staged(&self) -> u64 {

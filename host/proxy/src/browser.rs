@@ -136,10 +136,8 @@ async fn tell(login: &mut Login, page: &str, code: &str, wait: Duration) -> io::
         )),
         hint: Some("Confirm only what you have begun yourself.".to_owned()),
     };
-    let mut out = Vec::new();
-    encode::authentication_ok(&mut out);
+    let mut out = std::mem::take(&mut login.owed);
     encode::notice(&mut out, &report);
-    login.greeted = true;
     login.transport.write_all(&out).await
 }
 

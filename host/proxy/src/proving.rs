@@ -91,7 +91,9 @@ async fn scram(login: &mut Login, settings: &Settings) -> Result<Proven, Unprove
 
     let body = password_message(transport).await?;
     let (server_final, user) = exchange.finish(&body).map_err(failed)?;
-    encode::authentication_sasl_final(&mut login.owed, server_final);
+    out.clear();
+    encode::authentication_sasl_final(&mut out, server_final);
+    login.owed.splice(..0, out);
     Ok(user.into_proven())
 }
 

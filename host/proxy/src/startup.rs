@@ -37,9 +37,8 @@ pub struct Login {
     pub minor: u16,
     /// What the listener's TLS shows, for channel binding.
     pub tls: Option<ServerTls>,
-    /// It has been told that it is in: it waits for what comes after.
-    pub greeted: bool,
-    /// The last word of the proof: it is sent with what comes after, or not at all.
+    /// What it has not been told of its login: the end of the proof, and that it is in. It is sent
+    /// with what comes after, or not at all.
     pub owed: Vec<u8>,
 }
 
@@ -281,18 +280,9 @@ async fn begin(
     let is_tls = transport.is_tls();
     let method = methods.choose(&listener.name, &database, &user, address.ip(), is_tls);
     let (method, tls) = (method.clone(), listener.tls.clone());
-    Ok(Login {
-        transport,
-        address,
-        user,
-        database,
-        method,
-        parameters,
-        minor,
-        tls,
-        greeted: false,
-        owed: Vec::new(),
-    })
+    let mut owed = Vec::new();
+    encode::authentication_ok(&mut owed);
+    Ok(Login { transport, address, user, database, method, parameters, minor, tls, owed })
 }
 
 /// What can be refused before anybody proves anything.

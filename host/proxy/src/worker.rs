@@ -278,7 +278,7 @@ async fn open(
     proven: Proven,
 ) -> Option<Box<Session>> {
     let connected = connect(common, shared, &login, proven).await;
-    let Login { mut transport, address, user, minor, greeted, owed, .. } = login;
+    let Login { mut transport, address, user, minor, owed, .. } = login;
     let connected = match connected {
         Ok(connected) => connected,
         Err(refusal) => {
@@ -295,7 +295,7 @@ async fn open(
         refuse(shared, transport, &refusal, None, user, address).await;
         return None;
     };
-    let greeting = greeting(owed, &upstream, &cancel_key, greeted);
+    let greeting = greeting(owed, &upstream, &cancel_key);
     if transport.write_all(&greeting).await.is_err() {
         return None;
     }
@@ -396,16 +396,8 @@ fn upstream_parameters(
 }
 
 /// What a server says from the end of the proof of identity to the first statement.
-fn greeting(
-    owed: Vec<u8>,
-    upstream: &Upstream,
-    key: &crate::cancel::CancelKey,
-    greeted: bool,
-) -> Vec<u8> {
+fn greeting(owed: Vec<u8>, upstream: &Upstream, key: &crate::cancel::CancelKey) -> Vec<u8> {
     let mut out = owed;
-    if !greeted {
-        encode::authentication_ok(&mut out);
-    }
     for notice in &upstream.notices {
         // What a login trigger says can be anything that somebody else must not see.
         if backend::notice_fields(notice).is_ok_and(|fields| !can_quote(&fields)) {

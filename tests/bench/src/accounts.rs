@@ -93,10 +93,7 @@ fn read(
 ) -> Result<Account, Failure> {
     let begun = Instant::now();
     let mut reader = proxy.ledger()?;
-    let mut account = Account::default();
-    let mut open: HashSet<String> = HashSet::new();
-    // Of each session the revision under which it bound what was then skipped.
-    let mut skipped: HashMap<u64, u64> = HashMap::new();
+    let mut books = Books::default();
     loop {
         for record in reader.by_ref() {
             let record = record.map_err(Failure::to("read the ledger"))?;
@@ -107,48 +104,59 @@ fn read(
                 serde_json::from_str(&record.line).map_err(Failure::to("read a record"))?;
             match &*record.kind {
                 "intent" if !counts(&fields) => {}
-                "intent" => {
-                    let before = skipped.remove(&fields.session);
-                    let is_anew = fields.message == "execute" && before < Some(fields.revision);
-                    if before.is_some() && is_anew {
-                        account.judged_anew += 1;
-                        account.permitted -= 1;
-                        account.otherwise -= 1;
-                    }
-                    note(&mut account, &mut open, &fields);
-                }
-                _ => {
-                    if fields.ending == "skipped" && open.contains(&*fields.event) {
-                        skipped.insert(fields.session, fields.revision);
-                    }
-                    note(&mut account, &mut open, &fields);
-                }
+                "intent" => books.intent(&fields),
+                _ => books.outcome(&fields),
             }
         }
+        let Books { account, open, .. } = &books;
         let ended = account.completed + account.otherwise + account.denied;
         if (open.is_empty() && ended >= expected) || begun.elapsed() > SETTLED {
-            return Ok(account);
+            return Ok(books.account);
         }
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
-fn note(account: &mut Account, open: &mut HashSet<String>, fields: &Fields<'_>) {
-    // An outcome has no decision.
-    if !fields.decision.is_empty() {
+/// An account while it is drawn up.
+#[derive(Default)]
+struct Books {
+    account: Account,
+    /// Events without an outcome.
+    open: HashSet<String>,
+    /// Of each session the revision under which it bound what was then skipped.
+    skipped: HashMap<u64, u64>,
+}
+
+impl Books {
+    fn intent(&mut self, fields: &Fields<'_>) {
+        let account = &mut self.account;
+        let bound = self.skipped.remove(&fields.session);
+        if fields.message == "execute" && bound.is_some_and(|bound| bound < fields.revision) {
+            account.judged_anew += 1;
+            account.permitted -= 1;
+            account.otherwise -= 1;
+        }
         match &*fields.decision {
             "permitted" => account.permitted += 1,
             _ => account.denied += 1,
         }
-        open.insert(fields.event.clone().into_owned());
-    } else if open.remove(&*fields.event) {
-        match &*fields.ending {
-            "completed" => account.completed += 1,
-            "refused" => {}
-            _ => account.otherwise += 1,
+        self.open.insert(fields.event.clone().into_owned());
+    }
+
+    fn outcome(&mut self, fields: &Fields<'_>) {
+        if !self.open.remove(&*fields.event) {
+            return;
         }
-        account.rows += fields.rows;
-        account.cells_masked += fields.cells_masked;
+        match &*fields.ending {
+            "completed" => self.account.completed += 1,
+            "refused" => {}
+            _ => self.account.otherwise += 1,
+        }
+        if fields.ending == "skipped" {
+            self.skipped.insert(fields.session, fields.revision);
+        }
+        self.account.rows += fields.rows;
+        self.account.cells_masked += fields.cells_masked;
     }
 }
 

@@ -4,9 +4,18 @@ use std::fs::{self, File, OpenOptions};
 use std::path::Path;
 use std::sync::Arc;
 
+use tempfile::TempDir;
+
 use super::{logout, open, records, summary};
 use crate::segment::segments;
 use crate::{Ledger, Options, Stream};
+
+/// A stream that stages, in a ledger of its own.
+fn staging() -> (TempDir, Stream) {
+    let directory = tempfile::tempdir().unwrap();
+    let stream = open(directory.path()).staging_stream(0).unwrap();
+    (directory, stream)
+}
 
 /// A commit of one record for each of these sessions.
 fn commit(stream: &mut Stream, sessions: std::ops::RangeInclusive<u64>) {
@@ -15,7 +24,7 @@ fn commit(stream: &mut Stream, sessions: std::ops::RangeInclusive<u64>) {
 }
 
 /// What a process that is killed now leaves behind.
-fn killed(directory: &Path) -> tempfile::TempDir {
+fn killed(directory: &Path) -> TempDir {
     let left = tempfile::tempdir().unwrap();
     let copy = |from: &Path, to: &Path| {
         for entry in fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
@@ -38,9 +47,7 @@ fn numbers(directory: &Path) -> Vec<u64> {
 
 #[test]
 fn what_is_committed_is_read_once_it_is_passed_on() {
-    let directory = tempfile::tempdir().unwrap();
-    let ledger = open(directory.path());
-    let mut stream = ledger.staging_stream(0).unwrap();
+    let (directory, mut stream) = staging();
     commit(&mut stream, 1..=2);
     assert!(stream.has_staged());
     assert_eq!(summary(directory.path()), [""; 0]);
@@ -72,9 +79,7 @@ fn more_than_there_is_room_for_is_written_in_order() {
 
 #[tokio::test]
 async fn waiting_for_the_disk_passes_on() {
-    let directory = tempfile::tempdir().unwrap();
-    let ledger = open(directory.path());
-    let mut stream = ledger.staging_stream(0).unwrap();
+    let (directory, mut stream) = staging();
     stream.append(&logout(1));
     let position = stream.commit().unwrap();
     stream.synced(position).await.unwrap();
@@ -84,9 +89,7 @@ async fn waiting_for_the_disk_passes_on() {
 
 #[test]
 fn what_a_killed_process_has_committed_is_in_the_ledger() {
-    let directory = tempfile::tempdir().unwrap();
-    let ledger = open(directory.path());
-    let mut stream = ledger.staging_stream(0).unwrap();
+    let (directory, mut stream) = staging();
     commit(&mut stream, 1..=3);
     let all_staged = killed(directory.path());
     stream.pass_on().unwrap();
@@ -104,25 +107,15 @@ fn what_a_killed_process_has_committed_is_in_the_ledger() {
 
 #[test]
 fn a_process_killed_while_it_moves_records_leaves_none_twice() {
-    let directory = tempfile::tempdir().unwrap();
-    let ledger = open(directory.path());
-    let mut stream = ledger.staging_stream(0).unwrap();
+    let (directory, mut stream) = staging();
     commit(&mut stream, 1..=3);
-    let whole = {
-        stream.pass_on().unwrap();
-        fs::read(directory.path().join("stream-0/00000001.jsonl")).unwrap()
-    };
+    let before = killed(directory.path());
+    stream.pass_on().unwrap();
+    let whole = fs::read(directory.path().join("stream-0/00000001.jsonl")).unwrap();
     let line = whole.len() / 3;
     for moved in [0, 1, line - 1, line, line + 1, 2 * line, whole.len()] {
-        let directory = tempfile::tempdir().unwrap();
-        let ledger = open(directory.path());
-        let mut stream = ledger.staging_stream(0).unwrap();
-        commit(&mut stream, 1..=3);
-        let left = killed(directory.path());
-        let staged = fs::read(left.path().join("staging-0")).unwrap();
-        let begin = staged.windows(5).position(|bytes| bytes == b"{\"v\":").unwrap();
-        let part = &staged[begin..begin + moved];
-        fs::write(left.path().join("stream-0/00000001.jsonl"), part).unwrap();
+        let left = killed(before.path());
+        fs::write(left.path().join("stream-0/00000001.jsonl"), &whole[..moved]).unwrap();
         let _again = open(left.path());
         assert_eq!(summary(left.path()), ["logout 0 1", "logout 0 2", "logout 0 3"], "{moved}");
     }
@@ -130,9 +123,7 @@ fn a_process_killed_while_it_moves_records_leaves_none_twice() {
 
 #[test]
 fn of_what_is_not_all_there_the_whole_batches_are_kept() {
-    let directory = tempfile::tempdir().unwrap();
-    let ledger = open(directory.path());
-    let mut stream = ledger.staging_stream(0).unwrap();
+    let (directory, mut stream) = staging();
     // What an earlier use left behind must not be taken for more.
     (1..=40).for_each(|_| commit(&mut stream, 1..=1));
     stream.pass_on().unwrap();
@@ -174,9 +165,7 @@ fn of_what_is_not_all_there_the_whole_batches_are_kept() {
 
 #[test]
 fn many_small_batches_are_as_good_as_few_large_ones() {
-    let directory = tempfile::tempdir().unwrap();
-    let ledger = open(directory.path());
-    let mut stream = ledger.staging_stream(0).unwrap();
+    let (directory, mut stream) = staging();
     (0..3000).for_each(|_| commit(&mut stream, 1..=1));
     let left = killed(directory.path());
     let _again = open(left.path());
@@ -200,9 +189,7 @@ fn a_stream_that_ended_when_it_could_not_be_written_goes_on() {
 
 #[test]
 fn an_outage_loses_nothing_that_was_committed() {
-    let directory = tempfile::tempdir().unwrap();
-    let ledger = open(directory.path());
-    let mut stream = ledger.staging_stream(0).unwrap();
+    let (directory, mut stream) = staging();
     commit(&mut stream, 1..=2);
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     let segment = stream.write_to(Arc::new(full));
@@ -226,9 +213,7 @@ fn an_outage_loses_nothing_that_was_committed() {
 
 #[tokio::test]
 async fn what_is_staged_when_a_sync_fails_goes_into_the_next_segment() {
-    let directory = tempfile::tempdir().unwrap();
-    let ledger = open(directory.path());
-    let mut stream = ledger.staging_stream(0).unwrap();
+    let (directory, mut stream) = staging();
     stream.append(&logout(1));
     let position = stream.commit().unwrap();
     stream.sync_also(File::open("/dev/null").unwrap());
