@@ -7,7 +7,8 @@
 use portcullis_plugin_sdk::Cells;
 
 use crate::classes::{BLOCK_BYTES, Blocks, Classes};
-use crate::detect::number_run::NumberRun;
+use crate::detect::national_id::{LETTERED_BYTES_MAX, LETTERED_DIGITS_MIN};
+use crate::detect::number_run::{DIGITS_MIN, NumberRun};
 use crate::detect::{card, email, iban, ip, national_id, phone, place, secret};
 use crate::plain::is_plain;
 
@@ -134,7 +135,7 @@ impl Beginnings {
 
         Beginnings {
             signs: now.signs,
-            numbers: clean & !now.lowers & near,
+            numbers: with_digits_enough(clean & !now.lowers & near, digits),
             accounts: clean & account,
             addresses: first & now.digits & dot,
             keys: first_of_token & (thirteen | nine & now.marks),
@@ -154,6 +155,32 @@ impl Beginnings {
             || (has(self.accounts) && iban::is_at(cell, at))
             || (has(self.signs) && is_sign(cell, at))
     }
+}
+
+/// Of the places at which a word begins, those behind which stand as many digits as the shortest
+/// number has.
+#[inline(always)]
+fn with_digits_enough(places: u64, digits: u128) -> u64 {
+    let (mut left, mut enough) = (places, 0);
+    while left != 0 {
+        let place = left.trailing_zeros();
+        let bit = left & left.wrapping_neg();
+        left ^= bit;
+        let here = (digits >> place) as u64;
+        let is_enough = if here & 1 == 1 {
+            // Between two digits of a number that begins with one stand two bytes at most.
+            let gaps = !(here | here >> 1 | here >> 2);
+            let end = gaps.trailing_zeros().min(u64::BITS - 1);
+            (here & !(u64::MAX << end)).count_ones() >= DIGITS_MIN
+        } else {
+            // Of those that begin with letters some have letters and blanks all through.
+            (here & !(u64::MAX << LETTERED_BYTES_MAX)).count_ones() >= LETTERED_DIGITS_MIN
+        };
+        if is_enough {
+            enough |= bit;
+        }
+    }
+    enough
 }
 
 /// Whether a finder finds something by its sign.

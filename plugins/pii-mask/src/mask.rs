@@ -6,8 +6,7 @@ use portcullis_plugin_sdk::{Cells, Edits, Masked, Spans};
 
 use crate::candidates::for_each_candidate;
 use crate::classes::{Blocks, Classes};
-use crate::detect::Place;
-use crate::detect::email::is_plainly_one as is_plainly_address;
+use crate::detect::{Place, email, phone};
 use crate::handle::Handle;
 use crate::kind::Kind;
 use crate::scan::scan;
@@ -95,10 +94,14 @@ impl Values {
     /// at `start` of the batch, without the blanks around it.
     fn is_single(&mut self, start: usize, cell: &[u8], value: &[u8]) -> bool {
         let Some(kind) = self.kind else { return false };
+        // Most values are written as most are, and need no finder.
         if kind == Kind::Email
             && let Some(classes) = Classes::window(&self.classes, start, cell.len())
-            && is_plainly_address(cell, classes)
+            && email::is_plainly_one(cell, classes)
         {
+            return true;
+        }
+        if kind == Kind::Phone && phone::is_plainly_one(value) {
             return true;
         }
         self.places.clear();

@@ -1,5 +1,7 @@
 //! One value through all finders that could find something in it.
 
+use smallvec::SmallVec;
+
 use crate::detect::number_run::{NumberRun, RUN_BYTES_MIN};
 use crate::detect::{Place, card, email, iban, ip, national_id, phone, secret};
 use crate::plain::is_plain;
@@ -70,7 +72,7 @@ pub(crate) fn scan(text: &[u8], places: &mut Vec<Place>) {
     }
     if digits >= 7 {
         let mut from = 0;
-        let mut runs = Vec::new();
+        let mut runs: SmallVec<[NumberRun<'_>; 2]> = SmallVec::new();
         while let Some((run, next)) = NumberRun::next(text, from) {
             runs.extend(run.filter(|run| run.bytes.len() >= RUN_BYTES_MIN));
             from = next;

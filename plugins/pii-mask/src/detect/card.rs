@@ -6,10 +6,10 @@ use super::place::{Place, add};
 use crate::kind::Kind;
 
 pub(crate) fn find(run: &NumberRun<'_>, places: &mut Vec<Place>) {
-    if run.bytes.len() < 13 {
+    let lengths = run.lengths();
+    if lengths.iter().sum::<usize>() < DIGITS_MIN {
         return;
     }
-    let lengths = run.lengths();
     for first in 0..run.groups.len() {
         for grouping in GROUPINGS {
             let last = first + grouping.len();
@@ -25,13 +25,16 @@ pub(crate) fn find(run: &NumberRun<'_>, places: &mut Vec<Place>) {
         }
     }
     if let [whole] = run.groups.as_slice()
-        && (13..=19).contains(&(whole.end - whole.start))
+        && (DIGITS_MIN..=19).contains(&(whole.end - whole.start))
         && !run.has_plus
         && is_card(&run.digits(&run.groups))
     {
         add(places, Kind::Card, whole.clone());
     }
 }
+
+/// No card's number is shorter.
+pub(crate) const DIGITS_MIN: usize = 13;
 
 /// How cards print their numbers.
 const GROUPINGS: [&[usize]; 6] =

@@ -52,15 +52,19 @@ fn is_domain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte >= 0x80 || matches!(byte, b'.' | b'-')
 }
 
-/// Endings of files and versions that stand behind an "@" without being domains.
-const NOT_DOMAINS: [&[u8]; 16] = [
-    b"png", b"jpg", b"jpeg", b"gif", b"svg", b"webp", b"bmp", b"ico", b"pdf", b"js", b"css",
-    b"html", b"json", b"xml", b"txt", b"zip",
+/// Endings of files and versions that stand behind an "@" without being domains, filled up with
+/// zeros.
+const NOT_DOMAINS: [&[u8; 4]; 16] = [
+    b"png\0", b"jpg\0", b"jpeg", b"gif\0", b"svg\0", b"webp", b"bmp\0", b"ico\0", b"pdf\0",
+    b"js\0\0", b"css\0", b"html", b"json", b"xml\0", b"txt\0", b"zip\0",
 ];
 
 fn is_no_domain(last: &[u8]) -> bool {
-    (2..=4).contains(&last.len())
-        && NOT_DOMAINS.iter().any(|ending| last.eq_ignore_ascii_case(ending))
+    let mut ending = [0; 4];
+    let Some(own) = ending.get_mut(..last.len()) else { return false };
+    own.copy_from_slice(last);
+    ending.make_ascii_lowercase();
+    NOT_DOMAINS.contains(&&ending)
 }
 
 /// Whether the whole text is a mail address as most are written, by the classes of its bytes.

@@ -1,7 +1,10 @@
 //! National identity, insurance and tax numbers: the form they are written in and their
 //! check digits. Forms whose check is weak count only with their separators.
 
+use smallvec::SmallVec;
+
 use super::checksums::{ean_13, is_date, luhn, mod_11_10, modulo, verhoeff, weighted};
+use super::number_run::DIGITS_MIN;
 use super::place::{Place, add, at, ends_clean, follows_word, is_word, starts_clean};
 use crate::kind::Kind;
 
@@ -55,6 +58,36 @@ const FORMS: [Form; 30] = [
     form("ddd-ddd-ddd", canada),
     form("dddddd ddddd", norway),
 ];
+
+/// The longest form that begins with a letter.
+pub(crate) const LETTERED_BYTES_MAX: u32 = of_lettered().0;
+
+/// The fewest digits of a form that begins with a letter.
+pub(crate) const LETTERED_DIGITS_MIN: u32 = of_lettered().1;
+
+/// Holds the forms that begin with a digit to what is known of numbers in general.
+const fn of_lettered() -> (u32, u32) {
+    let (mut bytes_max, mut digits_min) = (0, u32::MAX);
+    let mut index = 0;
+    while index < FORMS.len() {
+        let pattern = FORMS[index].pattern.as_bytes();
+        let (mut place, mut digits) = (0, 0);
+        while place < pattern.len() {
+            if matches!(pattern[place], b'd' | b'0'..=b'9') {
+                digits += 1;
+            }
+            place += 1;
+        }
+        if pattern[0] == b'L' {
+            bytes_max = if place as u32 > bytes_max { place as u32 } else { bytes_max };
+            digits_min = if digits < digits_min { digits } else { digits_min };
+        } else {
+            assert!(digits >= DIGITS_MIN);
+        }
+        index += 1;
+    }
+    (bytes_max, digits_min)
+}
 
 pub(crate) fn find(text: &[u8], places: &mut Vec<Place>) {
     let mut index = 0;
@@ -126,7 +159,7 @@ const BY_WORD: [u32; 20] = {
 };
 
 /// The letters and digits at `start`, if they are written as `pattern` says.
-fn matched(text: &[u8], start: usize, pattern: &str) -> Option<Vec<u8>> {
+fn matched(text: &[u8], start: usize, pattern: &str) -> Option<SmallVec<[u8; 24]>> {
     let written = text.get(start..start + pattern.len())?;
     let is_right = |(byte, expected): (&u8, u8)| match expected {
         b'd' => byte.is_ascii_digit(),

@@ -2,10 +2,18 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use super::place::{at, before, ends_clean, starts_clean};
 
-/// No finder takes a shorter run for anything.
-pub(crate) const RUN_BYTES_MIN: usize = 7;
+/// No finder takes fewer digits for anything.
+pub(crate) const DIGITS_MIN: u32 = 7;
+
+/// Nor a shorter run.
+pub(crate) const RUN_BYTES_MIN: usize = DIGITS_MIN as usize;
+
+/// Of each group of digits.
+pub(crate) type Lengths = SmallVec<[usize; 8]>;
 
 /// Groups of digits with separators between them, standing alone.
 #[derive(Debug)]
@@ -15,7 +23,7 @@ pub(crate) struct NumberRun<'a> {
     pub(crate) bytes: Range<usize>,
     pub(crate) has_plus: bool,
     /// Where digits stand.
-    pub(crate) groups: Vec<Range<usize>>,
+    pub(crate) groups: SmallVec<[Range<usize>; 8]>,
 }
 
 impl<'a> NumberRun<'a> {
@@ -32,7 +40,7 @@ impl<'a> NumberRun<'a> {
             }
             return Some((None, index));
         }
-        let mut groups = Vec::with_capacity(6);
+        let mut groups: SmallVec<[Range<usize>; 8]> = SmallVec::new();
         while at(text, index).is_ascii_digit() {
             let group = index;
             while at(text, index).is_ascii_digit() {
@@ -66,7 +74,7 @@ impl<'a> NumberRun<'a> {
     }
 
     /// The digits of these groups.
-    pub(crate) fn digits(&self, groups: &[Range<usize>]) -> Vec<u8> {
+    pub(crate) fn digits(&self, groups: &[Range<usize>]) -> SmallVec<[u8; 24]> {
         groups
             .iter()
             .flat_map(|group| self.text.get(group.clone()).unwrap_or_default())
@@ -74,7 +82,7 @@ impl<'a> NumberRun<'a> {
             .collect()
     }
 
-    pub(crate) fn lengths(&self) -> Vec<usize> {
+    pub(crate) fn lengths(&self) -> Lengths {
         self.groups.iter().map(|group| group.end - group.start).collect()
     }
 

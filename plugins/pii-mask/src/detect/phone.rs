@@ -1,6 +1,7 @@
 //! Telephone numbers: international form, and national forms that their grouping gives away.
 //! Plain integers are not taken for telephone numbers unless a word before them says so.
 
+use super::card;
 use super::number_run::NumberRun;
 use super::place::{Place, add, follows_word};
 use crate::kind::Kind;
@@ -37,6 +38,28 @@ pub(crate) fn find(text: &[u8], run: &NumberRun<'_>, places: &mut Vec<Place>) {
     if is_phone {
         add(places, Kind::Phone, run.bytes.clone());
     }
+}
+
+/// Whether the whole text is an international number as most are written: a plus, digits, and
+/// hyphens between them. It has too few digits for a card, and no other number begins behind a
+/// plus, or behind a hyphen with a digit before it. Of any other text this says no, and the finders
+/// have to look.
+pub(crate) fn is_plainly_one(text: &[u8]) -> bool {
+    let [b'+', number @ ..] = text else { return false };
+    let (mut digits, mut count, mut last) = ([0; card::DIGITS_MIN - 1], 0, b'-');
+    for byte in number {
+        match byte {
+            b'0'..=b'9' => {
+                let Some(place) = digits.get_mut(count) else { return false };
+                *place = *byte;
+                count += 1;
+            }
+            b'-' if last != b'-' => {}
+            _ => return false,
+        }
+        last = *byte;
+    }
+    last != b'-' && is_international(digits.get(..count).unwrap_or_default())
 }
 
 /// E.164 behind a plus; no country code begins with 0, 28, 83 or 89.
@@ -95,4 +118,35 @@ fn is_date(run: &NumberRun<'_>) -> bool {
             && matches!(run.separator(0), b"-" | b"." | b"/")
     };
     is_dated(&lengths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::scan;
+
+    #[test]
+    fn what_is_plainly_a_number_is_found_as_one() {
+        let parts = ["+", "-", "--", " ", "1", "49", "200", "555", "0123", "4111", "86095742719"];
+        let count = parts.len();
+        let mut plain = 0;
+        for number in 0..count.pow(6) {
+            let part = |index: u32| parts[number / count.pow(index) % count];
+            let text: String = (0..6).map(part).collect();
+            for text in [text.clone(), format!("+{text}")] {
+                if !is_plainly_one(text.as_bytes()) {
+                    continue;
+                }
+                plain += 1;
+                let mut places = Vec::new();
+                scan(text.as_bytes(), &mut places);
+                let whole = Place { kind: Kind::Phone, bytes: 0..text.len() };
+                assert_eq!(places, [whole], "{text}");
+            }
+        }
+        assert!(plain > 10_000, "{plain}");
+        for text in ["", "+", "+1-", "+-1-200-555-0123", "+1-200--555-0123", "1-200-555-0123"] {
+            assert!(!is_plainly_one(text.as_bytes()), "{text}");
+        }
+    }
 }
