@@ -8,7 +8,7 @@ use crate::batch::{Batch, HEADER_BYTES, close_frame, open_frame};
 use crate::cell::CellForm;
 use crate::column::MaskColumn;
 use crate::keys::Keys;
-use crate::masks::{Masks, Place, Put};
+use crate::masks::{Masks, Put};
 use crate::outcome::Flushed;
 use crate::plan::plan;
 
@@ -18,8 +18,8 @@ pub(crate) struct Masker {
     form: CellForm,
     pub(crate) batch: Batch,
     masks: Masks,
-    /// Columns that plugins see.
-    shown: Vec<Place>,
+    /// Positions of the columns that plugins see.
+    shown: Vec<usize>,
     /// The new value of a cell, before it is quoted or escaped.
     value: Vec<u8>,
 }
@@ -29,7 +29,7 @@ impl Masker {
         let count = columns.len();
         let masks = Masks::new(plan(columns, keys));
         let batch = Batch::new(tag, count, masks.touched());
-        Masker { tag, form, batch, shown: masks.shown(), masks, value: Vec::new() }
+        Masker { tag, form, batch, shown: masks.shown().collect(), masks, value: Vec::new() }
     }
 
     pub(crate) fn touches_rows(&self) -> bool {
@@ -41,9 +41,9 @@ impl Masker {
         let mut flushed = Flushed { rows: self.batch.rows() as u64, ..Flushed::default() };
         for row in 0..self.batch.rows() {
             let slots = self.batch.slots_of(row);
-            for place in &self.shown {
-                let cell = slots.get(place.position).and_then(|slot| self.batch.value(slot));
-                self.masks.show(place.position, cell);
+            for position in &self.shown {
+                let cell = slots.get(*position).and_then(|slot| self.batch.value(slot));
+                self.masks.show(*position, cell);
             }
         }
         self.masks.ask(policies, &mut flushed);

@@ -21,14 +21,7 @@ pub(crate) enum Put {
     Value,
 }
 
-/// A touched column: where it stands in the row, and its position among the touched ones.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    pub(crate) column: usize,
-    pub(crate) position: usize,
-}
-
-/// The plans of a result. A batch goes through in three steps: every cell that a plugin sees is
+/// The plans of a result. Touched columns are known by their position among themselves. A batch goes through in three steps: every cell that a plugin sees is
 /// shown ([`show`](Masks::show)), plugins are asked ([`ask`](Masks::ask)), and every touched
 /// cell is put where it belongs, in the order of rows ([`put`](Masks::put)).
 #[derive(Debug)]
@@ -79,9 +72,9 @@ impl Masks {
         !self.columns.is_empty()
     }
 
-    /// Columns whose cells are to be shown.
-    pub(crate) fn shown(&self) -> Vec<Place> {
-        self.places(|column| column.seen.is_some()).collect()
+    /// Positions of the columns whose cells are to be shown.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = usize> {
+        self.positions(|column| column.seen.is_some())
     }
 
     /// Shows plugins the cell of the next row at this position.
@@ -164,16 +157,14 @@ impl Masks {
         }
     }
 
-    /// Columns of which some cell of the batch may change.
-    pub(crate) fn changing(&self, places: &mut Vec<Place>) {
-        places.clear();
-        places.extend(self.places(Column::may_change));
+    /// Positions of the columns of which some cell of the batch may change.
+    pub(crate) fn changing(&self) -> impl Iterator<Item = usize> {
+        self.positions(Column::may_change)
     }
 
-    fn places(&self, is_wanted: impl Fn(&Column) -> bool) -> impl Iterator<Item = Place> {
+    fn positions(&self, is_wanted: impl Fn(&Column) -> bool) -> impl Iterator<Item = usize> {
         let columns = self.columns.iter().enumerate();
-        let wanted = columns.filter(move |(_, column)| is_wanted(column));
-        wanted.map(|(position, column)| Place { column: column.plan.column, position })
+        columns.filter(move |(_, column)| is_wanted(column)).map(|(position, _)| position)
     }
 
     /// Decides one cell; the rows of a batch come in order. A new value is appended to `out`.

@@ -7,7 +7,7 @@ use portcullis_policy::PolicySet;
 use crate::batch::{HEADER_BYTES, ROWS_FULL, close_frame};
 use crate::column::MaskColumn;
 use crate::keys::Keys;
-use crate::masks::{Masks, Place, Put};
+use crate::masks::{Masks, Put};
 use crate::outcome::{Flushed, MalformedRow};
 use crate::plan::plan;
 
@@ -17,10 +17,12 @@ pub struct RowMasker {
     /// Cells of a row.
     columns: usize,
     masks: Masks,
-    /// Columns that plugins see.
-    shown: Vec<Place>,
-    /// Columns that the batch at hand may change.
-    changing: Vec<Place>,
+    /// The touched columns, by position.
+    touched: Vec<usize>,
+    /// Where the touched cells of the batch at hand begin, row by row, with their length words.
+    begins: Vec<usize>,
+    /// The touched columns that the batch at hand may change, by position.
+    changing: Vec<usize>,
 }
 
 /// What became of the rows at the front of what was given.
@@ -37,7 +39,8 @@ impl RowMasker {
     pub fn new(columns: Vec<MaskColumn>, keys: Arc<Keys>) -> RowMasker {
         let count = columns.len();
         let masks = Masks::new(plan(columns, &keys));
-        RowMasker { columns: count, shown: masks.shown(), masks, changing: Vec::new() }
+        let touched = masks.touched();
+        RowMasker { columns: count, masks, touched, begins: Vec::new(), changing: Vec::new() }
     }
 
     /// False: the rows may be forwarded as they come.
@@ -58,32 +61,29 @@ impl RowMasker {
         out: &mut Vec<u8>,
     ) -> Result<MaskedRows, MalformedRow> {
         let mut flushed = Flushed::default();
-        // What plugins see is read first, and what is read was checked on the way.
-        // Rows without columns are only checked.
-        let mut taken = match self.shown.is_empty() && self.columns > 0 {
-            true => Taken { rows: ROWS_FULL, bytes: frames.len() },
-            false => self.show(frames)?,
-        };
+        let taken = self.read(frames)?;
         self.masks.ask(policies, &mut flushed);
-        self.masks.changing(&mut self.changing);
+        self.changing.clear();
+        self.changing.extend(self.masks.changing());
         let changed = !self.changing.is_empty();
         if changed {
             let frames = frames.get(..taken.bytes).unwrap_or_default();
-            let start = out.len();
             out.reserve(ahead.len() + frames.len());
             out.extend_from_slice(ahead);
-            taken = self.write(frames, out).inspect_err(|_| out.truncate(start))?;
+            let start = out.len() - ahead.len();
+            self.write(frames, out).inspect_err(|_| out.truncate(start))?;
         }
         self.masks.finish(&mut flushed);
         flushed.rows = taken.rows as u64;
         Ok(MaskedRows { bytes: taken.bytes, changed, flushed })
     }
 
-    /// Shows plugins what they see of a batch.
-    fn show(&mut self, frames: &[u8]) -> Result<Taken, MalformedRow> {
+    /// Checks the rows of a batch, and shows plugins what they see of them.
+    fn read(&mut self, frames: &[u8]) -> Result<Taken, MalformedRow> {
+        self.begins.clear();
         let mut taken = Taken::default();
         while let Some(frame) = taken.next(frames) {
-            if let Err(malformed) = self.show_row(frame) {
+            if let Err(malformed) = self.read_row(frame, taken.bytes) {
                 self.masks.forget(taken.rows);
                 return taken.or(malformed);
             }
@@ -92,61 +92,48 @@ impl RowMasker {
         Ok(taken)
     }
 
-    fn show_row(&mut self, frame: &[u8]) -> Result<(), MalformedRow> {
+    fn read_row(&mut self, frame: &[u8], start: usize) -> Result<(), MalformedRow> {
         let mut row = Row::open(frame, self.columns)?;
-        for place in &self.shown {
-            row.skip_to(place.column)?;
-            self.masks.show(place.position, row.cell()?);
+        for (position, column) in self.touched.iter().enumerate() {
+            row.skip_to(*column)?;
+            self.begins.push(start + row.at);
+            self.masks.show(position, row.cell()?);
         }
         row.end()
     }
 
-    fn write(&mut self, frames: &[u8], out: &mut Vec<u8>) -> Result<Taken, MalformedRow> {
+    /// Writes rows that have been read. What is not changed is copied from one changed cell to the
+    /// next.
+    fn write(&mut self, frames: &[u8], out: &mut Vec<u8>) -> Result<(), MalformedRow> {
         let mut taken = Taken::default();
         while let Some(frame) = taken.next(frames) {
             let start = out.len();
-            if let Err(malformed) = self.write_row(frame, taken.rows, out) {
-                out.truncate(start);
-                return taken.or(malformed);
+            let mut copied = taken.bytes;
+            let row = taken.rows * self.touched.len();
+            for position in &self.changing {
+                let begin = *self.begins.get(row + position).ok_or(MalformedRow::Short)?;
+                let (cell, length) = cell(frames.get(begin..).unwrap_or_default())?;
+                out.extend_from_slice(frames.get(copied..begin).unwrap_or_default());
+                let word = out.len();
+                out.extend_from_slice(&[0; WORD_BYTES]);
+                copied = begin + length;
+                match self.masks.put(*position, taken.rows, cell, out) {
+                    Put::Kept => {
+                        out.truncate(word);
+                        copied = begin;
+                    }
+                    Put::Null => write_word(word, -1, out),
+                    Put::Value => {
+                        // Masks are limited far below this.
+                        let length = out.len() - word - WORD_BYTES;
+                        write_word(word, i32::try_from(length).unwrap_or(i32::MAX), out);
+                    }
+                }
             }
-            close_frame(start, out);
             taken.add(frame);
+            out.extend_from_slice(frames.get(copied..taken.bytes).unwrap_or_default());
+            close_frame(start, out);
         }
-        Ok(taken)
-    }
-
-    /// What is not changed is copied from one changed cell to the next.
-    fn write_row(
-        &mut self,
-        frame: &[u8],
-        index: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), MalformedRow> {
-        let mut row = Row::open(frame, self.columns)?;
-        let mut copied = 0;
-        for place in &self.changing {
-            row.skip_to(place.column)?;
-            let begin = row.at;
-            let cell = row.cell()?;
-            out.extend_from_slice(frame.get(copied..begin).unwrap_or_default());
-            let word = out.len();
-            out.extend_from_slice(&[0; WORD_BYTES]);
-            copied = row.at;
-            match self.masks.put(place.position, index, cell, out) {
-                Put::Kept => {
-                    out.truncate(word);
-                    copied = begin;
-                }
-                Put::Null => write_word(word, -1, out),
-                Put::Value => {
-                    // Masks are limited far below this.
-                    let length = out.len() - word - WORD_BYTES;
-                    write_word(word, i32::try_from(length).unwrap_or(i32::MAX), out);
-                }
-            }
-        }
-        row.end()?;
-        out.extend_from_slice(frame.get(copied..).unwrap_or_default());
         Ok(())
     }
 }
@@ -204,19 +191,10 @@ impl<'a> Row<'a> {
 
     /// The next cell; `None` for NULL.
     fn cell(&mut self) -> Result<Option<&'a [u8]>, MalformedRow> {
-        let rest = self.frame.get(self.at..).unwrap_or_default();
-        let (word, rest) = rest.split_first_chunk::<WORD_BYTES>().ok_or(MalformedRow::Short)?;
+        let (cell, length) = cell(self.frame.get(self.at..).unwrap_or_default())?;
         self.column += 1;
-        self.at += WORD_BYTES;
-        match i32::from_be_bytes(*word) {
-            -1 => Ok(None),
-            length => {
-                let length = usize::try_from(length).map_err(|_| MalformedRow::CellLength)?;
-                let cell = rest.get(..length).ok_or(MalformedRow::Short)?;
-                self.at += length;
-                Ok(Some(cell))
-            }
-        }
+        self.at += length;
+        Ok(cell)
     }
 
     fn skip_to(&mut self, column: usize) -> Result<(), MalformedRow> {
@@ -230,6 +208,20 @@ impl<'a> Row<'a> {
     fn end(mut self) -> Result<(), MalformedRow> {
         self.skip_to(self.columns)?;
         if self.at == self.frame.len() { Ok(()) } else { Err(MalformedRow::Long) }
+    }
+}
+
+/// The cell that `bytes` begin with, and how long it is with its length word.
+#[inline(always)] // Once for each cell of each row.
+fn cell(bytes: &[u8]) -> Result<(Option<&[u8]>, usize), MalformedRow> {
+    let (word, rest) = bytes.split_first_chunk::<WORD_BYTES>().ok_or(MalformedRow::Short)?;
+    match i32::from_be_bytes(*word) {
+        -1 => Ok((None, WORD_BYTES)),
+        length => {
+            let length = usize::try_from(length).map_err(|_| MalformedRow::CellLength)?;
+            let cell = rest.get(..length).ok_or(MalformedRow::Short)?;
+            Ok((Some(cell), WORD_BYTES + length))
+        }
     }
 }
 

@@ -169,7 +169,7 @@ fn hidden_part(text: &[u8], keep: &Keep) -> Option<Range<usize>> {
 fn find(text: &[u8], mark: &[u8]) -> Option<usize> {
     match mark {
         [] => None,
-        [byte] => text.iter().position(|other| other == byte),
+        [byte] => memchr::memchr(*byte, text),
         _ => text.windows(mark.len()).position(|window| window == mark),
     }
 }

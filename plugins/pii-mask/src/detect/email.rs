@@ -52,19 +52,32 @@ fn is_domain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte >= 0x80 || matches!(byte, b'.' | b'-')
 }
 
-/// Endings of files and versions that stand behind an "@" without being domains, filled up with
-/// zeros.
-const NOT_DOMAINS: [&[u8; 4]; 16] = [
-    b"png\0", b"jpg\0", b"jpeg", b"gif\0", b"svg\0", b"webp", b"bmp\0", b"ico\0", b"pdf\0",
-    b"js\0\0", b"css\0", b"html", b"json", b"xml\0", b"txt\0", b"zip\0",
-];
+/// Endings of files and versions that stand behind an "@" without being domains.
+const NOT_DOMAINS: [u32; 16] = {
+    let endings: [&[u8]; 16] = [
+        b"png", b"jpg", b"jpeg", b"gif", b"svg", b"webp", b"bmp", b"ico", b"pdf", b"js", b"css",
+        b"html", b"json", b"xml", b"txt", b"zip",
+    ];
+    let (mut words, mut index) = ([0; 16], 0);
+    while index < endings.len() {
+        words[index] = word(endings[index]);
+        index += 1;
+    }
+    words
+};
 
 fn is_no_domain(last: &[u8]) -> bool {
-    let mut ending = [0; 4];
-    let Some(own) = ending.get_mut(..last.len()) else { return false };
-    own.copy_from_slice(last);
-    ending.make_ascii_lowercase();
-    NOT_DOMAINS.contains(&&ending)
+    last.len() <= 4 && NOT_DOMAINS.contains(&word(last))
+}
+
+/// Four bytes at most as one number, capitals as small letters. What is no letter becomes none.
+const fn word(bytes: &[u8]) -> u32 {
+    let (mut word, mut rest) = (0, bytes);
+    while let [first, behind @ ..] = rest {
+        word = word << 8 | (*first | 0x20) as u32;
+        rest = behind;
+    }
+    word
 }
 
 /// Whether the whole text is a mail address as most are written, by the classes of its bytes.
