@@ -264,6 +264,11 @@ impl Names {
         Undo::Statement(self.statements.set(name, prepared))
     }
 
+    /// A simple query destroys the unnamed statement, whatever becomes of the query.
+    pub fn forget_unnamed_statement(&mut self) -> Option<Undo> {
+        self.statement(b"").is_some().then(|| self.set_statement(b"", None))
+    }
+
     pub fn set_portal(&mut self, name: &[u8], portal: Option<Rc<Portal>>) -> Undo {
         Undo::Portal(self.portals.set(name, portal))
     }

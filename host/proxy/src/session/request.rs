@@ -311,6 +311,7 @@ impl Session {
             self.note_effects(running.statement());
             run.statements.push(running);
         }
+        run.undo = self.names.forget_unnamed_statement();
         // What is stopped at its limit must not be what was sent behind it.
         self.stalled |= permitted.limit_rows.is_some();
         self.outbox.forward(permitted);
@@ -504,6 +505,8 @@ impl Session {
         // A grant is for the message in front, which ends here.
         self.hold = Hold::None;
         let is_simple = matches!(expect, Expect::Query | Expect::FunctionCall);
+        let is_query = expect == Expect::Query;
+        let forgotten = is_query.then(|| self.names.forget_unnamed_statement()).flatten();
         let between = self.pipeline.is_idle() && !self.open_segment;
         if is_simple && between && self.status != TransactionStatus::InTransaction {
             encode::error(self.reply.tail(), &refusal.report());
@@ -512,7 +515,8 @@ impl Session {
             return Ok(Handled::Done);
         }
         let tag = format!("portcullis_denied_{}", self.shared.event_id());
-        let run = Run::new(Role::Refused { tag: tag.clone(), refusal: Box::new(refusal) });
+        let mut run = Run::new(Role::Refused { tag: tag.clone(), refusal: Box::new(refusal) });
+        run.undo = forgotten;
         if is_simple {
             self.outbox.stand_in_query(&tag);
             self.pipeline.push(Expect::Query, run);

@@ -251,6 +251,8 @@ impl Session {
                     self.end_current(&mut run, Ending::Suspended);
                 } else {
                     self.complete_run(frame, &mut run);
+                    // A server that says there was none does not say what became of it.
+                    self.record_unrun(&run, &Ending::Lost);
                 }
                 if frame.tag == b'C'
                     && let Some(portal) = &run.portal
