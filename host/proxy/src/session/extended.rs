@@ -6,6 +6,7 @@ use std::rc::Rc;
 use portcullis_policy::event::{Ending, EventId};
 use portcullis_policy::statement::SessionEffect;
 use portcullis_policy::{NoParameters, Outputs, Parameters, PolicySet, Ruling, Statement};
+use portcullis_wire::backend::TransactionStatus;
 use portcullis_wire::frontend::{Bind, Target};
 use portcullis_wire::{Expect, Frame, Frontend};
 use smallvec::smallvec;
@@ -241,8 +242,16 @@ impl Session {
                 if !prepared.confirmed.get() && prepared.segment != self.segment {
                     return Ok(Handled::Later);
                 }
-                self.prepare_anew(&prepared, name);
-                run.prepared = Some(prepared);
+                if prepared.stale.get() && !self.pipeline.is_idle() {
+                    // Whether the transaction has failed is known when that is answered.
+                    return Ok(Handled::Later);
+                }
+                // In a failed one little can be prepared, and more be described: what that says is
+                // passed on, and not counted on.
+                if !prepared.stale.get() || self.status != TransactionStatus::Failed {
+                    self.prepare_anew(&prepared, name);
+                    run.prepared = Some(prepared);
+                }
                 Expect::DescribeStatement
             }
             Target::Portal => {
