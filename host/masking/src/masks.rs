@@ -21,9 +21,10 @@ pub(crate) enum Put {
     Value,
 }
 
-/// The plans of a result. Touched columns are known by their position among themselves. A batch goes through in three steps: every cell that a plugin sees is
-/// shown ([`show`](Masks::show)), plugins are asked ([`ask`](Masks::ask)), and every touched
-/// cell is put where it belongs, in the order of rows ([`put`](Masks::put)).
+/// The plans of a result. Touched columns are known by their position among themselves. A batch
+/// goes through in three steps: every touched cell is shown ([`show`](Masks::show)), plugins are
+/// asked ([`ask`](Masks::ask)) about those that they see, and every touched cell is put where it
+/// belongs, in the order of rows ([`put`](Masks::put)).
 #[derive(Debug)]
 pub(crate) struct Masks {
     columns: Vec<Column>,
@@ -77,7 +78,7 @@ impl Masks {
         self.positions(|column| column.seen.is_some())
     }
 
-    /// Shows plugins the cell of the next row at this position.
+    /// The cell of the next row at this position, for plugins if any sees the column.
     pub(crate) fn show(&mut self, position: usize, cell: Option<&[u8]>) {
         if let Some(column) = self.columns.get_mut(position)
             && let Some(seen) = &mut column.seen

@@ -11,17 +11,20 @@ use crate::masks::{Masks, Put};
 use crate::outcome::{Flushed, MalformedRow};
 use crate::plan::plan;
 
+/// What a masker keeps allocated from batch to batch: of some columns, not of hundreds.
+const BEGINS_KEPT_MAX: usize = 16 * ROWS_FULL;
+
 /// Masks the DataRow messages of one result where they were read, in batches.
 #[derive(Debug)]
 pub struct RowMasker {
     /// Cells of a row.
     columns: usize,
     masks: Masks,
-    /// The touched columns, by position.
+    /// Where the touched columns stand in the row: their position among themselves to column.
     touched: Vec<usize>,
     /// Where the touched cells of the batch at hand begin, row by row, with their length words.
     begins: Vec<usize>,
-    /// The touched columns that the batch at hand may change, by position.
+    /// The positions of those that the batch at hand may change.
     changing: Vec<usize>,
 }
 
@@ -68,12 +71,15 @@ impl RowMasker {
         let changed = !self.changing.is_empty();
         if changed {
             let frames = frames.get(..taken.bytes).unwrap_or_default();
+            let start = out.len();
             out.reserve(ahead.len() + frames.len());
             out.extend_from_slice(ahead);
-            let start = out.len() - ahead.len();
             self.write(frames, out).inspect_err(|_| out.truncate(start))?;
         }
         self.masks.finish(&mut flushed);
+        if self.begins.capacity() > BEGINS_KEPT_MAX {
+            self.begins = Vec::new();
+        }
         flushed.rows = taken.rows as u64;
         Ok(MaskedRows { bytes: taken.bytes, changed, flushed })
     }
@@ -109,15 +115,15 @@ impl RowMasker {
         while let Some(frame) = taken.next(frames) {
             let start = out.len();
             let mut copied = taken.bytes;
-            let row = taken.rows * self.touched.len();
+            let first = taken.rows * self.touched.len();
             for position in &self.changing {
-                let begin = *self.begins.get(row + position).ok_or(MalformedRow::Short)?;
-                let (cell, length) = cell(frames.get(begin..).unwrap_or_default())?;
+                let begin = *self.begins.get(first + position).ok_or(MalformedRow::Short)?;
+                let (old, length) = cell(frames.get(begin..).unwrap_or_default())?;
                 out.extend_from_slice(frames.get(copied..begin).unwrap_or_default());
                 let word = out.len();
                 out.extend_from_slice(&[0; WORD_BYTES]);
                 copied = begin + length;
-                match self.masks.put(*position, taken.rows, cell, out) {
+                match self.masks.put(*position, taken.rows, old, out) {
                     Put::Kept => {
                         out.truncate(word);
                         copied = begin;

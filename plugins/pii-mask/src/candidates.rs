@@ -8,7 +8,7 @@ use portcullis_plugin_sdk::Cells;
 
 use crate::classes::{BLOCK_BYTES, Blocks, Classes};
 use crate::detect::national_id::{LETTERED_BYTES_MAX, LETTERED_DIGITS_MIN};
-use crate::detect::number_run::{DIGITS_MIN, NumberRun};
+use crate::detect::number_run::{DIGITS_MIN, GAP_BYTES_MAX, NumberRun};
 use crate::detect::{card, email, iban, ip, national_id, phone, place, secret};
 use crate::plain::is_plain;
 
@@ -168,12 +168,13 @@ fn with_digits_enough(places: u64, digits: u128) -> u64 {
         left ^= bit;
         let here = (digits >> place) as u64;
         let is_enough = if here & 1 == 1 {
-            // Between two digits of a number that begins with one stand two bytes at most.
+            const { assert!(GAP_BYTES_MAX == 2) };
             let gaps = !(here | here >> 1 | here >> 2);
             let end = gaps.trailing_zeros().min(u64::BITS - 1);
             (here & !(u64::MAX << end)).count_ones() >= DIGITS_MIN
         } else {
-            // Of those that begin with letters some have letters and blanks all through.
+            // A number that begins with letters may have letters and blanks all through.
+            const { assert!(LETTERED_BYTES_MAX < u64::BITS) };
             (here & !(u64::MAX << LETTERED_BYTES_MAX)).count_ones() >= LETTERED_DIGITS_MIN
         };
         if is_enough {

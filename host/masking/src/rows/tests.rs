@@ -415,6 +415,7 @@ fn a_batch_ends_before_a_malformed_row() {
             let masked = masker.mask(b"", &frames(&bodies), &policies, &mut out).unwrap();
             assert_eq!(masked.bytes, frames(&whole).len());
             assert_eq!((masked.changed, masked.flushed.rows), (true, 2));
+            assert_eq!(masked.flushed.cells_masked, 2);
             let cells = read(&out).concat();
             let text = |text: &str| Some(text.as_bytes().to_vec());
             assert_eq!(cells, [None, text("a***"), None, None, text("b***"), text("x")]);

@@ -5,6 +5,11 @@ use super::number_run::NumberRun;
 use super::place::{Place, add};
 use crate::kind::Kind;
 
+/// No card's number is shorter,
+pub(crate) const DIGITS_MIN: usize = 13;
+/// and none longer.
+const DIGITS_MAX: usize = 19;
+
 pub(crate) fn find(run: &NumberRun<'_>, places: &mut Vec<Place>) {
     let lengths = run.lengths();
     if lengths.iter().sum::<usize>() < DIGITS_MIN {
@@ -25,16 +30,13 @@ pub(crate) fn find(run: &NumberRun<'_>, places: &mut Vec<Place>) {
         }
     }
     if let [whole] = run.groups.as_slice()
-        && (DIGITS_MIN..=19).contains(&(whole.end - whole.start))
+        && (DIGITS_MIN..=DIGITS_MAX).contains(&(whole.end - whole.start))
         && !run.has_plus
         && is_card(&run.digits(&run.groups))
     {
         add(places, Kind::Card, whole.clone());
     }
 }
-
-/// No card's number is shorter.
-pub(crate) const DIGITS_MIN: usize = 13;
 
 /// How cards print their numbers.
 const GROUPINGS: [&[usize]; 6] =

@@ -70,7 +70,8 @@ fn is_no_domain(last: &[u8]) -> bool {
     last.len() <= 4 && NOT_DOMAINS.contains(&word(last))
 }
 
-/// Four bytes at most as one number, capitals as small letters. What is no letter becomes none.
+/// Four bytes at most as one number, capitals as small letters. No other byte becomes a letter, and
+/// no shorter text is like a longer one.
 const fn word(bytes: &[u8]) -> u32 {
     let (mut word, mut rest) = (0, bytes);
     while let [first, behind @ ..] = rest {

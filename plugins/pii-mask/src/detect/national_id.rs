@@ -4,7 +4,7 @@
 use smallvec::SmallVec;
 
 use super::checksums::{ean_13, is_date, luhn, mod_11_10, modulo, verhoeff, weighted};
-use super::number_run::DIGITS_MIN;
+use super::number_run::{DIGITS_MIN, GAP_BYTES_MAX};
 use super::place::{Place, add, at, ends_clean, follows_word, is_word, starts_clean};
 use crate::kind::Kind;
 
@@ -60,34 +60,36 @@ const FORMS: [Form; 30] = [
 ];
 
 /// The longest form that begins with a letter.
-pub(crate) const LETTERED_BYTES_MAX: u32 = of_lettered().0;
+pub(crate) const LETTERED_BYTES_MAX: u32 = 18;
 
 /// The fewest digits of a form that begins with a letter.
-pub(crate) const LETTERED_DIGITS_MIN: u32 = of_lettered().1;
+pub(crate) const LETTERED_DIGITS_MIN: u32 = 4;
 
-/// Holds the forms that begin with a digit to what is known of numbers in general.
-const fn of_lettered() -> (u32, u32) {
-    let (mut bytes_max, mut digits_min) = (0, u32::MAX);
+// What is passed over before any form is tried is none of them: those that begin with a digit are
+// written with as many digits as any number, and no more between two of them than between groups.
+const _: () = {
     let mut index = 0;
     while index < FORMS.len() {
         let pattern = FORMS[index].pattern.as_bytes();
-        let (mut place, mut digits) = (0, 0);
+        let (mut place, mut digits, mut gap) = (0, 0, 0);
         while place < pattern.len() {
             if matches!(pattern[place], b'd' | b'0'..=b'9') {
+                assert!(pattern[0] == b'L' || gap <= GAP_BYTES_MAX);
                 digits += 1;
+                gap = 0;
+            } else {
+                gap += 1;
             }
             place += 1;
         }
         if pattern[0] == b'L' {
-            bytes_max = if place as u32 > bytes_max { place as u32 } else { bytes_max };
-            digits_min = if digits < digits_min { digits } else { digits_min };
+            assert!(digits >= LETTERED_DIGITS_MIN && place <= LETTERED_BYTES_MAX as usize);
         } else {
             assert!(digits >= DIGITS_MIN);
         }
         index += 1;
     }
-    (bytes_max, digits_min)
-}
+};
 
 pub(crate) fn find(text: &[u8], places: &mut Vec<Place>) {
     let mut index = 0;

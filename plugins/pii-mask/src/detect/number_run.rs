@@ -12,7 +12,10 @@ pub(crate) const DIGITS_MIN: u32 = 7;
 /// Nor a shorter run.
 pub(crate) const RUN_BYTES_MIN: usize = DIGITS_MIN as usize;
 
-/// Of each group of digits.
+/// No longer separator stands between two groups of digits.
+pub(crate) const GAP_BYTES_MAX: usize = 2;
+
+/// How many digits each group has.
 pub(crate) type Lengths = SmallVec<[usize; 8]>;
 
 /// Groups of digits with separators between them, standing alone.
@@ -118,5 +121,6 @@ fn separator(text: &[u8], index: usize) -> usize {
         return 1;
     }
     let is_pair = matches!((one, two), (b' ', b'(') | (b')', b' ' | b'-' | b'/'));
-    if is_pair && at(text, index + 2).is_ascii_digit() { 2 } else { 0 }
+    let is_pair = is_pair && at(text, index + GAP_BYTES_MAX).is_ascii_digit();
+    if is_pair { GAP_BYTES_MAX } else { 0 }
 }
