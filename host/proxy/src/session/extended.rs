@@ -121,6 +121,9 @@ impl Session {
             Err(refusal) => return self.refuse(Expect::Bind, refusal),
         };
         let Some(prepared) = self.names.statement(bind.statement).cloned() else {
+            if self.may_come_back() {
+                return Ok(Handled::Later);
+            }
             return self.refuse(Expect::Bind, unknown_statement(bind.statement));
         };
         if !prepared.confirmed.get() && prepared.segment != self.segment {
@@ -227,6 +230,12 @@ impl Session {
         }
     }
 
+    /// What a name stood for before a pipeline took it away it may stand for again: where the
+    /// pipeline fails ahead of that, the server discards the rest.
+    fn may_come_back(&self) -> bool {
+        self.pipeline.iter().any(|entry| entry.expect == Expect::Sync)
+    }
+
     pub(super) fn describe(
         &mut self,
         frame: Frame<'_>,
@@ -237,6 +246,9 @@ impl Session {
         let expect = match target {
             Target::Statement => {
                 let Some(prepared) = self.names.statement(name).cloned() else {
+                    if self.may_come_back() {
+                        return Ok(Handled::Later);
+                    }
                     return self.refuse(Expect::DescribeStatement, unknown_statement(name));
                 };
                 if !prepared.confirmed.get() && prepared.segment != self.segment {
@@ -256,6 +268,9 @@ impl Session {
             }
             Target::Portal => {
                 let Some(portal) = self.names.portal(name).cloned() else {
+                    if self.may_come_back() {
+                        return Ok(Handled::Later);
+                    }
                     return self.refuse(Expect::DescribePortal, unknown_portal(name));
                 };
                 if !portal.confirmed.get() && portal.segment != self.segment {
@@ -273,6 +288,9 @@ impl Session {
 
     pub(super) async fn execute(&mut self, frame: Frame<'_>, name: &[u8]) -> Result<Handled, End> {
         let Some(portal) = self.names.portal(name).cloned() else {
+            if self.may_come_back() {
+                return Ok(Handled::Later);
+            }
             return self.refuse(Expect::Execute, unknown_portal(name));
         };
         if !portal.confirmed.get() && portal.segment != self.segment {
