@@ -240,6 +240,10 @@ impl Session {
     }
 
     fn probe(&mut self) {
+        // A simple query destroys the unnamed statement, and the client has sent none.
+        if let Some(unnamed) = self.names.statement(b"") {
+            unnamed.stale.set(true);
+        }
         self.outbox.probe();
         self.pipeline.push(Expect::Query, Run::new(Role::Probe(Vec::new())));
     }
