@@ -232,7 +232,7 @@ impl Session {
 
     /// What a name stood for before a pipeline took it away it may stand for again: where the
     /// pipeline fails ahead of that, the server discards the rest.
-    fn may_come_back(&self) -> bool {
+    pub(super) fn may_come_back(&self) -> bool {
         self.pipeline.iter().any(|entry| entry.expect == Expect::Sync)
     }
 

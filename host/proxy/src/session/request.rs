@@ -255,6 +255,10 @@ impl Session {
     }
 
     async fn query(&mut self, frame: Frame<'_>, text: &[u8]) -> Result<Handled, End> {
+        if self.names.statement(b"").is_none() && self.may_come_back() {
+            // An unnamed statement that comes back would come back behind this, which destroys it.
+            return Ok(Handled::Later);
+        }
         let policies = self.shared.policies.current();
         let facts = match self.analyse(text, &policies).await {
             Ok(facts) => facts,
