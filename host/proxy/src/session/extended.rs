@@ -121,10 +121,7 @@ impl Session {
             Err(refusal) => return self.refuse(Expect::Bind, refusal),
         };
         let Some(prepared) = self.names.statement(bind.statement).cloned() else {
-            if self.may_come_back() {
-                return Ok(Handled::Later);
-            }
-            return self.refuse(Expect::Bind, unknown_statement(bind.statement));
+            return self.refuse_unknown(Expect::Bind, unknown_statement(bind.statement));
         };
         if !prepared.confirmed.get() && prepared.segment != self.segment {
             return Ok(Handled::Later);
@@ -236,6 +233,11 @@ impl Session {
         self.pipeline.iter().any(|entry| entry.expect == Expect::Sync)
     }
 
+    /// Refuses what uses a name that stands for nothing, once that is certain.
+    fn refuse_unknown(&mut self, expect: Expect, refusal: Refusal) -> Result<Handled, End> {
+        if self.may_come_back() { Ok(Handled::Later) } else { self.refuse(expect, refusal) }
+    }
+
     pub(super) fn describe(
         &mut self,
         frame: Frame<'_>,
@@ -246,10 +248,7 @@ impl Session {
         let expect = match target {
             Target::Statement => {
                 let Some(prepared) = self.names.statement(name).cloned() else {
-                    if self.may_come_back() {
-                        return Ok(Handled::Later);
-                    }
-                    return self.refuse(Expect::DescribeStatement, unknown_statement(name));
+                    return self.refuse_unknown(Expect::DescribeStatement, unknown_statement(name));
                 };
                 if !prepared.confirmed.get() && prepared.segment != self.segment {
                     return Ok(Handled::Later);
@@ -268,10 +267,7 @@ impl Session {
             }
             Target::Portal => {
                 let Some(portal) = self.names.portal(name).cloned() else {
-                    if self.may_come_back() {
-                        return Ok(Handled::Later);
-                    }
-                    return self.refuse(Expect::DescribePortal, unknown_portal(name));
+                    return self.refuse_unknown(Expect::DescribePortal, unknown_portal(name));
                 };
                 if !portal.confirmed.get() && portal.segment != self.segment {
                     return Ok(Handled::Later);
@@ -288,10 +284,7 @@ impl Session {
 
     pub(super) async fn execute(&mut self, frame: Frame<'_>, name: &[u8]) -> Result<Handled, End> {
         let Some(portal) = self.names.portal(name).cloned() else {
-            if self.may_come_back() {
-                return Ok(Handled::Later);
-            }
-            return self.refuse(Expect::Execute, unknown_portal(name));
+            return self.refuse_unknown(Expect::Execute, unknown_portal(name));
         };
         if !portal.confirmed.get() && portal.segment != self.segment {
             return Ok(Handled::Later);

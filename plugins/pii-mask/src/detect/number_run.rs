@@ -43,7 +43,7 @@ impl<'a> NumberRun<'a> {
             }
             return Some((None, index));
         }
-        let mut groups: SmallVec<[Range<usize>; 8]> = SmallVec::new();
+        let mut groups = SmallVec::<[Range<usize>; 8]>::new();
         while at(text, index).is_ascii_digit() {
             let group = index;
             while at(text, index).is_ascii_digit() {
