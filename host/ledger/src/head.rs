@@ -66,11 +66,11 @@ impl Head {
     pub(crate) fn of(stream: &str) -> Head {
         let mut before_seq = b"{\"v\":".to_vec();
         decimal(&mut before_seq, u64::from(LAYOUT));
-        member(&mut before_seq, "seq");
+        member!(before_seq, "seq");
         let mut before_time = Vec::new();
-        member(&mut before_time, "stream");
+        member!(before_time, "stream");
         quoted(&mut before_time, stream);
-        member(&mut before_time, "time");
+        member!(before_time, "time");
         before_time.push(b'"');
         Head { before_seq, before_time, clock: Clock::default() }
     }
@@ -86,14 +86,22 @@ impl Head {
     }
 }
 
-/// The name of a member behind others; its value follows.
-pub(crate) fn member(buffer: &mut Vec<u8>, name: &'static str) {
+/// The name of a member behind others, written in one piece; its value follows.
+macro_rules! member {
+    ($buffer:expr, $name:literal) => {
+        $buffer.extend_from_slice(concat!(",\"", $name, "\":").as_bytes())
+    };
+}
+pub(crate) use member;
+
+/// The same for a name that is not known here.
+pub(crate) fn named(buffer: &mut Vec<u8>, name: &'static str) {
     buffer.extend_from_slice(b",\"");
     buffer.extend_from_slice(name.as_bytes());
     buffer.extend_from_slice(b"\":");
 }
 
-/// A text that needs no escape: a word of ours.
+/// A text that needs no escape.
 pub(crate) fn quoted(buffer: &mut Vec<u8>, word: &str) {
     buffer.push(b'"');
     buffer.extend_from_slice(word.as_bytes());
@@ -102,9 +110,17 @@ pub(crate) fn quoted(buffer: &mut Vec<u8>, word: &str) {
 
 /// Anybody's text.
 pub(crate) fn text(buffer: &mut Vec<u8>, text: &str) {
+    // RFC 8259, section 7: nothing else needs an escape.
+    let is_plain = text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
+    if text.len() <= SHORT_BYTES && is_plain {
+        return quoted(buffer, text);
+    }
     let written = serde_json::to_writer(&mut *buffer, text);
     debug_assert!(written.is_ok(), "a Vec takes all");
 }
+
+/// Longer texts are not looked through twice.
+const SHORT_BYTES: usize = 64;
 
 /// A list of anybody's texts.
 pub(crate) fn texts<'t>(buffer: &mut Vec<u8>, texts: impl IntoIterator<Item = &'t str>) {
@@ -119,6 +135,9 @@ pub(crate) fn texts<'t>(buffer: &mut Vec<u8>, texts: impl IntoIterator<Item = &'
 }
 
 pub(crate) fn decimal(buffer: &mut Vec<u8>, mut number: u64) {
+    if number < 10 {
+        return buffer.push(b'0' + number as u8);
+    }
     // As many digits as the largest number has.
     let mut digits = [b'0'; 20];
     let mut first = digits.len();
@@ -135,14 +154,25 @@ pub(crate) fn decimal(buffer: &mut Vec<u8>, mut number: u64) {
 
 /// 32 hexadecimal digits in quotes.
 pub(crate) fn hexadecimal(buffer: &mut Vec<u8>, number: u128) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = [b'"'; 34];
-    let (_, digits) = text.split_at_mut(1);
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(number.to_be_bytes()) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
+    for place in 0..4 {
+        let digits = eight_digits((number >> (96 - 32 * place)) as u32);
+        text[1 + 8 * place..9 + 8 * place].copy_from_slice(&digits);
     }
     buffer.extend_from_slice(&text);
+}
+
+/// The hexadecimal digits of a number, all at once.
+fn eight_digits(number: u32) -> [u8; 8] {
+    // One digit per byte, the first in the highest.
+    let mut digits = u64::from(number);
+    digits = (digits << 16 | digits) & 0x0000_ffff_0000_ffff;
+    digits = (digits << 8 | digits) & 0x00ff_00ff_00ff_00ff;
+    digits = (digits << 4 | digits) & 0x0f0f_0f0f_0f0f_0f0f;
+    // Sixteen and more only where a digit is above nine.
+    let above_nine = ((digits + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
+    let letter = u64::from(b'a' - b'0' - 10);
+    (digits + 0x3030_3030_3030_3030 + above_nine * letter).to_be_bytes()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use portcullis_policy::event::{DecisionMade, Ending, EventId, Outcome};
 use portcullis_policy::{Database, Principal, Statement, VerdictAnswer};
 use serde::Serialize;
 
-use crate::head::{decimal, hexadecimal, member, quoted, text, texts};
+use crate::head::{decimal, hexadecimal, member, named, quoted, text, texts};
 
 /// Members that many records share, written once.
 #[derive(Clone)]
@@ -18,12 +18,12 @@ impl Part {
     /// Who asks: `session`, `principal` and `database`.
     pub fn asker(session: u64, principal: &Principal, database: &Database) -> Part {
         let mut buffer = Vec::new();
-        member(&mut buffer, "session");
+        member!(buffer, "session");
         decimal(&mut buffer, session);
-        member(&mut buffer, "principal");
+        member!(buffer, "principal");
         let written = serde_json::to_writer(&mut buffer, &PrincipalBody::of(principal));
         debug_assert!(written.is_ok(), "it has string keys only, and a Vec takes all");
-        member(&mut buffer, "database");
+        member!(buffer, "database");
         text(&mut buffer, &database.name);
         Part(buffer.into())
     }
@@ -32,18 +32,38 @@ impl Part {
     /// nothing is kept but its shape, which has no literals.
     pub fn statement(statement: &Statement) -> Part {
         let mut buffer = Vec::new();
-        member(&mut buffer, "text");
+        member!(buffer, "text");
         text(&mut buffer, &statement.shape);
-        member(&mut buffer, "fingerprint");
+        member!(buffer, "fingerprint");
         text(&mut buffer, &statement.fingerprint);
-        member(&mut buffer, "command");
+        member!(buffer, "command");
         text(&mut buffer, &statement.command);
-        member(&mut buffer, "actions");
+        member!(buffer, "actions");
         texts(&mut buffer, statement.actions.iter().map(|action| action.as_str()));
         relations(&mut buffer, statement);
         list(&mut buffer, "functions", &statement.functions);
         let opaque: Vec<String> = statement.opaque.iter().map(ToString::to_string).collect();
         list(&mut buffer, "opaque", &opaque);
+        Part(buffer.into())
+    }
+
+    /// What was decided, from `decision` to `revision`. `released_by` is the approval or lease that
+    /// released it, where one was needed.
+    pub fn ruling(
+        made: &DecisionMade,
+        given: &[VerdictAnswer],
+        released_by: Option<&str>,
+        revision: u64,
+    ) -> Part {
+        let mut buffer = Vec::new();
+        decision(&mut buffer, made);
+        answers(&mut buffer, given);
+        if let Some(released_by) = released_by {
+            member!(buffer, "released_by");
+            text(&mut buffer, released_by);
+        }
+        member!(buffer, "revision");
+        decimal(&mut buffer, revision);
         Part(buffer.into())
     }
 }
@@ -59,11 +79,8 @@ pub struct Intent<'a> {
     pub statement: &'a Part,
     /// How many values were bound.
     pub parameters: u32,
-    pub decision: &'a DecisionMade,
-    pub answers: &'a [VerdictAnswer],
-    /// The approval or lease that released it, where one was needed.
-    pub released_by: Option<&'a str>,
-    pub revision: u64,
+    /// Of [`Part::ruling`].
+    pub ruling: &'a Part,
 }
 
 /// How an intent begins, from the end of its time to its event.
@@ -75,61 +92,58 @@ pub(crate) const OUTCOME: &[u8] = b"\",\"kind\":\"outcome\",\"event\":";
 pub(crate) fn write_intent(buffer: &mut Vec<u8>, intent: &Intent<'_>) {
     hexadecimal(buffer, intent.event.0);
     buffer.extend_from_slice(&intent.asker.0);
-    member(buffer, "message");
+    member!(buffer, "message");
     quoted(buffer, intent.message);
     buffer.extend_from_slice(&intent.statement.0);
     if intent.parameters > 0 {
-        member(buffer, "parameters");
+        member!(buffer, "parameters");
         decimal(buffer, u64::from(intent.parameters));
     }
-    decision(buffer, intent.decision);
-    answers(buffer, intent.answers);
-    if let Some(released_by) = intent.released_by {
-        member(buffer, "released_by");
-        text(buffer, released_by);
-    }
-    member(buffer, "revision");
-    decimal(buffer, intent.revision);
+    buffer.extend_from_slice(&intent.ruling.0);
     buffer.extend_from_slice(b"}\n");
 }
 
 /// Writes the members of an outcome, behind [`OUTCOME`].
 pub(crate) fn write_outcome(buffer: &mut Vec<u8>, outcome: &Outcome) {
-    let (ending, detail) = match &outcome.ending {
-        Ending::Completed { tag } => ("completed", Some(("tag", tag))),
-        Ending::Failed { sqlstate } => ("failed", Some(("sqlstate", sqlstate))),
-        Ending::Suspended => ("suspended", None),
-        Ending::Skipped => ("skipped", None),
-        Ending::Refused => ("refused", None),
-        Ending::Released => ("released", None),
-        Ending::Lost => ("lost", None),
-    };
     hexadecimal(buffer, outcome.id.0);
-    number(buffer, "session", outcome.session);
-    member(buffer, "ending");
-    quoted(buffer, ending);
-    if let Some((name, told)) = detail {
-        member(buffer, name);
-        text(buffer, told);
+    member!(buffer, "session");
+    decimal(buffer, outcome.session);
+    member!(buffer, "ending");
+    match &outcome.ending {
+        Ending::Completed { tag } => {
+            buffer.extend_from_slice(b"\"completed\"");
+            member!(buffer, "tag");
+            text(buffer, tag);
+        }
+        Ending::Failed { sqlstate } => {
+            buffer.extend_from_slice(b"\"failed\"");
+            member!(buffer, "sqlstate");
+            text(buffer, sqlstate);
+        }
+        Ending::Suspended => quoted(buffer, "suspended"),
+        Ending::Skipped => quoted(buffer, "skipped"),
+        Ending::Refused => quoted(buffer, "refused"),
+        Ending::Released => quoted(buffer, "released"),
+        Ending::Lost => quoted(buffer, "lost"),
     }
-    number(buffer, "rows", outcome.rows);
-    number(buffer, "bytes", outcome.bytes);
-    number(buffer, "cells_masked", outcome.cells_masked);
+    member!(buffer, "rows");
+    decimal(buffer, outcome.rows);
+    member!(buffer, "bytes");
+    decimal(buffer, outcome.bytes);
+    member!(buffer, "cells_masked");
+    decimal(buffer, outcome.cells_masked);
     list(buffer, "labels_masked", &outcome.labels_masked);
-    number(buffer, "duration_us", outcome.duration_us);
-    number(buffer, "revision", outcome.revision);
+    member!(buffer, "duration_us");
+    decimal(buffer, outcome.duration_us);
+    member!(buffer, "revision");
+    decimal(buffer, outcome.revision);
     buffer.extend_from_slice(b"}\n");
-}
-
-fn number(buffer: &mut Vec<u8>, name: &'static str, number: u64) {
-    member(buffer, name);
-    decimal(buffer, number);
 }
 
 /// A list of texts, left out where it is empty.
 fn list(buffer: &mut Vec<u8>, name: &'static str, items: &[String]) {
     if !items.is_empty() {
-        member(buffer, name);
+        named(buffer, name);
         texts(buffer, items.iter().map(String::as_str));
     }
 }
@@ -143,7 +157,7 @@ fn objects<T>(
 ) {
     for (index, item) in items.iter().enumerate() {
         if index == 0 {
-            member(buffer, name);
+            named(buffer, name);
             buffer.push(b'[');
         } else {
             buffer.push(b',');
@@ -161,7 +175,7 @@ fn relations(buffer: &mut Vec<u8>, statement: &Statement) {
     objects(buffer, "relations", &statement.relations, |buffer, relation| {
         buffer.extend_from_slice(b"\"name\":");
         text(buffer, &relation.name);
-        member(buffer, "access");
+        member!(buffer, "access");
         quoted(buffer, relation.access.as_str());
         list(buffer, "columns", &relation.columns);
         list(buffer, "labels", &relation.labels);
@@ -174,14 +188,14 @@ fn decision(buffer: &mut Vec<u8>, made: &DecisionMade) {
         DecisionMade::Denied { policy, reason } => ("denied", policy.as_deref(), Some(reason)),
         DecisionMade::Held { reason } => ("held", None, Some(reason)),
     };
-    member(buffer, "decision");
+    member!(buffer, "decision");
     quoted(buffer, word);
     if let Some(policy) = policy {
-        member(buffer, "policy");
+        member!(buffer, "policy");
         text(buffer, policy);
     }
     if let Some(reason) = reason {
-        member(buffer, "reason");
+        member!(buffer, "reason");
         text(buffer, reason);
     }
 }
@@ -190,9 +204,9 @@ fn answers(buffer: &mut Vec<u8>, answers: &[VerdictAnswer]) {
     objects(buffer, "answers", answers, |buffer, given| {
         buffer.extend_from_slice(b"\"policy\":");
         text(buffer, &given.policy);
-        member(buffer, "mode");
+        member!(buffer, "mode");
         quoted(buffer, given.mode.as_str());
-        member(buffer, "answer");
+        member!(buffer, "answer");
         match &given.answer {
             Ok(verdict) => {
                 quoted(buffer, verdict.decision.as_str());

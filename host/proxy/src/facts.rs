@@ -14,6 +14,8 @@ use rustc_hash::FxHashMap;
 
 use crate::asking::is_locked_out;
 use crate::database::{DatabaseState, View};
+use crate::effects::leaves_nothing;
+use crate::recent::Recent;
 
 /// Entries per generation; two generations are kept.
 const CACHED_MAX: usize = 4_096;
@@ -35,6 +37,8 @@ pub struct Facts {
     pub current: bool,
     /// All that they rest on was looked at: they serve the next text of the shape as well.
     pub lasting: bool,
+    /// One of the statements has an effect beyond the rows it reads and writes.
+    pub leave_something: bool,
     /// What the ledger is told of each statement, once it was told.
     parts: OnceCell<Vec<Part>>,
 }
@@ -47,7 +51,9 @@ impl Facts {
         current: bool,
         lasting: bool,
     ) -> Facts {
-        Facts { statements, view, classifiers, current, lasting, parts: OnceCell::new() }
+        let leave_something = !statements.iter().all(leaves_nothing);
+        let parts = OnceCell::new();
+        Facts { statements, view, classifiers, current, lasting, leave_something, parts }
     }
 
     /// What the ledger is told of one of the statements.
@@ -88,12 +94,23 @@ impl Facts {
 }
 
 /// How a session reads a text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq)]
 pub struct Reading {
     /// None: not known.
     pub search_path: Option<Arc<[String]>>,
     /// None: not known.
     pub standard_conforming_strings: Option<bool>,
+}
+
+impl PartialEq for Reading {
+    fn eq(&self, other: &Reading) -> bool {
+        let same_path = match (&self.search_path, &other.search_path) {
+            // Mostly the very same one.
+            (Some(own), Some(other)) => Arc::ptr_eq(own, other) || own == other,
+            (own, other) => own == other,
+        };
+        same_path && self.standard_conforming_strings == other.standard_conforming_strings
+    }
 }
 
 impl Reading {
@@ -108,6 +125,15 @@ struct Under<'a> {
     view: u64,
     classifiers: u64,
     reading: &'a Reading,
+}
+
+/// The same, kept with the facts of a text.
+struct Kept {
+    database: u64,
+    view: u64,
+    classifiers: u64,
+    reading: Reading,
+    facts: Rc<Facts>,
 }
 
 /// Writes keys, one after another, into the same memory.
@@ -125,6 +151,8 @@ pub struct FactsCache {
     /// The view of each database that the facts are of.
     views: RefCell<FxHashMap<u64, u64>>,
     keys: RefCell<Keys>,
+    /// Of those that came more than once: mostly no key needs to be cut.
+    recent: RefCell<Recent<Kept>>,
 }
 
 impl FactsCache {
@@ -185,13 +213,24 @@ impl FactsCache {
     }
 
     fn cached(&self, under: Under<'_>, text: &str) -> Option<Rc<Facts>> {
+        let recent = self.recent.borrow();
+        if let Some(kept) = recent.find(text, |kept| under.is_as(kept)) {
+            return Some(kept.facts.clone());
+        }
+        drop(recent);
         let mut keys = self.keys.borrow_mut();
         let key = keys.write(under, text)?;
-        if let Some(facts) = self.young.borrow().get(key) {
-            return Some(facts.clone());
-        }
-        let (key, facts) = self.old.borrow_mut().remove_entry(key)?;
-        self.insert(key, facts.clone());
+        let found = self.young.borrow().get(key).cloned();
+        let facts = match found {
+            Some(facts) => facts,
+            None => {
+                let (key, facts) = self.old.borrow_mut().remove_entry(key)?;
+                self.insert(key, facts.clone());
+                facts
+            }
+        };
+        let template = || keys.cutter.template(text);
+        self.recent.borrow_mut().keep(text, template, under.keep(facts.clone()));
         Some(facts)
     }
 
@@ -220,6 +259,7 @@ impl FactsCache {
         for generation in [&self.young, &self.old] {
             generation.borrow_mut().retain(|key, _| !is_earlier(key));
         }
+        self.recent.borrow_mut().clear();
     }
 
     fn insert(&self, key: Box<[u8]>, facts: Rc<Facts>) {
@@ -228,6 +268,18 @@ impl FactsCache {
             *self.old.borrow_mut() = std::mem::take(&mut young);
         }
         young.insert(key, facts);
+    }
+}
+
+impl Under<'_> {
+    fn is_as(&self, kept: &Kept) -> bool {
+        (self.view, self.database, self.classifiers) == (kept.view, kept.database, kept.classifiers)
+            && *self.reading == kept.reading
+    }
+
+    fn keep(&self, facts: Rc<Facts>) -> Kept {
+        let Under { database, view, classifiers, reading } = *self;
+        Kept { database, view, classifiers, reading: reading.clone(), facts }
     }
 }
 

@@ -5,12 +5,13 @@ use std::rc::Rc;
 use portcullis_policy::event::RelationTouched;
 use portcullis_policy::principal::Asker;
 use portcullis_policy::{
-    Access, Action, Decision, Denial, Mode, Opaque, Outputs, Parameters, Permitted, PolicySet,
-    Request, Ruling, Statement, Unmatched, Verdict, VerdictAnswer, judge,
+    Decision, Denial, Mode, Opaque, Outputs, Parameters, Permitted, PolicySet, Request, Ruling,
+    Statement, Unmatched, Verdict, VerdictAnswer, judge,
 };
 use portcullis_wire::{Frame, encode};
 
 use crate::buffers::Queue;
+use crate::effects::makes_unseen_code;
 use crate::facts::Facts;
 use crate::known::{Answered, Asked};
 use crate::masks::{Planner, is_of_nobody_known};
@@ -147,7 +148,7 @@ impl Gate<'_> {
         });
         let answers = answers.collect();
         let coverage = self.policies.coverage(&self.asker.principal, &self.asker.database);
-        Answered { answers, coverage }
+        Answered::new(answers, coverage)
     }
 
     fn verdicts(&self, statement: &Statement, text: &str, unseen_code: bool) -> Vec<VerdictAnswer> {
@@ -257,13 +258,6 @@ fn carrier(statement: &Statement) -> Option<&String> {
             || CARRIER_FAMILIES.iter().any(|prefix| name.starts_with(prefix))
                 && !FAMILIES_WITHOUT_VALUES.contains(&name)
     })
-}
-
-/// Can what this statement makes change what names mean, ahead of its being seen?
-pub fn makes_unseen_code(statement: &Statement) -> bool {
-    let defines = statement.relations.iter().any(|relation| relation.access == Access::Define);
-    let changes = |action: &Action| matches!(action, Action::Create | Action::Alter | Action::Drop);
-    !statement.opaque.is_empty() || defines || statement.actions.iter().any(changes)
 }
 
 impl Gate<'_> {

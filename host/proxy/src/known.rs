@@ -5,11 +5,12 @@
 //! guardrail says to the very same request, how the result is masked, whether an error could
 //! quote a hidden value. They are asked once.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 
 use portcullis_ledger::Part;
 use portcullis_masking::{MaskColumn, RowMasker};
+use portcullis_policy::event::DecisionMade;
 use portcullis_policy::{Coverage, Statement, VerdictAnswer};
 use portcullis_wire::Malformed;
 use rustc_hash::FxHashMap;
@@ -44,6 +45,35 @@ pub struct Answered {
     /// One list per statement.
     pub answers: PerStatement<Vec<VerdictAnswer>>,
     pub coverage: Coverage,
+    /// What the ledger is told where these answers permit it, by statement, and of which revision
+    /// they are.
+    permitted: OnceCell<(u64, PerStatement<Part>)>,
+}
+
+impl Answered {
+    pub fn new(answers: PerStatement<Vec<VerdictAnswer>>, coverage: Coverage) -> Answered {
+        Answered { answers, coverage, permitted: OnceCell::new() }
+    }
+
+    /// What the ledger is told of the decision about one of the statements.
+    pub fn ruling(
+        &self,
+        index: usize,
+        decision: &DecisionMade,
+        released_by: Option<&str>,
+        revision: u64,
+    ) -> Part {
+        let write =
+            |answers: &Vec<VerdictAnswer>| Part::ruling(decision, answers, released_by, revision);
+        if *decision == DecisionMade::Permitted && released_by.is_none() {
+            let written = || (revision, self.answers.iter().map(write).collect());
+            let (of, written) = self.permitted.get_or_init(written);
+            if let Some(part) = written.get(index).filter(|_| *of == revision) {
+                return part.clone();
+            }
+        }
+        write(self.answers.get(index).unwrap_or(&Vec::new()))
+    }
 }
 
 /// The revision and the view that were in force.

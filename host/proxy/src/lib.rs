@@ -3,6 +3,7 @@
 //! Modules are listed bottom-up. [`Proxy`] at the end is what the host composes.
 
 pub mod settings;
+mod alarm;
 mod buffers;
 mod metrics;
 #[cfg(any(test, feature = "scripted"))]
@@ -17,6 +18,8 @@ mod labels;
 mod database;
 mod registry;
 mod cancel;
+mod effects;
+mod recent;
 mod facts;
 mod release;
 mod names;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::Waker;
 use std::time::SystemTime;
 
 use atomic_waker::AtomicWaker;
@@ -112,24 +112,24 @@ impl Line {
         self.waker.wake();
     }
 
+    /// Wakes the session when somebody wants something that it is not told of yet: to be called
+    /// before [`signal`](Line::signal) is asked for the last time.
+    pub fn wakes(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+
     /// What somebody wants, for the session itself. Cheap: asked at every turn.
-    ///
-    /// Cancel safe: a signal is taken only when it is returned.
-    pub fn poll_signal(&self, cx: &mut Context<'_>) -> Poll<Signal> {
-        self.waker.register(cx.waker());
+    pub fn signal(&self) -> Option<Signal> {
         if !self.raised.load(Ordering::Acquire) {
-            return Poll::Pending;
+            return None;
         }
         let mut signals = locked(&self.signals);
         // Ending stays raised: the session asks no more once it was told.
         if let Some(reason) = &signals.end {
-            return Poll::Ready(Signal::End(reason.clone()));
+            return Some(Signal::End(reason.clone()));
         }
         self.raised.store(false, Ordering::Relaxed);
-        if std::mem::take(&mut signals.cancel) {
-            return Poll::Ready(Signal::Cancel);
-        }
-        Poll::Pending
+        std::mem::take(&mut signals.cancel).then_some(Signal::Cancel)
     }
 
     pub fn asks(&self) {

@@ -313,14 +313,8 @@ impl Session {
     /// Cancel safe: bytes read are in the buffer that is returned, bytes written are off the
     /// queue.
     fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
-        if let Poll::Ready(signal) = self.entry.line().poll_signal(cx) {
-            return Poll::Ready(Wake::Signal(signal));
-        }
-        match self.phases.has_changed() {
-            Ok(false) => {}
-            Ok(true) => return Poll::Ready(Wake::Phase(*self.phases.borrow_and_update())),
-            Err(_) if self.phase == Phase::Stopped => {}
-            Err(_) => return Poll::Ready(Wake::Phase(Phase::Stopped)),
+        if let Some(wake) = self.called() {
+            return Poll::Ready(wake);
         }
         if let Hold::Waiting { waiting, .. } = &mut self.hold
             && let Poll::Ready(decided) = waiting.poll_decided(cx)
@@ -378,7 +372,22 @@ impl Session {
             self.reply.rest();
             self.outbox.queue().rest();
         }
-        Poll::Pending
+        self.entry.line().wakes(cx.waker());
+        // Whoever called before that has woken nobody.
+        self.called().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// What somebody else wants of the session.
+    fn called(&mut self) -> Option<Wake> {
+        if let Some(signal) = self.entry.line().signal() {
+            return Some(Wake::Signal(signal));
+        }
+        match self.phases.has_changed() {
+            Ok(false) => None,
+            Ok(true) => Some(Wake::Phase(*self.phases.borrow_and_update())),
+            Err(_) if self.phase == Phase::Stopped => None,
+            Err(_) => Some(Wake::Phase(Phase::Stopped)),
+        }
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<End> {

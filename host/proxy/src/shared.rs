@@ -13,6 +13,7 @@ use portcullis_policy::PolicySource;
 use portcullis_policy::event::{Event, EventId};
 use tokio::sync::{Notify, watch};
 
+use crate::alarm::Alarm;
 use crate::buffers::Buffers;
 use crate::facts::FactsCache;
 use crate::known::KnownStatements;
@@ -48,6 +49,9 @@ impl Moment {
     }
 }
 
+/// For so long the time of day is not looked at again: nobody sets a clock so often.
+const CLOCKS_AGREE: Duration = Duration::from_millis(10);
+
 /// What the sessions of one worker share.
 pub struct Shared {
     pub buffers: Buffers,
@@ -59,6 +63,8 @@ pub struct Shared {
     pub metrics: Arc<WorkerMetrics>,
     stream: RefCell<Stream>,
     moment: Cell<Moment>,
+    /// When both clocks were looked at.
+    agreed: Cell<Moment>,
     /// Each session holds it as well.
     sessions: Rc<()>,
     uncommitted: Cell<bool>,
@@ -91,6 +97,7 @@ impl Shared {
             metrics,
             stream: RefCell::new(stream),
             moment: Cell::new(Moment::now()),
+            agreed: Cell::new(Moment::now()),
             sessions: Rc::default(),
             uncommitted: Cell::new(false),
             expected: Cell::new(false),
@@ -105,9 +112,17 @@ impl Shared {
         }
     }
 
-    /// Looks at the clocks: once for all that came together.
+    /// Looks at the clocks: once for all that came together. The time of day is counted on for a
+    /// while from where it was seen.
     pub fn look_at_the_clocks(&self) {
-        self.moment.set(Moment::now());
+        let (agreed, instant) = (self.agreed.get(), Instant::now());
+        let since = instant.saturating_duration_since(agreed.instant);
+        if since < CLOCKS_AGREE {
+            self.moment.set(Moment { instant, time: agreed.time + since });
+        } else {
+            self.moment.set(Moment::now());
+            self.agreed.set(self.moment.get());
+        }
     }
 
     /// What the clocks said when a session was last woken.
@@ -216,13 +231,16 @@ const PASS_ON_AGAIN: Duration = Duration::from_millis(200);
 
 /// Commits what nobody else has, and passes on what is committed, until the worker's last session
 /// is gone.
-pub async fn pass_on_in_time(shared: Weak<Shared>) {
+pub async fn pass_on_in_time(shared: Weak<Shared>, mut alarm: Alarm) {
     let Some(bell) = shared.upgrade().map(|shared| shared.bell.clone()) else { return };
     loop {
         bell.notified().await;
         let mut delay = PASS_ON_DELAY;
         loop {
-            tokio::time::sleep(delay).await;
+            if alarm.after(delay).await.is_err() {
+                // What is committed must not wait for ever.
+                tokio::time::sleep(delay).await;
+            }
             let Some(shared) = shared.upgrade() else { return };
             if shared.pass_on().is_ok() {
                 break;

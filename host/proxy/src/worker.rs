@@ -18,6 +18,7 @@ use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 
+use crate::alarm::Alarm;
 use crate::browser::Browsers;
 use crate::cancel::CancelKeys;
 use crate::database::DatabaseState;
@@ -109,7 +110,8 @@ pub fn run(
     );
     let shared = Rc::new(shared);
     drop(settings);
-    runtime.spawn_local(pass_on_in_time(Rc::downgrade(&shared)));
+    let alarm = runtime.block_on(async { Alarm::new() })?;
+    runtime.spawn_local(pass_on_in_time(Rc::downgrade(&shared), alarm));
     runtime.block_on(accept(common.clone(), shared, arrivals));
     Ok(())
 }

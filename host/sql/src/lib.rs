@@ -11,6 +11,7 @@ mod names;
 mod lexer;
 mod word;
 mod limits;
+mod template;
 mod shape;
 mod lineage;
 mod tree;
@@ -29,6 +30,7 @@ pub use analyze::{analyze, analyze_by_both};
 pub use catalog::{Catalog, Column, Function, Relation, RelationKind, Scope, TEXT_OID};
 pub use limits::Limits;
 pub use shape::{KeyCutter, Shape, shape};
+pub use template::Template;
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use portcullis_policy::Opaque;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::lexer::{Kind, Lexer, Token, Uncut, tokens};
+use crate::template::{Gap, Template};
 use crate::word::{Role, role};
 
 /// A text with its literals cut out.
@@ -32,6 +33,8 @@ pub fn shape(text: &str, standard_conforming_strings: bool) -> Result<Shape, Opa
 #[derive(Default)]
 pub struct KeyCutter {
     key: String,
+    /// What was left out of it.
+    gaps: Vec<Gap>,
     outer: Vec<Level>,
 }
 
@@ -46,6 +49,11 @@ impl KeyCutter {
             Cutter::new(lexer, true, self).run()?;
         }
         Ok(&self.key)
+    }
+
+    /// What has the same key as `text`, which was cut last.
+    pub fn template(&self, text: &str) -> Template {
+        Template::new(text, &self.gaps)
     }
 }
 
@@ -227,6 +235,7 @@ enum Literals {
 struct Cutter<'a> {
     lexer: Lexer<'a>,
     runs: Runs<'a>,
+    gaps: &'a mut Vec<Gap>,
     keep_all: bool,
     level: Level,
     outer: &'a mut Vec<Level>,
@@ -245,10 +254,12 @@ struct Cutter<'a> {
 impl<'a> Cutter<'a> {
     fn new(lexer: Lexer<'a>, keep_all: bool, memory: &'a mut KeyCutter) -> Cutter<'a> {
         memory.key.clear();
+        memory.gaps.clear();
         memory.outer.clear();
         Cutter {
             runs: Runs::new(lexer.text(), &mut memory.key),
             lexer,
+            gaps: &mut memory.gaps,
             keep_all,
             level: Level::new(keep_all, false),
             outer: &mut memory.outer,
@@ -280,8 +291,8 @@ impl<'a> Cutter<'a> {
         Ok(match token.kind {
             Kind::Word => self.word(written),
             Kind::Symbol => self.symbol(written),
-            Kind::Text | Kind::Number => self.literal(token, !written.contains(&b'\\')),
-            Kind::SpecialText | Kind::SpecialNumber => self.literal(token, false),
+            Kind::Text | Kind::Number => self.literal(token, written, !written.contains(&b'\\')),
+            Kind::SpecialText | Kind::SpecialNumber => self.literal(token, written, false),
             Kind::QuotedName => {
                 self.name();
                 Before::Name
@@ -300,7 +311,7 @@ impl<'a> Cutter<'a> {
         })
     }
 
-    fn literal(&mut self, token: Token, plain: bool) -> Before {
+    fn literal(&mut self, token: Token, written: &[u8], plain: bool) -> Before {
         self.level.typed = false;
         self.level.literal = true;
         if self.before == Before::Name {
@@ -309,6 +320,7 @@ impl<'a> Cutter<'a> {
         }
         if plain && self.droppable() {
             self.runs.leave_out(token).push_str(LEFT_OUT);
+            self.gaps.extend(Gap::of(token, written));
         }
         Before::Literal
     }

@@ -76,8 +76,8 @@ pub fn analyze(data: &[u8]) {
     }
 }
 
-/// Our lexer cuts where PostgreSQL's does, and literals that are left out of the key change no
-/// fact.
+/// Our lexer cuts where PostgreSQL's does, literals that are left out of the key change no fact,
+/// and what is taken for the same text with other values has the same key.
 pub fn shape(data: &[u8]) {
     let Some((choice, data)) = data.split_first() else { return };
     let Some(text) = text(data) else { return };
@@ -91,6 +91,13 @@ pub fn shape(data: &[u8]) {
     let tokens: Vec<Found> = scanned.tokens.iter().filter_map(|token| found(text, token)).collect();
     assert_eq!(cut.text, rebuilt(&tokens), "{text:?}");
     let other = with_other_literals(text, &tokens, *choice);
+    let mut cutter = portcullis_sql::KeyCutter::default();
+    assert_eq!(cutter.cut(text, true).ok(), Some(&*cut.key));
+    let template = cutter.template(text);
+    assert!(template.fits(text), "{text:?} is as itself");
+    if template.fits(&other) {
+        assert_eq!(cutter.cut(&other, true).ok(), Some(&*cut.key), "{other:?} fits {text:?}");
+    }
     if let Ok(again) = portcullis_sql::shape(&other, true)
         && again.key == cut.key
     {

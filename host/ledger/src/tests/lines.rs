@@ -88,10 +88,12 @@ fn an_intent_with_everything() {
             message: "query",
             statement: &Part::statement(&statement),
             parameters: 2,
-            decision: &decision,
-            answers: &[answer(Ok(verdict)), answer(Err(fault))],
-            released_by: Some("lease 7"),
-            revision: 4,
+            ruling: &Part::ruling(
+                &decision,
+                &[answer(Ok(verdict)), answer(Err(fault))],
+                Some("lease 7"),
+                4,
+            ),
         },
         expect![[r#"
             {"v":1,
@@ -145,10 +147,7 @@ fn an_intent_with_nothing_to_add() {
             message: "query",
             statement: &Part::statement(&statement()),
             parameters: 0,
-            decision: &DecisionMade::Permitted,
-            answers: &[],
-            released_by: None,
-            revision: 4,
+            ruling: &Part::ruling(&DecisionMade::Permitted, &[], None, 4),
         },
         expect![[r#"
             {"v":1,

@@ -184,7 +184,7 @@ impl Session {
             && !statement.opaque.is_empty()
         {
             // Binding plans, and planning may run a function.
-            self.note_effects(statement);
+            self.note_effects(&facts, statement);
         }
         let portal = Rc::new(Portal {
             prepared,
@@ -382,7 +382,7 @@ impl Session {
             running.withhold = self.withholds(&running, &facts, &policies).await;
             self.withholding |= running.withhold && !running.statement().is_read_only();
             self.describe_for_masks(&portal, name, running.statement());
-            self.note_effects(running.statement());
+            self.note_effects(&facts, running.statement());
             // Its own function cannot have closed it while it ran.
             self.names.set_portal(name, Some(portal.clone()));
             run.statements.push(running);

@@ -34,7 +34,8 @@ impl Session {
         let revision = asked.policies.revision();
         let mut events = PerStatement::new();
         let mut kept = true;
-        for (known, answers) in asked.known.iter().zip(&answered.answers) {
+        let of_each = asked.known.iter().zip(&answered.answers).enumerate();
+        for (index, (known, answers)) in of_each {
             let event = self.shared.event_id();
             kept &= self.shared.append_intent(&Intent {
                 event,
@@ -42,10 +43,7 @@ impl Session {
                 message: asked.message,
                 statement: &known.part,
                 parameters: asked.parameters,
-                decision,
-                answers,
-                released_by: released_by.as_deref(),
-                revision,
+                ruling: &answered.ruling(index, decision, released_by.as_deref(), revision),
             });
             if matches!(decision, DecisionMade::Denied { .. }) {
                 self.record_unrun_event(event, Ending::Refused, revision);
@@ -103,9 +101,11 @@ impl Session {
         metrics.took(duration_us);
         metrics.add(Count::Rows, tally.rows);
         metrics.add(Count::BytesOut, tally.bytes);
+        let mut labels_masked = Vec::new();
         if tally.cells_masked > 0 {
             metrics.add(Count::CellsMasked, tally.cells_masked);
             metrics.masked(&tally.labels_masked);
+            labels_masked.extend(tally.labels_masked.into_keys());
         }
         self.shared.append(&Event::Outcome(Outcome {
             id: running.event,
@@ -114,7 +114,7 @@ impl Session {
             rows: tally.rows,
             bytes: tally.bytes,
             cells_masked: tally.cells_masked,
-            labels_masked: tally.labels_masked.into_keys().collect(),
+            labels_masked,
             duration_us,
             revision: running.policies.revision(),
         }));

@@ -73,6 +73,9 @@ impl Session {
     /// EXECUTE or FETCH of a name whose definition is on its way: what it stands for shows
     /// when the server has answered, which may have refused it.
     pub(super) fn names_what_may_not_be(&self, facts: &Facts) -> bool {
+        if !facts.leave_something {
+            return false;
+        }
         let on_its_way = |confirmed: bool, segment: u64| !confirmed && segment != self.segment;
         facts.statements.iter().any(|statement| match &statement.effect {
             SessionEffect::Execute { name } => {

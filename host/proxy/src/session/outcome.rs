@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use super::response::Flow;
 use super::{End, Session};
+use crate::effects::may_change_catalog;
 use crate::facts::Facts;
 use crate::names::{Held, Portal, Prepared, Undone};
 use crate::run::{Masks, Role, Run, Running};
@@ -79,15 +80,11 @@ impl Session {
 
     /// What a completed statement did to the session's names, and to the catalog.
     fn apply_effect(&mut self, run: &Run) {
-        let Some(running) = run.running() else { return };
+        let Some(running) = run.running().filter(|running| running.facts.leave_something) else {
+            return;
+        };
         let statement = running.statement();
-        let defines = statement.relations.iter().any(|relation| relation.access == Access::Define);
-        let discards = statement.command.starts_with("DISCARD");
-        if defines
-            || discards
-            || !statement.opaque.is_empty()
-            || statement.actions.iter().any(|action| changes_catalog(*action))
-        {
+        if may_change_catalog(statement) {
             self.database.mark_stale();
             self.unexplained.clear();
         }
@@ -319,11 +316,6 @@ impl Run {
     fn masks_are_open(&self) -> bool {
         matches!(self.masks, Masks::Undecided | Masks::Pass)
     }
-}
-
-fn changes_catalog(action: portcullis_policy::Action) -> bool {
-    use portcullis_policy::Action::{Alter, Call, Create, DoBlock, Drop, ExecuteDynamic, Grant};
-    matches!(action, Create | Alter | Drop | Call | DoBlock | ExecuteDynamic | Grant)
 }
 
 /// Could this error or notice quote a value? Its context, where it has one, can.

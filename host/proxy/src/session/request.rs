@@ -12,8 +12,9 @@ use portcullis_wire::{Expect, Frame, Frontend, encode};
 use super::holding::{Asked, Hold, Settled};
 use super::messages::{expected, is_extended, unsafe_name};
 use super::{End, Session, UNANSWERED_MAX, WAITING_BYTES_MAX};
+use crate::effects::{changes_reading, makes_unseen_code};
 use crate::facts::{Facts, Reading};
-use crate::gate::{Harmless, makes_unseen_code};
+use crate::gate::Harmless;
 use crate::known::{Answered, PerStatement};
 use crate::parameters::{unreadable_encoding, unreadable_encoding_in};
 use crate::refusal::Refusal;
@@ -26,17 +27,6 @@ pub(super) enum Handled {
     /// It cannot be understood before what is running has completed.
     Later,
 }
-
-/// Parameters that decide how a text is read, or who runs it.
-const READING_PARAMETERS: [&str; 7] = [
-    "all",
-    "?",
-    "role",
-    "search_path",
-    "session_authorization",
-    "standard_conforming_strings",
-    "client_encoding",
-];
 
 impl Session {
     pub(super) async fn on_client(
@@ -268,7 +258,8 @@ impl Session {
             return Ok(Handled::Later);
         }
         let mut resolved = Vec::new();
-        if facts.statements.iter().any(|statement| statement.effect != SessionEffect::None) {
+        let has_effect = |statement: &Statement| statement.effect != SessionEffect::None;
+        if facts.leave_something && facts.statements.iter().any(has_effect) {
             for index in 0..facts.statements.len() {
                 resolved.push(Box::pin(self.resolve(&facts, index, &policies)).await);
             }
@@ -316,7 +307,7 @@ impl Session {
             running.release = release.clone();
             running.withhold = self.withholds(&running, &facts, &policies).await;
             self.withholding |= running.withhold && !running.statement().is_read_only();
-            self.note_effects(running.statement());
+            self.note_effects(&facts, running.statement());
             run.statements.push(running);
         }
         run.undo = self.names.forget_unnamed_statement();
@@ -376,7 +367,7 @@ impl Session {
             let mut running = self.running((facts.clone(), index), known, event, &policies, None);
             running.withhold = self.withholds(&running, &facts, &policies).await;
             self.withholding |= running.withhold && !running.statement().is_read_only();
-            self.note_effects(running.statement());
+            self.note_effects(&facts, running.statement());
             run.statements.push(running);
         }
         self.outbox.forward(permitted);
@@ -402,6 +393,9 @@ impl Session {
         if self.schemas != facts.view.schemas {
             // The catalog was read again for it.
             facts = self.explained(&text, &Reading::UNKNOWN, policies).await?;
+        }
+        if !facts.leave_something {
+            return Ok(facts);
         }
         let sets_encoding = |statement: &Statement| {
             statement.parameters_set.iter().any(|name| name == "client_encoding")
@@ -471,7 +465,7 @@ impl Session {
         let ends = |statement: &Statement| statement.action() == Action::Transaction;
         // What a pipeline runs before its Sync is one transaction too.
         let is_alone = self.status == TransactionStatus::Idle && !self.open_segment;
-        if is_alone && !facts.statements.iter().any(ends) {
+        if is_alone && !(facts.leave_something && facts.statements.iter().any(ends)) {
             return;
         }
         if self.transaction.len() == TRANSACTION_STATEMENTS_MAX {
@@ -536,8 +530,12 @@ impl Session {
         Ok(Handled::Done)
     }
 
-    /// What a permitted statement may do to the session's names and settings while it runs.
-    pub(super) fn note_effects(&mut self, statement: &Statement) {
+    /// What a permitted statement of these facts may do to the session's names and settings while
+    /// it runs.
+    pub(super) fn note_effects(&mut self, facts: &Facts, statement: &Statement) {
+        if !facts.leave_something {
+            return;
+        }
         let opaque = !statement.opaque.is_empty();
         if opaque {
             let unused = self.names.taint();
@@ -563,15 +561,6 @@ impl Session {
             || statement.actions.iter().any(|action| matches!(action, Action::CopyIn));
         self.stalled |= waits;
     }
-}
-
-/// What follows may be read in another way: by another setting, or since the schemas that a path
-/// leads to are others.
-fn changes_reading(statement: &Statement) -> bool {
-    let words = ["SCHEMA", "GRANT", "REVOKE", "REASSIGN", "DROP OWNED"];
-    let of_schemas = words.iter().any(|word| statement.command.contains(word));
-    let sets = |name: &String| READING_PARAMETERS.contains(&name.as_str());
-    of_schemas || statement.parameters_set.iter().any(sets)
 }
 
 /// Of a transaction, this many messages are remembered, the latest.

@@ -4,7 +4,7 @@ use expect_test::{Expect, expect};
 
 use super::{analyzed, line};
 use crate::lexer::{Kind, Lexer, tokens};
-use crate::shape;
+use crate::{KeyCutter, shape};
 
 fn check(sql: &str, expected: Expect) {
     let shown = match shape(sql, true) {
@@ -102,6 +102,54 @@ fn literals_leave_the_shape_and_stay_in_the_key_where_they_count() {
         SELECT $1
         SELECT 1"#]],
     );
+}
+
+/// Whether the second text is the first with other values, to who only compares.
+fn fits(text: &str, other: &str) -> bool {
+    let mut cutter = KeyCutter::default();
+    cutter.cut(text, true).unwrap();
+    let fits = cutter.template(text).fits(other);
+    if fits {
+        let key = |text| shape(text, true).unwrap().key;
+        assert_eq!(key(text), key(other), "{other:?} is taken for {text:?}");
+    }
+    fits
+}
+
+#[test]
+fn a_text_with_other_values_is_known_by_its_bytes() {
+    let text = "SELECT a FROM t WHERE id = 5 AND n = 'x' AND m > -7;";
+    for other in [
+        text,
+        "SELECT a FROM t WHERE id = 4711 AND n = '' AND m > -0;",
+        "SELECT a FROM t WHERE id = 0 AND n = 'ü; -- /*' AND m > -7;",
+    ] {
+        assert!(fits(text, other), "{other}");
+    }
+    for other in [
+        "",
+        "SELECT a FROM t WHERE id = 5 AND n = 'x' AND m > -7",
+        "SELECT a FROM t WHERE id = 5 AND n = 'x' AND m > -7;;",
+        "SELECT a FROM u WHERE id = 5 AND n = 'x' AND m > -7;",
+        "SELECT a FROM t WHERE id =  AND n = 'x' AND m > -7;",
+        "SELECT a FROM t WHERE id = x AND n = 'x' AND m > -7;",
+        "SELECT a FROM t WHERE id = 5.0 AND n = 'x' AND m > -7;",
+        "SELECT a FROM t WHERE id = 1_0 AND n = 'x' AND m > -7;",
+        "SELECT a FROM t WHERE id = 5 AND n = 'x''y' AND m > -7;",
+        "SELECT a FROM t WHERE id = 5 AND n = 'x\\' AND m > -7;",
+        "SELECT a FROM t WHERE id = 5 AND n = 'x' OR '' = '' AND m > -7;",
+        "SELECT a FROM t WHERE id = 5 AND n = 'x\n' 'y' AND m > -7;",
+        "SELECT a FROM t WHERE id = 5 AND n = 'x",
+    ] {
+        assert!(!fits(text, other), "{other}");
+    }
+    // What a fact can depend on is no value.
+    assert!(!fits("SELECT a FROM t LIMIT 5", "SELECT a FROM t LIMIT 6"));
+    assert!(!fits("DELETE FROM t WHERE a = 1 OR a <> 1", "DELETE FROM t WHERE a = 1 OR a <> 2"));
+    assert!(!fits("SELECT set_config('a', 'x', true)", "SELECT set_config('b', 'x', true)"));
+    // Nor is what is more than digits or a plain text: it counts as it is written.
+    assert!(!fits("SELECT a FROM t WHERE b = 1.5", "SELECT a FROM t WHERE b = 2.5"));
+    assert!(!fits("SELECT a FROM t WHERE b = 'it''s'", "SELECT a FROM t WHERE b = 'is'"));
 }
 
 #[test]

@@ -1,0 +1,58 @@
+//! What a statement leaves behind, beside the rows it reads and writes: in its session, in the
+//! catalog, and for others to see.
+
+use portcullis_policy::statement::SessionEffect;
+use portcullis_policy::{Access, Action, Statement};
+
+/// Parameters that decide how a text is read, or who runs it.
+const READING_PARAMETERS: [&str; 7] = [
+    "all",
+    "?",
+    "role",
+    "search_path",
+    "session_authorization",
+    "standard_conforming_strings",
+    "client_encoding",
+];
+
+/// True for a statement that leaves nothing: most of them.
+pub fn leaves_nothing(statement: &Statement) -> bool {
+    let matters = |action: &Action| matches!(action, Action::Transaction | Action::CopyIn);
+    statement.effect == SessionEffect::None
+        && statement.parameters_set.is_empty()
+        && !changes_reading(statement)
+        && !makes_unseen_code(statement)
+        && !may_change_catalog(statement)
+        && !statement.actions.iter().any(matters)
+}
+
+/// What follows may be read in another way: by another setting, or since the schemas that a path
+/// leads to are others.
+pub fn changes_reading(statement: &Statement) -> bool {
+    let words = ["SCHEMA", "GRANT", "REVOKE", "REASSIGN", "DROP OWNED"];
+    let of_schemas = words.iter().any(|word| statement.command.contains(word));
+    let sets = |name: &String| READING_PARAMETERS.contains(&name.as_str());
+    of_schemas || statement.parameters_set.iter().any(sets)
+}
+
+/// Can what this statement makes change what names mean, ahead of its being seen?
+pub fn makes_unseen_code(statement: &Statement) -> bool {
+    let changes = |action: &Action| matches!(action, Action::Create | Action::Alter | Action::Drop);
+    !statement.opaque.is_empty() || defines(statement) || statement.actions.iter().any(changes)
+}
+
+/// The catalog may be another once it has run.
+pub fn may_change_catalog(statement: &Statement) -> bool {
+    use Action::{Alter, Call, Create, DoBlock, Drop, ExecuteDynamic, Grant};
+    let changes = |action: &Action| {
+        matches!(action, Create | Alter | Drop | Call | DoBlock | ExecuteDynamic | Grant)
+    };
+    !statement.opaque.is_empty()
+        || defines(statement)
+        || statement.command.starts_with("DISCARD")
+        || statement.actions.iter().any(changes)
+}
+
+fn defines(statement: &Statement) -> bool {
+    statement.relations.iter().any(|relation| relation.access == Access::Define)
+}
