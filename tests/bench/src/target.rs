@@ -4,6 +4,9 @@ use std::io;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::failure::Failure;
 use crate::floor::Floor;
@@ -40,7 +43,7 @@ impl Target {
     }
 }
 
-/// A program of ours. It ends when this is dropped.
+/// A program of ours. It is asked to end when this is dropped, and ended when it does not.
 pub(crate) struct Running(Child);
 
 impl Running {
@@ -71,10 +74,18 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // It may have ended by itself.
+        let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE && matches!(self.0.try_wait(), Ok(None)) {
+            std::thread::sleep(PATIENCE / 500);
+        }
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
+
+/// How long a program may take to end.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Starts this very program as a floor proxy.
 pub(crate) fn start_floor(

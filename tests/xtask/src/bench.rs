@@ -1,12 +1,11 @@
 //! What the proxy costs and what long load does to it, measured on release builds.
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use crate::component::GuestTools;
 use crate::failure::Failure;
 use crate::setup::{self, Ready};
-use crate::{plugins, program, repository};
+use crate::{bench_program, plugins, program, release, repository};
 
 /// Which of the programs' commands, with all that follows on the command line.
 pub(crate) fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
@@ -14,9 +13,7 @@ pub(crate) fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
     let named = |option: &str| arguments.iter().any(|argument| argument == option);
     let mut wanted: Vec<String> = vec![command.to_owned()];
     if !named("--portcullis") && std::env::var_os("PORTCULLIS_BIN").is_none() {
-        // Not together with the bench: the features of what both use would be those of both.
-        program::run(ready.cargo().args(["build", "--release", "--package", "portcullis"]))?;
-        let built = repository::cargo_target().join("release/portcullis");
+        let built = release::build()?;
         wanted.extend(["--portcullis".to_owned(), built.display().to_string()]);
     }
     if !named("--plugins") {
@@ -28,8 +25,8 @@ pub(crate) fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         wanted.extend(["--out".to_owned(), out.display().to_string()]);
     }
     wanted.extend(arguments.iter().cloned());
-    program::run(ready.cargo().args(["build", "--release", "--package", "bench"]))?;
-    program::run(&mut bench(&ready, "release", &wanted))
+    bench_program::build(&ready)?;
+    program::run(&mut bench_program::command(&ready, "release", &wanted))
 }
 
 /// Short forms of all three, with the program that the demo was built for, so that what measures
@@ -42,12 +39,5 @@ pub(crate) fn in_ci(ready: &Ready, command: &[&str]) -> Result<(), Failure> {
     for (option, path) in paths {
         wanted.extend([option.to_owned(), path.display().to_string()]);
     }
-    program::run(&mut bench(ready, "debug", &wanted))
-}
-
-fn bench(ready: &Ready, profile: &str, arguments: &[String]) -> Command {
-    let mut bench = program::command(repository::cargo_target().join(profile).join("bench"));
-    ready.apply(&mut bench);
-    bench.args(arguments);
-    bench
+    program::run(&mut bench_program::command(ready, "debug", &wanted))
 }

@@ -20,6 +20,8 @@ mod examples;
 mod demo;
 mod conformance;
 mod fuzz;
+mod bench_program;
+mod release;
 mod bench;
 mod verify;
 
@@ -46,13 +48,15 @@ cargo xtask COMMAND
   fuzz [TARGET…] [--seconds N]
                 arbitrary bytes for all fuzz targets or some, a minute each; --help says more
 
+  release       the program to be run, target/dist/portcullis: a release build that is made twice,
+                the second time by a profile of what the first one did
   bench [FIGURE…] [--rounds N] [--seconds S] [--peers] [--out DIR]
                 what the proxy costs beside doing nothing: a table, and a plot in target/bench
   load [--scale F] [--seconds S]
                 thousands of sessions at once, and sessions that come and go
   soak [--minutes N]
                 drivers, reloads and faults for half an hour
-                (all three: --portcullis PROGRAM for another than the release build)
+                (all three: --portcullis PROGRAM for another than `release` makes)
 
   setup         check what is needed to build and test, and get what is missing
   plugins       the shipped policies as components, in target/plugins
@@ -75,7 +79,8 @@ fn run(args: &[String]) -> Result<ExitCode, Failure> {
         Some((command, rest)) => (command.as_str(), rest),
         None => ("help", args),
     };
-    if let ("setup" | "plugins" | "examples" | "test" | "ci", Some(extra)) = (command, rest.first())
+    if let ("setup" | "plugins" | "examples" | "release" | "test" | "ci", Some(extra)) =
+        (command, rest.first())
     {
         return Err(Failure::new(format!("`{command}` takes no `{extra}`\n\n{USAGE}")));
     }
@@ -91,6 +96,7 @@ fn run(args: &[String]) -> Result<ExitCode, Failure> {
             let ready = setup::to_build()?;
             examples::build(&ready, &GuestTools::build_with_bindings(&ready)?)?;
         }
+        "release" => println!("{}", release::build()?.display()),
         "bench" => bench::run("figures", rest)?,
         "load" | "soak" => bench::run(command, rest)?,
         "regress" => conformance::regress(rest)?,

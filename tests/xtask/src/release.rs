@@ -1,0 +1,133 @@
+//! The program as it is to be run: built twice, the second time by what the first one did.
+//!
+//! What is done about a statement is a little of much code. A compiler that knows which parts of it
+//! run puts those together, and the rest out of the way: a sixth of the processor's time.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::component::GuestTools;
+use crate::failure::Failure;
+use crate::setup::{self, Ready};
+use crate::{bench_program, plugins, program, repository, system_package};
+
+/// What the first build does to learn what runs.
+const TRAINING: [&str; 11] = [
+    "a-simple",
+    "a-extended",
+    "a-prepared",
+    "b-simple",
+    "b-extended",
+    "b-prepared",
+    "bulk-clear",
+    "bulk-masked",
+    "bulk-inspected",
+    "connection",
+    "shape",
+];
+const TRAINED: [&str; 4] = ["--rounds", "1", "--seconds", "3"];
+
+/// Builds it, unless it is there already. Says where it is.
+pub(crate) fn build() -> Result<PathBuf, Failure> {
+    let ready = setup::to_test()?;
+    let rustc = Rustc::ask()?;
+    let built = repository::root().join("target/dist/portcullis");
+    let sources = ["host", "wit", "tests/bench/src", "Cargo.toml", "Cargo.lock"];
+    let sources = repository::digest(&sources.map(|source| repository::root().join(source)))?;
+    let key = format!("{sources}\n{}", rustc.version);
+    let stamp = built.with_extension("stamp");
+    repository::once_made(&built, &stamp, &key, || make(&ready, &rustc, &built))?;
+    Ok(built)
+}
+
+fn make(ready: &Ready, rustc: &Rustc, built: &Path) -> Result<(), Failure> {
+    let profdata = rustc.profdata()?;
+    let place = repository::root().join("target/profile");
+    let raw = place.join("raw");
+    repository::create_anew(&raw)?;
+    plugins::build(ready, &GuestTools::build(ready)?)?;
+    let learning = compile(ready, rustc, &format!("-Cprofile-generate={}", raw.display()))?;
+    bench_program::build(ready)?;
+    // Whatever the machine did before the program ran is not of interest.
+    repository::create_anew(&raw)?;
+    println!("xtask: the program learns what it is asked");
+    let mut train: Vec<String> = vec!["figures".to_owned()];
+    train.extend([TRAINING.as_slice(), &TRAINED].concat().iter().map(|word| (*word).to_owned()));
+    let programs = [("--portcullis", learning), ("--plugins", repository::plugins())];
+    for (option, path) in programs {
+        train.extend([option.to_owned(), path.display().to_string()]);
+    }
+    // What it prints are the speeds of a program that takes notes.
+    program::run_quietly(&mut bench_program::command(ready, "release", &train))?;
+    let merged = place.join("merged.profdata");
+    program::run(Command::new(profdata).arg("merge").arg("-o").arg(&merged).arg(&raw))?;
+    let made = compile(ready, rustc, &format!("-Cprofile-use={}", merged.display()))?;
+    repository::create(built.parent().unwrap_or(built))?;
+    std::fs::copy(made, built).map_err(Failure::to(format!("write {}", built.display())))?;
+    Ok(())
+}
+
+/// The release build with one more flag for its own code, where no other build is.
+fn compile(ready: &Ready, rustc: &Rustc, flag: &str) -> Result<PathBuf, Failure> {
+    let target = repository::root().join("target/profile");
+    let mut cargo = ready.cargo();
+    cargo.args(["build", "--release", "--package", "portcullis"]);
+    // Named, so that the flag is not for programs that only build others.
+    cargo.arg("--target").arg(&rustc.host).arg("--target-dir").arg(&target);
+    cargo.env("CARGO_BUILD_RUSTFLAGS", flag);
+    program::run(&mut cargo)?;
+    Ok(target.join(&rustc.host).join("release/portcullis"))
+}
+
+/// What the compiler says of itself.
+struct Rustc {
+    version: String,
+    host: String,
+    /// The first number of its LLVM's version.
+    llvm: String,
+    sysroot: PathBuf,
+}
+
+impl Rustc {
+    fn ask() -> Result<Rustc, Failure> {
+        let ask = |arguments: &[&str]| {
+            let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+            let said = program::read(program::command(rustc).args(arguments));
+            said.ok_or_else(|| Failure::new("rustc does not say what it is"))
+        };
+        let version = ask(&["-vV"])?;
+        let line = |name: &str| {
+            let value = version.lines().find_map(|line| line.strip_prefix(name));
+            value.map(str::to_owned).ok_or_else(|| Failure::new(format!("rustc says no {name}")))
+        };
+        let llvm = line("LLVM version: ")?;
+        Ok(Rustc {
+            host: line("host: ")?,
+            llvm: llvm.split('.').next().unwrap_or_default().to_owned(),
+            sysroot: ask(&["--print", "sysroot"])?.into(),
+            version,
+        })
+    }
+
+    /// Reads what the first build has written; it must be of the compiler's own LLVM.
+    fn profdata(&self) -> Result<PathBuf, Failure> {
+        let name = format!("llvm-profdata-{}", self.llvm);
+        let find = || {
+            let own = self.sysroot.join("lib/rustlib").join(&self.host).join("bin/llvm-profdata");
+            if own.is_file() { Some(own) } else { program::find(&[&name]) }
+        };
+        if let Some(found) = find() {
+            return Ok(found);
+        }
+        let package = format!("llvm-{}", self.llvm);
+        let installed = system_package::install(&name, &[&package]);
+        find().ok_or_else(|| {
+            let why = installed.err().map(|failure| format!(" {failure}")).unwrap_or_default();
+            Failure::new(format!(
+                "the release is built by a profile, which {name} reads.{why} `rustup component add \
+                 llvm-tools` brings it as well; `cargo build --release` does without."
+            ))
+        })
+    }
+}
