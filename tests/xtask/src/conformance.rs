@@ -103,7 +103,7 @@ pub(crate) fn run_drivers(
     way: &str,
     names: &[String],
 ) -> Result<(), Failure> {
-    drivers::find_or_get()?;
+    drivers::find_or_get(names)?;
     let mut run = program::command(repository::cargo_target().join("debug/conformance"));
     ready.apply(&mut run);
     run.env("PORTCULLIS_POSTGRES_BIN", postgres::of_version(major)?);

@@ -43,12 +43,18 @@ const PYTHON_NEEDS: [&str; 7] = [
     "cython==3.1.4",
 ];
 
-/// Enough to run the tests of every driver.
-pub(crate) fn find_or_get() -> Result<PathBuf, Failure> {
+/// Enough to run the tests of these drivers, or of all where none is named.
+pub(crate) fn find_or_get(names: &[String]) -> Result<PathBuf, Failure> {
     let drivers = repository::tools().join("drivers");
-    of_debian(&drivers)?;
-    of_python(&drivers)?;
-    of_cargo(&drivers)?;
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|named| named == name);
+    of_debian(&drivers, &wanted)?;
+    let python: Vec<_> = PYTHON.into_iter().filter(|(name, ..)| wanted(name)).collect();
+    if !python.is_empty() {
+        of_python(&drivers, &python)?;
+    }
+    if wanted(TOKIO_POSTGRES) {
+        of_cargo(&drivers)?;
+    }
     Ok(drivers)
 }
 
@@ -66,7 +72,7 @@ fn once(
 }
 
 /// node-postgres and DBD::Pg.
-fn of_debian(drivers: &Path) -> Result<(), Failure> {
+fn of_debian(drivers: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<(), Failure> {
     let sources = OnceCell::new();
     let archive = |(package, version): (&str, &str)| {
         let known: &Sources = match sources.get() {
@@ -80,17 +86,21 @@ fn of_debian(drivers: &Path) -> Result<(), Failure> {
         known.version(package, version)
     };
     let folder = drivers.join("node-postgres");
-    once(&folder, &format!("{NODE_POSTGRES:?} {NODE_POSTGRES_NEEDS} 2"), || {
-        unpack(&archive(NODE_POSTGRES)?, &folder)?;
-        node::install("what its tests need", &folder, NODE_POSTGRES_NEEDS)?;
-        be_patient(&folder.join("packages/pg/test/suite.js"))?;
-        keep_only(&folder, &NODE_POSTGRES_PARTS)
-    })?;
+    if wanted("node-postgres") {
+        once(&folder, &format!("{NODE_POSTGRES:?} {NODE_POSTGRES_NEEDS} 2"), || {
+            unpack(&archive(NODE_POSTGRES)?, &folder)?;
+            node::install("what its tests need", &folder, NODE_POSTGRES_NEEDS)?;
+            be_patient(&folder.join("packages/pg/test/suite.js"))?;
+            keep_only(&folder, &NODE_POSTGRES_PARTS)
+        })?;
+    }
     let folder = drivers.join("dbd-pg");
-    once(&folder, &format!("{DBD_PG:?}"), || {
-        unpack(&archive(DBD_PG)?, &folder)?;
-        compile_dbd_pg(&folder)
-    })?;
+    if wanted("DBD::Pg") {
+        once(&folder, &format!("{DBD_PG:?}"), || {
+            unpack(&archive(DBD_PG)?, &folder)?;
+            compile_dbd_pg(&folder)
+        })?;
+    }
     sources.get().map_or(Ok(()), Sources::clear)
 }
 
@@ -142,11 +152,11 @@ fn compile_dbd_pg(folder: &Path) -> Result<(), Failure> {
 }
 
 /// psycopg2 and asyncpg.
-fn of_python(drivers: &Path) -> Result<(), Failure> {
-    let mut needs: Vec<&str> = PYTHON.iter().map(|(_, _, binary)| *binary).collect();
+fn of_python(drivers: &Path, wanted: &[(&str, &str, &str)]) -> Result<(), Failure> {
+    let mut needs: Vec<&str> = wanted.iter().map(|(_, _, binary)| *binary).collect();
     needs.extend(PYTHON_NEEDS);
     python::install("the tests of drivers", &needs.join("\n"))?;
-    for (name, version, _) in PYTHON {
+    for (name, version, _) in wanted {
         let folder = drivers.join(name);
         once(&folder, version, || {
             if program::find(&["pg_config"]).is_none() {
@@ -170,11 +180,11 @@ fn of_python(drivers: &Path) -> Result<(), Failure> {
 
 /// tokio-postgres and postgres, from the crates themselves.
 fn of_cargo(drivers: &Path) -> Result<(), Failure> {
-    let folder = drivers.join("tokio-postgres");
-    once(&folder, TOKIO_POSTGRES, || {
+    let folder = drivers.join(TOKIO_POSTGRES);
+    once(&folder, TOKIO_POSTGRES_NEEDS, || {
         let source = drivers.join("tokio-postgres-source");
         repository::create_anew(&source)?;
-        repository::write(&source.join("Cargo.toml"), TOKIO_POSTGRES)?;
+        repository::write(&source.join("Cargo.toml"), TOKIO_POSTGRES_NEEDS)?;
         repository::write(&source.join("src/lib.rs"), "")?;
         let tests = source.join("tests");
         let tokio_postgres = crate_folder(&source, "tokio-postgres-0.7.18")?;
@@ -267,7 +277,8 @@ mod binary_copy {
 mod test;
 ";
 
-const TOKIO_POSTGRES: &str = r#"[package]
+const TOKIO_POSTGRES: &str = "tokio-postgres";
+const TOKIO_POSTGRES_NEEDS: &str = r#"[package]
 name = "tokio-postgres-tests"
 version = "0.0.0"
 edition = "2024"

@@ -37,7 +37,8 @@ cargo xtask COMMAND
                 what follows goes to `portcullis demo` (--script: the tour by itself)
   test          everything the tests need, then all tests
   ci            format, lint, all tests, every fuzz target for ten seconds, the scripted demo,
-                PostgreSQL's regression suite, and short forms of bench and load
+                PostgreSQL's regression suite, tests of three drivers, and short forms of bench
+                and load
   regress [--postgres 15|18]… [--direct] [--plain] [--tls]
                 PostgreSQL's own regression suite through the proxy, with every shipped policy
                 observing; without arguments everything

@@ -11,6 +11,10 @@ use crate::{bench, conformance, examples, plugins, program, repository};
 /// A figure takes seconds, and says nothing.
 const SHORT: [&str; 4] = ["--rounds", "1", "--seconds", "0.2"];
 
+/// Those whose archives stay where they are, and the ways that each can take.
+const DRIVERS: [(&str, &[&str]); 2] =
+    [("--tls", &["psycopg2", "asyncpg"]), ("--plain", &["tokio-postgres"])];
+
 pub(crate) fn test() -> Result<(), Failure> {
     let ready = setup::to_test()?;
     let mut steps = Steps::default();
@@ -43,6 +47,12 @@ fn ci_steps(steps: &mut Steps, ready: &Ready) -> Result<(), Failure> {
     steps.take("demo --script", || demo_script(ready))?;
     // With the release build that the demo has made; so does what follows.
     steps.take("regress, 15", || conformance::run_regress(ready, 15, &["--plain", "--tls"]))?;
+    steps.take("drivers, 15", || {
+        DRIVERS.iter().try_for_each(|(way, names)| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            conformance::run_drivers(ready, 15, way, &names)
+        })
+    })?;
     steps.take("bench, in short", || {
         let figures = ["a-simple", "b-extended", "shape", "reload"];
         bench::in_ci(ready, &[&["figures"], &figures[..], &SHORT].concat())
