@@ -11,7 +11,7 @@ const FRONT_BYTES: usize = 24;
 const SETS: usize = 64;
 /// Of texts that begin alike, so many are kept.
 const WAYS: usize = 4;
-/// Longer ones are not kept: with these, a worker has 300 KB at most.
+/// Longer ones are not kept: with these, a worker has 400 KB at most.
 const TEXT_BYTES_MAX: usize = 1_024;
 
 /// What is known of such texts.

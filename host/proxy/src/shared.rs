@@ -39,7 +39,10 @@ pub struct Moment {
 
 impl Moment {
     fn now() -> Moment {
-        Moment { instant: Instant::now(), time: SystemTime::now() }
+        // In this order: the time of day that is counted on from it is late at most, and never
+        // has to step back.
+        let time = SystemTime::now();
+        Moment { instant: Instant::now(), time }
     }
 
     /// Since the Unix epoch.

@@ -5,6 +5,9 @@
 
 use crate::lexer::{Kind, Token};
 
+/// Further gaps count as what is written there, so that a template is little more than its text.
+const GAPS_MAX: usize = 16;
+
 /// A text, and where in it such literals stand.
 pub struct Template {
     text: Box<str>,
@@ -67,7 +70,7 @@ impl GapKind {
 impl Template {
     /// `gaps` in the order of the text.
     pub(crate) fn new(text: &str, gaps: &[Gap]) -> Template {
-        Template { text: text.into(), gaps: gaps.into() }
+        Template { text: text.into(), gaps: gaps.iter().take(GAPS_MAX).copied().collect() }
     }
 
     /// True when `text` is this one but for the values of such literals: then it has the same

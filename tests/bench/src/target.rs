@@ -73,7 +73,10 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended by itself, and its number be another's.
+        if !matches!(self.0.try_wait(), Ok(None)) {
+            return;
+        }
         let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE && matches!(self.0.try_wait(), Ok(None)) {

@@ -4,6 +4,7 @@
 //! run puts those together, and the rest out of the way: a sixth of the processor's time.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -28,14 +29,25 @@ const TRAINING: [&str; 11] = [
 ];
 const TRAINED: [&str; 4] = ["--rounds", "1", "--seconds", "3"];
 
+/// What the program and its profile are made of.
+const SOURCES: [&str; 8] = [
+    "host",
+    "plugin-sdk",
+    "plugins",
+    "wit",
+    "tests/bench/src",
+    "tests/xtask/src/release.rs",
+    "Cargo.toml",
+    "Cargo.lock",
+];
+
 /// Builds it, unless it is there already. Says where it is.
 pub(crate) fn build() -> Result<PathBuf, Failure> {
     let ready = setup::to_test()?;
     let rustc = Rustc::ask()?;
     let built = repository::root().join("target/dist/portcullis");
-    let sources = ["host", "wit", "tests/bench/src", "Cargo.toml", "Cargo.lock"];
-    let sources = repository::digest(&sources.map(|source| repository::root().join(source)))?;
-    let key = format!("{sources}\n{}", rustc.version);
+    let sources = repository::digest(&SOURCES.map(|source| repository::root().join(source)))?;
+    let key = format!("{sources}\n{}\n{:?}", rustc.version, flags_of_env());
     let stamp = built.with_extension("stamp");
     repository::once_made(&built, &stamp, &key, || make(&ready, &rustc, &built))?;
     Ok(built)
@@ -60,12 +72,41 @@ fn make(ready: &Ready, rustc: &Rustc, built: &Path) -> Result<(), Failure> {
     }
     // What it prints are the speeds of a program that takes notes.
     program::run_quietly(&mut bench_program::command(ready, "release", &train))?;
-    let merged = place.join("merged.profdata");
-    program::run(Command::new(profdata).arg("merge").arg("-o").arg(&merged).arg(&raw))?;
-    let made = compile(ready, rustc, &format!("-Cprofile-use={}", merged.display()))?;
+    if repository::entries(&raw)?.is_empty() {
+        return Err(Failure::new("the program has written down nothing of what it did"));
+    }
+    // By another name when it is another: cargo does not look into it.
+    let merged = place.join("merged");
+    repository::create_anew(&merged)?;
+    let unnamed = merged.join("profdata");
+    program::run(Command::new(profdata).arg("merge").arg("-o").arg(&unnamed).arg(&raw))?;
+    let named = merged.join(repository::digest(std::slice::from_ref(&unnamed))?);
+    rename(&unnamed, &named)?;
+    let made = compile(ready, rustc, &format!("-Cprofile-use={}", named.display()))?;
+    // One that runs can be replaced, and not written to.
+    let beside = built.with_extension("new");
     repository::create(built.parent().unwrap_or(built))?;
-    std::fs::copy(made, built).map_err(Failure::to(format!("write {}", built.display())))?;
-    Ok(())
+    fs::copy(made, &beside).map_err(Failure::to(format!("write {}", beside.display())))?;
+    rename(&beside, built)
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), Failure> {
+    fs::rename(from, to).map_err(Failure::to(format!("write {}", to.display())))
+}
+
+/// Between flags of the compiler, where they are told to cargo one by one.
+const SEPARATOR: char = '\u{1f}';
+
+/// The flags that whoever runs this wants.
+fn flags_of_env() -> Vec<String> {
+    let words = |text: String, separator: char| {
+        text.split(separator).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    };
+    match (env::var("CARGO_ENCODED_RUSTFLAGS"), env::var("RUSTFLAGS")) {
+        (Ok(encoded), _) => words(encoded, SEPARATOR),
+        (Err(_), Ok(flags)) => words(flags, ' '),
+        (Err(_), Err(_)) => Vec::new(),
+    }
 }
 
 /// The release build with one more flag for its own code, where no other build is.
@@ -75,7 +116,8 @@ fn compile(ready: &Ready, rustc: &Rustc, flag: &str) -> Result<PathBuf, Failure>
     cargo.args(["build", "--release", "--package", "portcullis"]);
     // Named, so that the flag is not for programs that only build others.
     cargo.arg("--target").arg(&rustc.host).arg("--target-dir").arg(&target);
-    cargo.env("CARGO_BUILD_RUSTFLAGS", flag);
+    let flags = [flags_of_env(), vec![flag.to_owned()]].concat();
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join(&SEPARATOR.to_string()));
     program::run(&mut cargo)?;
     Ok(target.join(&rustc.host).join("release/portcullis"))
 }

@@ -381,14 +381,18 @@ impl Session {
         text: &[u8],
         policies: &Rc<dyn PolicySet>,
     ) -> Result<Rc<Facts>, Refusal> {
-        if text.len() > self.shared.limits.statement_bytes_max {
-            return Err(Refusal::TooLarge(format!(
-                "the statement has {} bytes, at most {} are read",
-                text.len(),
-                self.shared.limits.statement_bytes_max
-            )));
-        }
+        let most = self.shared.limits.statement_bytes_max;
+        let check = |bytes: usize| match bytes > most {
+            true => Err(Refusal::TooLarge(format!(
+                "the statement has {bytes} bytes, at most {most} are read"
+            ))),
+            false => Ok(()),
+        };
+        check(text.len())?;
         let text = self.decode(text)?;
+        // In UTF-8 it can be longer; what is analysed as too long would be known by a key that
+        // says nothing of its length.
+        check(text.len())?;
         let mut facts = self.explained(&text, self.reading(), policies).await?;
         if self.schemas != facts.view.schemas {
             // The catalog was read again for it.

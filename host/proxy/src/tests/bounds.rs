@@ -91,6 +91,29 @@ fn a_message_that_is_sent_slowly() {
     });
 }
 
+/// A text that grows over the limit when it is decoded is refused, and says nothing of shorter
+/// ones that differ from it in a value only.
+#[test]
+fn a_text_that_is_too_long_when_it_is_decoded() {
+    let limits = crate::settings::Limits {
+        statement_bytes_max: 1_000,
+        ..crate::settings::Limits::default()
+    };
+    stage_with(Given { limits, ..Given::default() }, |stage| {
+        let mut play = stage.rig.play();
+        play.server_says(Frames::new().parameter("client_encoding", "LATIN1").bytes());
+        play.client.receive();
+        let text =
+            |value: &[u8]| [&b"select note from notes where note = '"[..], value, b"'\0"].concat();
+        let ask = |value: &[u8]| Frames::new().raw(b'Q', &text(value));
+        play.client_says(ask(&[0xe9; 600]).bytes());
+        assert_eq!(crate::scripted::sequence(&play.client.receive()), "E:54000 Z:I");
+        assert!(play.server.receive().is_empty());
+        play.client_says(ask(b"x").bytes());
+        assert_eq!(play.server.receive(), ask(b"x").bytes());
+    });
+}
+
 /// Short messages that are never answered, one after another, in a pipeline without an end.
 #[test]
 fn a_client_that_asks_and_does_not_wait() {
