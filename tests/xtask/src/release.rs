@@ -1,7 +1,7 @@
 //! The program as it is to be run: built twice, the second time by what the first one did.
 //!
 //! What is done about a statement is a little of much code. A compiler that knows which parts of it
-//! run puts those together, and the rest out of the way: a sixth of the processor's time.
+//! run puts those together, and the rest out of the way: a seventh of its CPU.
 
 use std::env;
 use std::fs;
