@@ -111,12 +111,12 @@ pub(crate) fn write_outcome(buffer: &mut Vec<u8>, outcome: &Outcome) {
     member!(buffer, "ending");
     match &outcome.ending {
         Ending::Completed { tag } => {
-            buffer.extend_from_slice(b"\"completed\"");
+            quoted(buffer, "completed");
             member!(buffer, "tag");
             text(buffer, tag);
         }
         Ending::Failed { sqlstate } => {
-            buffer.extend_from_slice(b"\"failed\"");
+            quoted(buffer, "failed");
             member!(buffer, "sqlstate");
             text(buffer, sqlstate);
         }

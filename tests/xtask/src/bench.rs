@@ -1,7 +1,5 @@
 //! What the proxy costs and what long load does to it, measured on release builds.
 
-use std::path::PathBuf;
-
 use crate::component::GuestTools;
 use crate::failure::Failure;
 use crate::setup::{self, Ready};
@@ -13,7 +11,7 @@ pub(crate) fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
     let named = |option: &str| arguments.iter().any(|argument| argument == option);
     let mut wanted: Vec<String> = vec![command.to_owned()];
     if !named("--portcullis") && std::env::var_os("PORTCULLIS_BIN").is_none() {
-        let built = release::build()?;
+        let built = release::build(&ready)?;
         wanted.extend(["--portcullis".to_owned(), built.display().to_string()]);
     }
     if !named("--plugins") {
@@ -33,11 +31,5 @@ pub(crate) fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
 /// is tried with each change. The speeds are not worth printing; what load leaves behind is.
 pub(crate) fn in_ci(ready: &Ready, command: &[&str]) -> Result<(), Failure> {
     let portcullis = repository::cargo_target().join("release/portcullis");
-    let mut wanted: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
-    let paths: [(&str, PathBuf); 2] =
-        [("--portcullis", portcullis), ("--plugins", repository::plugins())];
-    for (option, path) in paths {
-        wanted.extend([option.to_owned(), path.display().to_string()]);
-    }
-    program::run(&mut bench_program::command(ready, "debug", &wanted))
+    program::run(&mut bench_program::of(ready, "debug", command, &portcullis))
 }

@@ -1,5 +1,6 @@
 //! The program that measures.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::failure::Failure;
@@ -16,5 +17,13 @@ pub(crate) fn command(ready: &Ready, profile: &str, words: &[String]) -> Command
     let mut bench = program::command(repository::cargo_target().join(profile).join("bench"));
     ready.apply(&mut bench);
     bench.args(words);
+    bench
+}
+
+/// The same of this proxy, with the policies that are built here.
+pub(crate) fn of(ready: &Ready, profile: &str, words: &[&str], portcullis: &Path) -> Command {
+    let mut bench = command(ready, profile, &[]);
+    bench.args(words).arg("--portcullis").arg(portcullis);
+    bench.arg("--plugins").arg(repository::plugins());
     bench
 }

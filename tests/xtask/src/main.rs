@@ -97,7 +97,7 @@ fn run(args: &[String]) -> Result<ExitCode, Failure> {
             let ready = setup::to_build()?;
             examples::build(&ready, &GuestTools::build_with_bindings(&ready)?)?;
         }
-        "release" => println!("{}", release::build()?.display()),
+        "release" => println!("{}", release::build(&setup::to_test()?)?.display()),
         "bench" => bench::run("figures", rest)?,
         "load" | "soak" => bench::run(command, rest)?,
         "regress" => conformance::regress(rest)?,

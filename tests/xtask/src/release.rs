@@ -10,7 +10,7 @@ use std::process::Command;
 
 use crate::component::GuestTools;
 use crate::failure::Failure;
-use crate::setup::{self, Ready};
+use crate::setup::Ready;
 use crate::{bench_program, plugins, program, repository, system_package};
 
 /// What the first build does to learn what runs.
@@ -42,14 +42,13 @@ const SOURCES: [&str; 8] = [
 ];
 
 /// Builds it, unless it is there already. Says where it is.
-pub(crate) fn build() -> Result<PathBuf, Failure> {
-    let ready = setup::to_test()?;
+pub(crate) fn build(ready: &Ready) -> Result<PathBuf, Failure> {
     let rustc = Rustc::ask()?;
     let built = repository::root().join("target/dist/portcullis");
     let sources = repository::digest(&SOURCES.map(|source| repository::root().join(source)))?;
     let key = format!("{sources}\n{}\n{:?}", rustc.version, flags_of_env());
     let stamp = built.with_extension("stamp");
-    repository::once_made(&built, &stamp, &key, || make(&ready, &rustc, &built))?;
+    repository::once_made(&built, &stamp, &key, || make(ready, &rustc, &built))?;
     Ok(built)
 }
 
@@ -64,14 +63,9 @@ fn make(ready: &Ready, rustc: &Rustc, built: &Path) -> Result<(), Failure> {
     // Whatever the machine did before the program ran is not of interest.
     repository::create_anew(&raw)?;
     println!("xtask: the program learns what it is asked");
-    let mut train: Vec<String> = vec!["figures".to_owned()];
-    train.extend([TRAINING.as_slice(), &TRAINED].concat().iter().map(|word| (*word).to_owned()));
-    let programs = [("--portcullis", learning), ("--plugins", repository::plugins())];
-    for (option, path) in programs {
-        train.extend([option.to_owned(), path.display().to_string()]);
-    }
     // What it prints are the speeds of a program that takes notes.
-    program::run_quietly(&mut bench_program::command(ready, "release", &train))?;
+    let words = [&["figures"], &TRAINING[..], &TRAINED].concat();
+    program::run_quietly(&mut bench_program::of(ready, "release", &words, &learning))?;
     if repository::entries(&raw)?.is_empty() {
         return Err(Failure::new("the program has written down nothing of what it did"));
     }
