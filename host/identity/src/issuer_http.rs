@@ -15,6 +15,9 @@ use crate::secret::Secret;
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 const REQUEST_MAX: Duration = Duration::from_secs(5);
+/// How long a connection is kept for the next request. Servers close idle ones after two or five
+/// seconds by default, and a request that is sent at that moment fails: a login refused for nothing.
+const IDLE_MAX: Duration = Duration::from_secs(1);
 
 /// A client for one issuer.
 pub(crate) struct Http {
@@ -37,6 +40,7 @@ impl Http {
             .connect_timeout(CONNECT_MAX)
             .timeout(REQUEST_MAX)
             .pool_max_idle_per_host(2)
+            .pool_idle_timeout(IDLE_MAX)
             .referer(false)
             // Wherever an issuer moves to, its configuration must say so.
             .redirect(redirect::Policy::none());

@@ -19,7 +19,12 @@ pub fn builder(certificates: Option<&Certificates>) -> ClientBuilder {
         Some(certificates) => ClientConfig::clone(&certificates.client_config()),
         None => trusting_nobody(),
     };
-    Client::builder().tls_backend_preconfigured(config).redirect(Policy::none()).no_proxy()
+    Client::builder()
+        .tls_backend_preconfigured(config)
+        .redirect(Policy::none())
+        .no_proxy()
+        // A server may close what is idle in the moment in which it is used again.
+        .pool_max_idle_per_host(0)
 }
 
 fn trusting_nobody() -> ClientConfig {
