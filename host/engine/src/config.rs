@@ -58,8 +58,7 @@ impl Default for PolicyDefaults {
     }
 }
 
-/// The longest deadline a policy file may ask for. The ticker rests only after a longer time
-/// without calls, so no call ever outlives the ticks that bound it.
+/// The longest deadline a policy file may ask for.
 pub(crate) const DEADLINE_MS_MAX: u32 = 30_000;
 
 /// Instantiation and `configure` are bounded by this, or by the policy's deadline where that

@@ -12,7 +12,6 @@ use crate::bindings::{imports, types};
 use crate::config::{LOG_LINE_BYTES_MAX, LOG_LINES_PER_SECOND};
 use crate::egress::{EgressError, EgressResponse, POSTS_PER_DELIVERY_MAX, Post};
 use crate::population::Resident;
-use crate::sandbox::{Ticker, Ticking};
 
 /// The data of a store.
 pub(crate) struct GuestState {
@@ -20,7 +19,6 @@ pub(crate) struct GuestState {
     memory: MemoryBudget,
     log: Arc<LogBudget>,
     pub(crate) deadline: Deadline,
-    ticker: Arc<Ticker>,
     _resident: Resident,
     /// The text of the statement being judged.
     pub(crate) text: Option<Arc<str>>,
@@ -44,7 +42,6 @@ impl GuestState {
         policy: PolicyName,
         memory_bytes_max: usize,
         log: Arc<LogBudget>,
-        ticker: Arc<Ticker>,
         resident: Resident,
     ) -> GuestState {
         GuestState {
@@ -52,7 +49,6 @@ impl GuestState {
             memory: MemoryBudget { bytes_max: memory_bytes_max, bytes_used: 0, denied: false },
             log,
             deadline: Deadline::default(),
-            ticker,
             _resident: resident,
             text: None,
             parameters: None,
@@ -74,10 +70,6 @@ impl GuestState {
 
     pub(crate) fn memory_bytes_used(&self) -> usize {
         self.memory.bytes_used
-    }
-
-    pub(crate) fn tick(&self) -> Ticking {
-        self.ticker.tick()
     }
 
     pub(crate) fn limiter(&mut self) -> &mut dyn ResourceLimiter {

@@ -17,7 +17,7 @@ use crate::convert;
 use crate::guest_state::{EgressPort, GuestState, LogBudget, on_epoch};
 use crate::plugin::Plugin;
 use crate::population::Population;
-use crate::sandbox::{Ticker, Ticking};
+use crate::sandbox::Ticker;
 
 /// All that instances of a policy are made of. Two policies of equal text have two forms; a
 /// policy whose form did not change keeps its instances over a change of the others.
@@ -48,6 +48,7 @@ pub struct Manifest {
 pub(crate) struct Instance {
     store: Store<GuestState>,
     guests: Guests,
+    ticker: Arc<Ticker>,
     deadline_ms: u32,
     memory_bytes_max: usize,
     memory_bytes_at_start: usize,
@@ -110,7 +111,6 @@ impl Instance {
             Arc::clone(&form.policy),
             form.memory_bytes_max,
             Arc::clone(&form.log),
-            Arc::clone(&form.ticker),
             form.population.enter(),
         );
         let mut store = Store::new(form.plugin.pre.engine(), state);
@@ -120,16 +120,19 @@ impl Instance {
         store.set_hostcall_fuel(form.memory_bytes_max.saturating_mul(2));
         store.epoch_deadline_callback(on_epoch);
         let startup_ms = form.deadline_ms.max(STARTUP_MS);
-        let _ticking = begin(&mut store, startup_ms);
+        let ticking = form.ticker.tick();
+        start_clock(&mut store, startup_ms);
         let guests = form
             .plugin
             .pre
             .instantiate(&mut store)
             .and_then(|exports| Guests::of(&form.plugin, &mut store, &exports))
             .map_err(|error| instantiation_fault(&store, &error))?;
+        drop(ticking);
         Ok(Instance {
             store,
             guests,
+            ticker: Arc::clone(&form.ticker),
             deadline_ms: startup_ms,
             memory_bytes_max: form.memory_bytes_max,
             memory_bytes_at_start: 0,
@@ -251,7 +254,8 @@ impl Instance {
         deadline_ms: u32,
         call: impl FnOnce(&mut Store<GuestState>, &Guests) -> Called<T>,
     ) -> Result<T, Fault> {
-        let _ticking = begin(&mut self.store, deadline_ms);
+        let _ticking = self.ticker.tick();
+        start_clock(&mut self.store, deadline_ms);
         match call(&mut self.store, &self.guests) {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
@@ -263,11 +267,9 @@ impl Instance {
 }
 
 /// Starts the clock of a call.
-fn begin(store: &mut Store<GuestState>, deadline_ms: u32) -> Ticking {
-    let ticking = store.data().tick();
+fn start_clock(store: &mut Store<GuestState>, deadline_ms: u32) {
     let ticks = store.data_mut().deadline.start(deadline_ms);
     store.set_epoch_deadline(ticks);
-    ticking
 }
 
 fn not_exported(interface: &str) -> types::PluginError {

@@ -5,7 +5,7 @@
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::Thread;
 use std::time::Duration;
 
@@ -19,8 +19,11 @@ use crate::population::Population;
 /// One tick of the clock that ends calls.
 const TICK: Duration = Duration::from_millis(1);
 
-/// After this many ticks without a call the clock rests: calls often come in bursts.
-const REST_AFTER_TICKS: u32 = 4;
+/// How often it is looked whether a call is under way.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Without a call for so long the clock rests. To wake it costs more than a few looks.
+const REST_AFTER: Duration = Duration::from_secs(1);
 
 /// Compiles and runs components.
 #[derive(Clone)]
@@ -111,19 +114,27 @@ fn address_space_is_limited() -> bool {
     getrlimit(Resource::As).current.is_some()
 }
 
-/// Advances the engine's epoch while calls are made.
+/// Advances the engine's epoch while calls are under way.
+///
+/// Nearly all calls take microseconds, and a look at them costs as much as one. So it looks
+/// rarely, until it meets a call: from then on every tick is of [`TICK`], until no call is met.
+/// A call's first tick is up to [`LOOK`] long and never shorter than the rest of one, so no call
+/// is ended before its time, and none later than by that.
 pub(crate) struct Ticker {
-    /// Calls under way. While there are any it ticks.
-    calls: AtomicUsize,
+    /// Calls under way, and above [`BEGUN`] those ever begun.
+    calls: AtomicU64,
     /// It rests, and the next call is to wake it.
     rests: AtomicBool,
     thread: std::sync::OnceLock<Thread>,
 }
 
+/// A call begun, in the count of calls; below it is room for those under way.
+const BEGUN: u64 = 1 << 32;
+
 impl Ticker {
     fn start(engine: &wasmtime::Engine) -> Result<Arc<Ticker>, EngineError> {
         let ticker = Arc::new(Ticker {
-            calls: AtomicUsize::new(0),
+            calls: AtomicU64::new(0),
             rests: AtomicBool::new(false),
             thread: std::sync::OnceLock::new(),
         });
@@ -138,29 +149,30 @@ impl Ticker {
     }
 
     /// For one call of a guest: the clock ticks until what is returned is dropped.
-    pub(crate) fn tick(self: &Arc<Ticker>) -> Ticking {
-        self.calls.fetch_add(1, Ordering::SeqCst);
+    pub(crate) fn tick(&self) -> Ticking<'_> {
+        self.calls.fetch_add(BEGUN + 1, Ordering::SeqCst);
         if self.rests.load(Ordering::SeqCst)
             && let Some(thread) = self.thread.get()
         {
             thread.unpark();
         }
-        Ticking { ticker: Arc::clone(self) }
+        Ticking { ticker: self }
     }
 
     fn run(&self, engine: &wasmtime::EngineWeak) {
-        let mut quiet_ticks = 0_u32;
+        let (mut quiet, mut seen, mut next) = (Duration::ZERO, 0, LOOK);
         loop {
-            std::thread::park_timeout(TICK);
+            std::thread::park_timeout(next);
             let Some(engine) = engine.upgrade() else { return };
             engine.increment_epoch();
             drop(engine);
-            quiet_ticks = match self.calls.load(Ordering::Relaxed) {
-                0 => quiet_ticks + 1,
-                _ => 0,
-            };
-            if quiet_ticks >= REST_AFTER_TICKS {
-                quiet_ticks = 0;
+            let calls = self.calls.load(Ordering::Relaxed);
+            quiet =
+                if calls == seen && !is_under_way(calls) { quiet + next } else { Duration::ZERO };
+            next = if is_under_way(calls) { TICK } else { LOOK };
+            seen = calls;
+            if quiet >= REST_AFTER {
+                quiet = Duration::ZERO;
                 self.rest();
             }
         }
@@ -170,19 +182,23 @@ impl Ticker {
     fn rest(&self) {
         self.rests.store(true, Ordering::SeqCst);
         // A call that did not see that it rests has been counted before.
-        if self.calls.load(Ordering::SeqCst) == 0 {
+        if !is_under_way(self.calls.load(Ordering::SeqCst)) {
             std::thread::park_timeout(Duration::from_secs(60));
         }
         self.rests.store(false, Ordering::SeqCst);
     }
 }
 
-/// A call under way.
-pub(crate) struct Ticking {
-    ticker: Arc<Ticker>,
+fn is_under_way(calls: u64) -> bool {
+    !calls.is_multiple_of(BEGUN)
 }
 
-impl Drop for Ticking {
+/// A call under way.
+pub(crate) struct Ticking<'a> {
+    ticker: &'a Ticker,
+}
+
+impl Drop for Ticking<'_> {
     fn drop(&mut self) {
         self.ticker.calls.fetch_sub(1, Ordering::SeqCst);
     }

@@ -36,6 +36,7 @@ mod shared;
 mod session;
 #[cfg(any(test, feature = "scripted"))]
 pub mod scripted;
+mod reception;
 mod worker;
 mod upkeep;
 mod proxy;

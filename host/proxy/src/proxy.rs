@@ -11,17 +11,17 @@ use arc_swap::ArcSwap;
 use portcullis_approvals::Approvals;
 use portcullis_ledger::Ledger;
 use portcullis_policy::set::PolicyHub;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::browser::BrowserLogin;
 use crate::database::DatabaseState;
 use crate::metrics::{Metrics, MetricsView};
-use crate::refusal::Refusal;
+use crate::reception::{Desk, Reception};
 use crate::registry::SessionView;
 use crate::settings::{ListenSettings, Settings};
 use crate::shared::Phase;
-use crate::upkeep::upkeep;
-use crate::worker::{self, Arriving, Common, Place};
+use crate::upkeep;
+use crate::worker::{self, Common};
 
 /// Connections the kernel keeps while no worker has taken them.
 const BACKLOG: i32 = 4_096;
@@ -97,11 +97,6 @@ impl Control {
     }
 }
 
-struct Worker {
-    arrivals: mpsc::UnboundedSender<Arriving>,
-    sessions: Arc<AtomicUsize>,
-}
-
 impl Proxy {
     /// Listens and starts one worker per thread asked for.
     ///
@@ -139,24 +134,22 @@ impl Proxy {
         };
         let connections = Arc::new(AtomicUsize::new(0));
         let mut threads = Vec::with_capacity(workers + 1);
-        let mut receivers = Vec::with_capacity(workers);
-        for index in 0..workers.max(1) {
-            let (arrivals, receiver) = mpsc::unbounded_channel();
-            let common = common.clone();
-            let thread =
-                std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-                    if let Err(error) = worker::run(&common, index, receiver) {
-                        tracing::error!(%error, "a worker could not start");
-                    }
-                });
-            threads.push(thread.map_err(ProxyError::Thread)?);
-            receivers.push(Worker { arrivals, sessions: Arc::default() });
+        let (desks, arrivals): (Vec<Desk>, Vec<_>) =
+            (0..workers.max(1)).map(|_| Desk::new()).unzip();
+        let (open, phases) = (connections.clone(), common.phases.clone());
+        let reception = Reception::new(listeners, desks, open, common.settings.clone(), phases);
+        let mut reception = Some(reception);
+        for (index, arrivals) in arrivals.into_iter().enumerate() {
+            let (common, reception) = (common.clone(), reception.take());
+            threads.push(thread(format!("worker-{index}"), move || {
+                if let Err(error) = worker::run(&common, index, arrivals, reception) {
+                    tracing::error!(%error, "a worker could not start");
+                }
+            })?);
         }
-        let (accepting, counted) = (common.clone(), connections.clone());
-        let thread = std::thread::Builder::new()
-            .name("accept".into())
-            .spawn(move || accept(listeners, &accepting, &receivers, &counted));
-        threads.push(thread.map_err(ProxyError::Thread)?);
+        let (runtime, looked_after) = (upkeep::runtime(), common.clone());
+        let runtime = runtime.map_err(ProxyError::Thread)?;
+        threads.push(thread("upkeep".to_owned(), move || upkeep::run(&runtime, &looked_after))?);
         Ok(Proxy { addresses, common, phase, connections, threads })
     }
 
@@ -233,86 +226,6 @@ fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-/// Accepts on a thread of its own and gives each socket to the worker with the fewest: the
-/// kernel's own spreading is uneven. The same thread looks after the logins of those who are
-/// in.
-fn accept(
-    listeners: Vec<(Arc<str>, std::net::TcpListener)>,
-    common: &Common,
-    workers: &[Worker],
-    connections: &Arc<AtomicUsize>,
-) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return tracing::error!(%error, "cannot accept connections"),
-    };
-    let mut phases = common.phases.clone();
-    let listening = listeners.into_iter().map(|(name, listener)| async move {
-        accept_on(&name, listener, common, workers, connections).await;
-    });
-    runtime.block_on(async {
-        let listening = futures_util::future::join_all(listening);
-        tokio::select! {
-            _ = listening => {}
-            () = upkeep(common) => {}
-            _ = phases.wait_for(|phase| *phase != Phase::Running) => {}
-        }
-        // Nobody new comes in; the logins of those who are in go on being looked after.
-        tokio::select! {
-            () = upkeep(common) => {}
-            _ = phases.wait_for(|phase| *phase == Phase::Stopped) => {}
-        }
-    });
-}
-
-async fn accept_on(
-    name: &Arc<str>,
-    listener: std::net::TcpListener,
-    common: &Common,
-    workers: &[Worker],
-    connections: &Arc<AtomicUsize>,
-) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!(%error, "cannot accept connections"),
-    };
-    loop {
-        match listener.accept().await {
-            Ok((stream, address)) => {
-                arrive(stream, (address, name), common, workers, connections);
-            }
-            Err(error) => {
-                // Out of descriptors, most likely: others must end before this can go on.
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            }
-        }
-    }
-}
-
-fn arrive(
-    stream: tokio::net::TcpStream,
-    (address, listener): (SocketAddr, &Arc<str>),
-    common: &Common,
-    workers: &[Worker],
-    connections: &Arc<AtomicUsize>,
-) {
-    if connections.load(Ordering::Relaxed) >= common.settings.load().limits.connections_max {
-        tracing::warn!(%address, "too many connections");
-        let mut out = Vec::new();
-        portcullis_wire::encode::fatal(&mut out, &Refusal::TooManyConnections.report());
-        // The socket is new and its buffer empty; what does not fit is not worth a wait.
-        let _ = stream.try_write(&out);
-        return;
-    }
-    let Some(worker) = workers.iter().min_by_key(|worker| worker.sessions.load(Ordering::Relaxed))
-    else {
-        return;
-    };
-    let place = Place::take(connections, &worker.sessions);
-    if let Ok(stream) = stream.into_std() {
-        // A worker that has gone gives the place up with the message.
-        let _ =
-            worker.arrivals.send(Arriving { stream, address, listener: listener.clone(), place });
-    }
+fn thread(name: String, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, ProxyError> {
+    std::thread::Builder::new().name(name).spawn(run).map_err(ProxyError::Thread)
 }

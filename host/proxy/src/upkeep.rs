@@ -1,17 +1,39 @@
 //! Looking after logins: a session ends soon after what its login rests on has.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::time::{Duration, Instant, SystemTime};
 
 use portcullis_identity::{Basis, TokenBasis, TokenError};
+use tokio::runtime::Runtime;
 
+use crate::shared::Phase;
 use crate::worker::Common;
 
 /// How often every session's login is held against what is known.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Runs until dropped. Issuers are asked beside, so that a slow one delays nobody else's end.
-pub async fn upkeep(common: &Common) {
+/// What looks after the logins of all sessions.
+///
+/// # Errors
+/// When the system has no more files.
+pub fn runtime() -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// Runs until the proxy has stopped.
+pub fn run(runtime: &Runtime, common: &Common) {
+    let mut phases = common.phases.clone();
+    runtime.block_on(async {
+        tokio::select! {
+            () = look_after(common) => {}
+            _ = phases.wait_for(|phase| *phase == Phase::Stopped) => {}
+        }
+    });
+}
+
+/// Issuers are asked beside, so that a slow one delays nobody else's end.
+async fn look_after(common: &Common) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut asked = HashMap::new();

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use portcullis_approvals::Approvals;
@@ -14,6 +14,7 @@ use portcullis_policy::Principal;
 use portcullis_policy::event::{Event, Notable};
 use portcullis_policy::set::PolicyHub;
 use portcullis_wire::{backend, encode};
+use tokio::net::TcpStream;
 use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -26,6 +27,7 @@ use crate::masks::asker;
 use crate::metrics::{Count, Metrics};
 use crate::parameters::{is_readable_encoding, unreadable_encoding};
 use crate::proving;
+use crate::reception::{Arriving, Reception};
 use crate::refusal::Refusal;
 use crate::registry::{Entry, Line, Registry};
 use crate::session::{Parts, Session, can_quote};
@@ -50,43 +52,13 @@ pub struct Common {
     pub session_numbers: Arc<AtomicU64>,
 }
 
-/// A socket on its way to a worker; counted while it lives.
-pub struct Arriving {
-    pub stream: std::net::TcpStream,
-    pub address: SocketAddr,
-    /// Which listener it came by.
-    pub listener: Arc<str>,
-    pub place: Place,
-}
-
-/// One connection's place among all, and among its worker's; given up when dropped.
-pub struct Place {
-    counts: [Arc<AtomicUsize>; 2],
-}
-
-impl Place {
-    pub fn take(all: &Arc<AtomicUsize>, worker: &Arc<AtomicUsize>) -> Place {
-        let counts = [all.clone(), worker.clone()];
-        counts.iter().for_each(|count| {
-            count.fetch_add(1, Ordering::Relaxed);
-        });
-        Place { counts }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.counts.iter().for_each(|count| {
-            count.fetch_sub(1, Ordering::Relaxed);
-        });
-    }
-}
-
-/// Runs a worker until no more connections can come and all sessions have ended.
+/// Runs a worker until no more connections can come and all sessions have ended. One of them
+/// has the reception.
 pub fn run(
     common: &Common,
     index: usize,
     arrivals: mpsc::UnboundedReceiver<Arriving>,
+    reception: Option<Reception>,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -112,11 +84,14 @@ pub fn run(
     drop(settings);
     let alarm = runtime.block_on(async { Alarm::new() })?;
     runtime.spawn_local(pass_on_in_time(Rc::downgrade(&shared), alarm));
-    runtime.block_on(accept(common.clone(), shared, arrivals));
+    if let Some(reception) = reception {
+        runtime.spawn_local(reception.run());
+    }
+    runtime.block_on(receive(common.clone(), shared, arrivals));
     Ok(())
 }
 
-async fn accept(
+async fn receive(
     common: Common,
     shared: Rc<Shared>,
     mut arrivals: mpsc::UnboundedReceiver<Arriving>,
@@ -145,7 +120,7 @@ fn note_panic(ended: &Result<(), JoinError>) {
 }
 
 async fn serve(common: Common, shared: Rc<Shared>, arriving: Arriving) {
-    let Arriving { stream, address, listener, place } = arriving;
+    let Ok((stream, address, listener, place)) = arriving.into_parts() else { return };
     // A task is as large as the largest of its states, for as long as it lives: what a login
     // needs is given back with it.
     let session = Box::pin(log_in(&common, &shared, stream, address, &listener)).await;
@@ -159,11 +134,10 @@ async fn serve(common: Common, shared: Rc<Shared>, arriving: Arriving) {
 async fn log_in(
     common: &Common,
     shared: &Rc<Shared>,
-    stream: std::net::TcpStream,
+    stream: TcpStream,
     address: SocketAddr,
     listener: &str,
 ) -> Option<Box<Session>> {
-    let stream = tokio::net::TcpStream::from_std(stream).ok()?;
     let settings = common.settings.load_full();
     let listener = settings.listeners.iter().find(|known| known.name == listener)?;
     let deadline = tokio::time::Instant::now() + settings.limits.startup;
