@@ -26,6 +26,11 @@ pub fn leaves_nothing(statement: &Statement) -> bool {
         && !statement.actions.iter().any(matters)
 }
 
+/// Runs in a transaction that has failed, since it ends it, or goes back to where it had not.
+pub fn ends_failed(statement: &Statement) -> bool {
+    matches!(statement.command.as_str(), "COMMIT" | "ROLLBACK" | "PREPARE TRANSACTION")
+}
+
 /// What follows may be read in another way: by another setting, or since the schemas that a path
 /// leads to are others.
 pub fn changes_reading(statement: &Statement) -> bool {

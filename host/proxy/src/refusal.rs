@@ -49,6 +49,8 @@ pub enum Refusal {
         sqlstate: &'static str,
         what: String,
     },
+    /// It would run in a transaction that has failed.
+    TransactionFailed,
     /// The text cannot be read.
     Encoding(String),
     Malformed(Malformed),
@@ -136,6 +138,12 @@ impl Refusal {
             ),
             Refusal::Unsupported(what) => report("0A000", what.clone(), None),
             Refusal::UnknownName { sqlstate, what } => report(sqlstate, what.clone(), None),
+            Refusal::TransactionFailed => report(
+                "25P02",
+                "current transaction is aborted, commands ignored until end of transaction block"
+                    .into(),
+                None,
+            ),
             Refusal::Encoding(what) => {
                 report("22021", what.clone(), Some("Use client_encoding UTF8."))
             }

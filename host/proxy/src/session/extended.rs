@@ -15,6 +15,7 @@ use super::holding::{Asked, Settled};
 use super::meaning::Resolved;
 use super::request::Handled;
 use super::{End, Session};
+use crate::effects::ends_failed;
 use crate::gate::{Harmless, Judged};
 use crate::known::PerStatement;
 use crate::names::{Bound, Held, Portal, Prepared, ResultField, Undone};
@@ -126,11 +127,20 @@ impl Session {
         if !prepared.confirmed.get() && prepared.segment != self.segment {
             return Ok(Handled::Later);
         }
+        if prepared.stale.get() && !self.pipeline.is_idle() {
+            // Whether the transaction has failed is known when that is answered.
+            return Ok(Handled::Later);
+        }
         let policies = self.shared.policies.current();
         let facts = match self.current_facts(&prepared, &policies).await {
             Ok(facts) => facts,
             Err(refusal) => return self.refuse(Expect::Bind, refusal),
         };
+        let has_failed = self.status == TransactionStatus::Failed;
+        if has_failed && prepared.stale.get() && !facts.statements.iter().all(ends_failed) {
+            // The server would refuse it, but could not prepare it anew.
+            return self.refuse(Expect::Bind, Refusal::TransactionFailed);
+        }
         if self.names_what_may_not_be(&facts) {
             return Ok(Handled::Later);
         }
