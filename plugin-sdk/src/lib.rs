@@ -25,7 +25,7 @@ pub use cells::{Cells, Edits, Masked, Spans};
 pub use host::{EgressError, Level, Response, debug, error, info, log, warn};
 pub use mask::{
     Callback, Derivation, Label, MaskAction, OutputColumn, Partial, Pseudonym, ResultShape, Sample,
-    SourceColumn, WireFormat,
+    SourceColumn, ValueForm, WireFormat,
 };
 pub use policy::{AuditSink, Classifier, Guardrail, Masker, NoSettings, Policy};
 pub use request::{

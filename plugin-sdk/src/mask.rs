@@ -3,7 +3,7 @@
 pub use crate::bindings::classifier::exports::portcullis::policy::classifier::{Label, Sample};
 pub use crate::bindings::masker::exports::portcullis::policy::masker::{
     Callback, Derivation, MaskAction, OutputColumn, Partial, Pseudonym, ResultShape, SourceColumn,
-    WireFormat,
+    ValueForm, WireFormat,
 };
 
 impl OutputColumn {
@@ -21,8 +21,25 @@ impl MaskAction {
 
     /// Keeps this many characters at the start and at the end, and fills between.
     pub fn partial(keep_first: u32, keep_last: u32, fill: impl Into<String>) -> MaskAction {
-        let keep_from = String::new();
-        MaskAction::Partial(Partial { keep_first, keep_last, fill: fill.into(), keep_from })
+        MaskAction::Partial(Partial {
+            keep_first,
+            keep_last,
+            fill: fill.into(),
+            keep_from: String::new(),
+            only: ValueForm::Any,
+        })
+    }
+
+    /// Keeps of mail addresses this many characters at the start, and the domain; of other values
+    /// nothing.
+    pub fn partial_email(keep_first: u32, fill: impl Into<String>) -> MaskAction {
+        MaskAction::Partial(Partial {
+            keep_first,
+            keep_last: 0,
+            fill: fill.into(),
+            keep_from: "@".to_owned(),
+            only: ValueForm::Email,
+        })
     }
 
     /// Equal values stay equal within `domain`, under the proxy's key of this name.

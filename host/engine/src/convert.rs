@@ -283,6 +283,10 @@ pub(crate) fn mask_action(action: masker::MaskAction) -> MaskAction {
             keep_last: partial.keep_last,
             fill: partial.fill,
             keep_from: partial.keep_from,
+            only: match partial.only {
+                masker::ValueForm::Any => mask::ValueForm::Any,
+                masker::ValueForm::Email => mask::ValueForm::Email,
+            },
         }),
         masker::MaskAction::Pseudonym(pseudonym) => MaskAction::Pseudonym(mask::Pseudonym {
             key_name: pseudonym.key_name,

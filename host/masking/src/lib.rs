@@ -31,6 +31,7 @@ mod bits;
 mod json;
 mod array;
 mod codec;
+mod email;
 mod partial;
 mod generalize;
 mod permute;

@@ -1,19 +1,35 @@
 //! The ends of a value kept, the rest filled.
 
-use portcullis_policy::mask::Partial;
+use portcullis_policy::mask::{Partial, ValueForm};
+
+use crate::email::is_email;
 
 /// Appends the masked form of a text; `None` when it is not UTF-8. The fill stands once, whatever
 /// it stands for, so that the length is not told.
 pub(crate) fn write_partial(partial: &Partial, cell: &[u8], out: &mut Vec<u8>) -> Option<()> {
-    let (first_end, last_start) = ends(partial, cell)?;
-    let tail_start = match partial.keep_from.as_bytes() {
-        [] => last_start,
-        mark => find(cell, mark).map_or(last_start, |found| found.min(last_start)),
+    let cell = match partial.only {
+        ValueForm::Any => cell,
+        ValueForm::Email => cell.trim_ascii(),
     };
-    // What is kept would be the whole value: then nothing is.
-    let (first, tail) = match first_end < tail_start {
-        true => (cell.get(..first_end), cell.get(tail_start..)),
-        false => (None, None),
+    if partial.only == ValueForm::Email && !is_email(cell) {
+        out.extend_from_slice(partial.fill.as_bytes());
+        return Some(());
+    }
+    let (first_end, last_start) = ends(partial, cell)?;
+    let mark = match partial.keep_from.as_bytes() {
+        [] => None,
+        mark => find(cell, mark),
+    };
+    let tail_start = mark.map_or(last_start, |mark| mark.min(last_start));
+    let (first, tail) = match (first_end < tail_start, partial.only) {
+        (true, _) => (cell.get(..first_end), cell.get(tail_start..)),
+        // What is kept would be the whole value: then nothing is.
+        (false, ValueForm::Any) => (None, None),
+        // A mailbox is short, and a domain is not what names somebody.
+        (false, ValueForm::Email) => {
+            let mark = mark.filter(|mark| *mark > 0);
+            (None, mark.and_then(|mark| cell.get(mark..)))
+        }
     };
     out.extend_from_slice(first.unwrap_or_default());
     out.extend_from_slice(partial.fill.as_bytes());
@@ -57,6 +73,7 @@ mod tests {
                 keep_last: last,
                 fill: "***".into(),
                 keep_from: from.into(),
+                only: ValueForm::Any,
             };
             let mut out = Vec::new();
             write_partial(&partial, text.as_bytes(), &mut out).expect("UTF-8");
@@ -82,7 +99,45 @@ mod tests {
         check((1, 6, "@"), "anna@x.y", "a***na@x.y");
     }
 
+    #[test]
+    fn of_what_is_no_address_nothing_is_kept() {
+        let only = |keep_first: u32| Partial {
+            keep_first,
+            keep_from: "@".into(),
+            only: ValueForm::Email,
+            ..partial_of_one()
+        };
+        let check = |partial: &Partial, text: &[u8], expected: Option<&str>| {
+            let mut out = Vec::new();
+            let written = write_partial(partial, text, &mut out);
+            let out = String::from_utf8(out).expect("UTF-8");
+            assert_eq!(written.map(|()| out.as_str()), expected, "{text:?}");
+        };
+        check(&only(1), b"anna@example.com", Some("a***@example.com"));
+        check(&only(1), b" \tanna@example.com\n", Some("a***@example.com"));
+        check(&only(1), b"a@example.com", Some("***@example.com"));
+        check(&only(4), b"anna@example.com", Some("***@example.com"));
+        check(&only(1), "jörg@bücher.example".as_bytes(), Some("j***@bücher.example"));
+        for other in ["", "  ", "anna", "call me @ four", "anna@example.com 4111 1111 1111 1111"] {
+            check(&only(1), other.as_bytes(), Some("***"));
+        }
+        check(&only(1), b"j\xf6rg@example.com", None);
+        // Without a mark the domain is no more than the rest of the value.
+        let last = Partial { keep_last: u32::MAX, ..only(0) };
+        check(&last, b"anna@example.com", Some("***@example.com"));
+        for (mark, partial) in [("", only(u32::MAX)), ("", last), ("a", only(1))] {
+            let marked = Partial { keep_from: mark.into(), ..partial };
+            check(&marked, b"anna@example.com", Some("***"));
+        }
+    }
+
     fn partial_of_one() -> Partial {
-        Partial { keep_first: 1, keep_last: 0, fill: "***".into(), keep_from: String::new() }
+        Partial {
+            keep_first: 1,
+            keep_last: 0,
+            fill: "***".into(),
+            keep_from: String::new(),
+            only: ValueForm::Any,
+        }
     }
 }

@@ -19,7 +19,7 @@ pub mod event;
 pub use judge::{Denied, Held, Permitted, Ruling, Unmatched, judge};
 pub use label::{ColumnSample, Label};
 pub use lineage::{ColumnRef, Derivation, OutputColumn, Outputs, SourceColumn, WireFormat};
-pub use mask::{Cells, ColumnAction, Edits, MaskAction, Masked};
+pub use mask::{Cells, ColumnAction, Edits, MaskAction, Masked, ValueForm};
 pub use principal::{Database, Principal, PrincipalKind};
 pub use set::{
     Coverage, Fault, FaultKind, Mode, NoParameters, Parameters, PlanAnswer, PolicyName, PolicySet,

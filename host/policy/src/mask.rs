@@ -30,6 +30,18 @@ pub struct Partial {
     /// Where this first occurs, it and all behind it are kept ("@" keeps a mail domain).
     /// Empty: nowhere.
     pub keep_from: String,
+    /// Of a value that is not this nothing is kept.
+    pub only: ValueForm,
+}
+
+/// What a value is as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ValueForm {
+    #[default]
+    Any,
+    /// A mail address, perhaps with blanks around it. They are left out of what shows, and where
+    /// the mailbox is too short to keep a part of, the domain does.
+    Email,
 }
 
 /// Keyed, deterministic replacement: equal values stay equal within `domain`.

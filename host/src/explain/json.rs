@@ -4,7 +4,7 @@
 use portcullis_engine::Failure;
 use portcullis_policy::lineage::Lineage;
 use portcullis_policy::{
-    ColumnRef, Decision, Fault, MaskAction, Outputs, Ruling, Statement, VerdictAnswer,
+    ColumnRef, Decision, Fault, MaskAction, Outputs, Ruling, Statement, ValueForm, VerdictAnswer,
 };
 use serde_json::{Map, Value, json};
 
@@ -168,6 +168,10 @@ fn action(action: &MaskAction) -> Value {
             "keep_last": partial.keep_last,
             "fill": partial.fill,
             "keep_from": partial.keep_from,
+            "only": match partial.only {
+                ValueForm::Any => "any",
+                ValueForm::Email => "email",
+            },
         }),
         MaskAction::Pseudonym(pseudonym) => json!({
             "action": "pseudonym",

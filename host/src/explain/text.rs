@@ -3,7 +3,7 @@
 use portcullis_policy::lineage::WrittenColumn;
 use portcullis_policy::{
     ColumnRef, Decision, Derivation, MaskAction, Outputs, RelationUse, Ruling, Statement,
-    VerdictAnswer,
+    ValueForm, VerdictAnswer,
 };
 
 use crate::terminal::{line, section};
@@ -182,8 +182,12 @@ fn action_words(action: &MaskAction) -> String {
                 "" => String::new(),
                 from => format!(" and all from {from:?}"),
             };
+            let only = match partial.only {
+                ValueForm::Any => "",
+                ValueForm::Email => ", of a mail address only",
+            };
             format!(
-                "partial: keep {} first, {} last{from}, fill {:?}",
+                "partial: keep {} first, {} last{from}, fill {:?}{only}",
                 partial.keep_first, partial.keep_last, partial.fill
             )
         }

@@ -7,6 +7,9 @@ use portcullis_plugin_sdk::OutputColumn;
 pub(crate) enum Shape {
     /// Any text will do.
     Text,
+    /// The same of a type whose values the host does not take for any text: XML, and those of
+    /// extensions.
+    OtherText,
     /// Text with a syntax: JSON.
     Json,
     /// An array of texts.
@@ -24,8 +27,10 @@ pub(crate) enum Shape {
 impl Shape {
     pub(crate) fn of(column: &OutputColumn) -> Shape {
         match column.type_oid {
-            // text, varchar, bpchar, xml, unknown
-            25 | 1043 | 1042 | 142 | 705 => Shape::Text,
+            // text, varchar, bpchar, unknown
+            25 | 1043 | 1042 | 705 => Shape::Text,
+            // xml
+            142 => Shape::OtherText,
             114 | 3802 => Shape::Json,
             1009 | 1015 | 1014 | 143 => Shape::TextArray,
             199 | 3807 => Shape::JsonArray,
@@ -42,7 +47,7 @@ impl Shape {
     /// For the types of extensions, whose OIDs differ from database to database.
     fn of_name(name: &str) -> Shape {
         match name.rsplit_once('.').map_or(name, |(_, name)| name) {
-            "citext" => Shape::Text,
+            "citext" => Shape::OtherText,
             "citext[]" | "_citext" => Shape::TextArray,
             _ => Shape::Other,
         }

@@ -3,10 +3,10 @@
 
 mod kind;
 mod handle;
+mod column_types;
 mod settings;
 mod column_names;
 mod system_columns;
-mod column_types;
 mod plan;
 mod classes;
 mod detect;

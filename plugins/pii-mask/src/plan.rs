@@ -42,7 +42,7 @@ pub(crate) fn plan(column: &OutputColumn, settings: &Settings) -> MaskAction {
 /// Has `mask` look for what is in the values, where they are text of some sort.
 fn inspection(shape: Shape) -> Option<MaskAction> {
     let handle = match shape {
-        Shape::Text | Shape::TextArray => Handle::Text,
+        Shape::Text | Shape::OtherText | Shape::TextArray => Handle::Text,
         Shape::Json | Shape::JsonArray => Handle::Json,
         Shape::Integer | Shape::Plain | Shape::Date | Shape::Other => return None,
     };
@@ -87,6 +87,7 @@ fn name_fits(shape: Shape) -> bool {
     match shape {
         Shape::Plain | Shape::Date => false,
         Shape::Text
+        | Shape::OtherText
         | Shape::Json
         | Shape::TextArray
         | Shape::JsonArray
@@ -101,7 +102,7 @@ fn direct(kind: Kind, shape: Shape, settings: &Settings) -> MaskAction {
         (_, Word::Pass) => MaskAction::Pass,
         // What holds something and cannot be looked into is not shown.
         _ if kind == Kind::Text => inspection(shape).unwrap_or(MaskAction::Nullify),
-        (Shape::Text, _) => settings.text_action(kind),
+        (Shape::Text | Shape::OtherText, _) => settings.text_action(kind, shape),
         (Shape::Date, Word::Generalize) => MaskAction::generalize("year"),
         (Shape::Integer, Word::Generalize) => MaskAction::generalize("1000"),
         (Shape::Integer, Word::Pseudonym) => settings.pseudonym(kind),
@@ -121,7 +122,7 @@ fn direct(kind: Kind, shape: Shape, settings: &Settings) -> MaskAction {
 /// What stands for a value computed from something sensitive.
 fn erased(shape: Shape, settings: &Settings) -> MaskAction {
     match shape {
-        Shape::Text => MaskAction::constant(settings.fill.clone()),
+        Shape::Text | Shape::OtherText => MaskAction::constant(settings.fill.clone()),
         // No text stands for a structure without breaking it.
         Shape::Json
         | Shape::TextArray

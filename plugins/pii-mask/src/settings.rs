@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use portcullis_plugin_sdk::MaskAction;
 use serde::Deserialize;
 
+use crate::column_types::Shape;
 use crate::handle::Handle;
 use crate::kind::Kind;
 
@@ -151,13 +152,18 @@ impl Settings {
     }
 
     /// What is done with a text value that is said to be of this kind.
-    pub(crate) fn text_action(&self, kind: Kind) -> MaskAction {
+    pub(crate) fn text_action(&self, kind: Kind, shape: Shape) -> MaskAction {
         match self.keep(kind) {
             // A few characters at the ends are all that shows, whatever the text is.
             Some(Keep { keep_first, keep_last, keep_from }) if keep_from.is_empty() => {
                 return MaskAction::partial(keep_first, keep_last, self.fill.clone());
             }
             // What follows a mark is as long as it likes, so each value has to prove its kind.
+            Some(Keep { keep_first, keep_last: 0, keep_from })
+                if kind == Kind::Email && keep_from == "@" && shape == Shape::Text =>
+            {
+                return MaskAction::partial_email(keep_first, self.fill.clone());
+            }
             Some(_) => return MaskAction::call(Handle::Single(kind).number()),
             None => {}
         }

@@ -7,7 +7,7 @@ use portcullis_masking::{
     CopyFormat, CopyMasker, CsvOptions, Keys, MaskColumn, RowMasker, TextOptions, binary_to_text,
     text_to_binary,
 };
-use portcullis_policy::mask::{Call, Edits, FILL, Partial, Pseudonym};
+use portcullis_policy::mask::{Call, Edits, FILL, Partial, Pseudonym, ValueForm};
 use portcullis_policy::{
     Cells, ColumnAction, ColumnSample, Coverage, Database, Fault, FaultKind, Label, Masked,
     Parameters, PlanAnswer, PolicyName, PolicySet, Principal, Reads, Request, ResultShape, Terms,
@@ -92,6 +92,7 @@ fn action(choices: &mut Choices<'_>) -> ColumnAction {
             keep_last: choices.next() as u32,
             fill: "*".into(),
             keep_from: if choices.one_in(2) { "@".into() } else { String::new() },
+            only: if choices.one_in(2) { ValueForm::Email } else { ValueForm::Any },
         }),
         5 => ColumnAction::Pseudonym(Pseudonym { key_name: "k".into(), domain: "d".into() }),
         6 => {
@@ -250,14 +251,18 @@ fn check_cell(column: &MaskColumn, cell: Option<&[u8]>, masked: Option<&[u8]>) {
             }
         }
     }
-    if let (ColumnAction::Partial(_), Some(cell), Some(masked)) = (&column.action, cell, masked)
+    if let (ColumnAction::Partial(partial), Some(cell), Some(masked)) =
+        (&column.action, cell, masked)
         && TEXTS.contains(&column.type_oid)
         && masked != FILL.as_bytes()
     {
         // Padding is no part of a value.
         let padding = cell.iter().rev().take_while(|byte| **byte == b' ').count();
         let padding = if column.type_oid == BPCHAR { padding } else { 0 };
-        let cell = &cell[..cell.len() - padding];
+        let mut cell = &cell[..cell.len() - padding];
+        if partial.only == ValueForm::Email {
+            cell = cell.trim_ascii();
+        }
         assert!(is_partial(cell, masked), "{masked:?} shows too much of {cell:?}");
     }
 }

@@ -1,5 +1,5 @@
 use portcullis_policy::ColumnAction;
-use portcullis_policy::mask::Partial;
+use portcullis_policy::mask::{Partial, ValueForm};
 use proptest::prelude::*;
 
 use super::*;
@@ -15,6 +15,7 @@ fn partial() -> ColumnAction {
         keep_last: 0,
         fill: "***".into(),
         keep_from: String::new(),
+        only: ValueForm::Any,
     })
 }
 

@@ -1,6 +1,6 @@
 mod together;
 
-use portcullis_policy::mask::{Call, Partial, Pseudonym};
+use portcullis_policy::mask::{Call, Partial, Pseudonym, ValueForm};
 use portcullis_policy::{Cells, ColumnAction, Edits, Fault, FaultKind, Masked, WireFormat};
 
 use super::*;
@@ -28,6 +28,7 @@ fn partial() -> ColumnAction {
         keep_last: 0,
         fill: "***".into(),
         keep_from: "@".into(),
+        only: ValueForm::Any,
     })
 }
 

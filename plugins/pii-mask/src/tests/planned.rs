@@ -1,6 +1,6 @@
 //! The table of defaults.
 
-use portcullis_plugin_sdk::{Derivation, MaskAction, Masker, OutputColumn, ResultShape};
+use portcullis_plugin_sdk::{Derivation, MaskAction, Masker, OutputColumn, ResultShape, ValueForm};
 
 use super::policy;
 
@@ -10,7 +10,11 @@ fn word(action: &MaskAction) -> String {
         MaskAction::Nullify => "null".into(),
         MaskAction::Constant(text) => format!("constant {text}"),
         MaskAction::Partial(keep) => {
-            format!("partial {} {} {}", keep.keep_first, keep.keep_last, keep.keep_from)
+            let only = match keep.only {
+                ValueForm::Any => "",
+                ValueForm::Email => " of an address",
+            };
+            format!("partial {} {} {}{only}", keep.keep_first, keep.keep_last, keep.keep_from)
                 .trim_end()
                 .into()
         }
@@ -37,19 +41,21 @@ fn column() -> OutputColumn {
 fn direct_columns_follow_label_and_name_and_else_content() {
     let direct = |name: &str, labels: &[&str]| column().from_column("public.t", name, labels);
     check(direct("note", &[]), "call 0");
-    check(direct("note", &["pii.email"]), "call 2");
+    check(direct("note", &["pii.email"]), "partial 1 0 @ of an address");
     check(direct("note", &["pii.card"]), "partial 0 4");
     check(direct("note", &["pii.text"]), "call 0");
     check(direct("note", &["pii.text"]).typed("jsonb", 3802), "call 1");
     check(direct("note", &["pii.text"]).typed("text[]", 1009), "call 0");
     check(direct("note", &["pii.text"]).typed("tsvector", 3614), "null");
-    check(direct("note", &["pii.text", "pii.email"]), "call 2");
-    check(direct("note", &["pii.email", "pii.text"]), "call 2");
+    check(direct("note", &["pii.text", "pii.email"]), "partial 1 0 @ of an address");
+    check(direct("note", &["pii.email", "pii.text"]), "partial 1 0 @ of an address");
     check(direct("note", &["pii.text", "secret"]), "constant ***");
     check(direct("note", &["secret"]), "constant ***");
     check(direct("note", &["pii.phone", "secret"]), "constant ***");
     check(direct("note", &["company.confidential"]), "constant ***");
-    check(direct("email", &[]), "call 2");
+    check(direct("email", &[]), "partial 1 0 @ of an address");
+    check(direct("email", &[]).typed("citext", 70_123), "call 2");
+    check(direct("email", &[]).typed("xml", 142), "call 2");
     check(direct("password", &[]), "constant ***");
     check(direct("email_verified", &[]), "call 0");
     check(direct("email", &["pii.name"]), "partial 1 0");
@@ -134,7 +140,9 @@ fn settings_change_the_plan() {
     check_with(all, note(), "pass");
     check_with(all, note().derived(Derivation::Derived), "call 0");
     check_with(r#"{"email": {"keep_first": 2}}"#, email(), "partial 2 0");
-    check_with(r#"{"email": {"keep_from": "@"}}"#, email(), "call 2");
+    check_with(r#"{"email": {"keep_last": 1, "keep_from": "@"}}"#, email(), "call 2");
+    check_with(r#"{"email": {"keep_from": "."}}"#, email(), "call 2");
+    check_with(r#"{"email": {"keep_from": "@"}}"#, email(), "partial 0 0 @ of an address");
 }
 
 #[test]
