@@ -15,7 +15,7 @@ use crate::asking::Asking;
 use crate::labels::Labels;
 use crate::settings::DatabaseSettings;
 use crate::snapshot::{self, Known, Snapshot};
-use crate::upstream;
+use crate::upstream::{self, UpstreamError};
 
 /// DDL that passed another way than through the proxy is seen within this time.
 const AGE_MAX: Duration = Duration::from_secs(30);
@@ -487,8 +487,10 @@ impl DatabaseState {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        let upstream = upstream::connect(&self.settings.upstream, &parameters).await;
+        let upstream = upstream::connect(&self.settings.upstream, &parameters);
+        let upstream = tokio::time::timeout(upstream::CONNECT_TIMEOUT, upstream).await;
         let upstream = upstream
+            .unwrap_or_else(|_| Err(UpstreamError::too_late()))
             .map_err(|error| io::Error::new(io::ErrorKind::NotConnected, error.to_string()))?;
         let mut asking = Asking::new(upstream);
         let answer = question(&mut asking).await;

@@ -33,6 +33,7 @@ mod startup;
 mod browser;
 mod proving;
 mod shared;
+mod patience;
 mod session;
 #[cfg(any(test, feature = "scripted"))]
 pub mod scripted;

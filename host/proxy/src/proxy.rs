@@ -129,6 +129,7 @@ impl Proxy {
             cancel_keys: Arc::default(),
             registry: Arc::default(),
             browsers: Arc::default(),
+            patience: Arc::default(),
             phases,
             session_numbers: Arc::new(AtomicU64::new(0)),
         };

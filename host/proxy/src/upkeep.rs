@@ -1,4 +1,5 @@
-//! Looking after logins: a session ends soon after what its login rests on has.
+//! Looking after logins: one that takes too long is given up, and a session ends soon after what its
+//! login rests on has.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -39,6 +40,7 @@ async fn look_after(common: &Common) {
     let mut asked = HashMap::new();
     loop {
         ticks.tick().await;
+        common.patience.look(Instant::now());
         end_lapsed(common);
         ask_issuers(common, &mut asked);
     }

@@ -50,6 +50,13 @@ pub enum UpstreamError {
     Refused(Vec<u8>),
 }
 
+impl UpstreamError {
+    /// It did not answer in time.
+    pub fn too_late() -> UpstreamError {
+        UpstreamError::Io(io::ErrorKind::TimedOut.into())
+    }
+}
+
 impl From<io::Error> for UpstreamError {
     fn from(error: io::Error) -> UpstreamError {
         UpstreamError::Io(error)
@@ -73,19 +80,14 @@ fn protocol(what: impl Into<String>) -> UpstreamError {
     UpstreamError::Io(io::Error::new(io::ErrorKind::InvalidData, what.into()))
 }
 
-/// Connects and logs in; `parameters` go into the startup packet beside user and database.
+/// Connects and logs in; `parameters` go into the startup packet beside user and database. Whoever
+/// calls it waits for [`CONNECT_TIMEOUT`] at most.
 pub async fn connect(
     settings: &UpstreamSettings,
     parameters: &[(String, String)],
 ) -> Result<Upstream, UpstreamError> {
-    let login = async {
-        let transport = open(settings).await?;
-        log_in(transport, settings, parameters).await
-    };
-    match tokio::time::timeout(CONNECT_TIMEOUT, login).await {
-        Ok(result) => result,
-        Err(_) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
-    }
+    let transport = open(settings).await?;
+    log_in(transport, settings, parameters).await
 }
 
 /// Asks the server to cancel what a session of its runs. The server answers nothing.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use portcullis_approvals::Approvals;
@@ -26,6 +27,7 @@ use crate::database::DatabaseState;
 use crate::masks::asker;
 use crate::metrics::{Count, Metrics};
 use crate::parameters::{is_readable_encoding, unreadable_encoding};
+use crate::patience::{Lapsed, Patience};
 use crate::proving;
 use crate::reception::{Arriving, Reception};
 use crate::refusal::Refusal;
@@ -48,6 +50,7 @@ pub struct Common {
     pub cancel_keys: Arc<CancelKeys>,
     pub registry: Arc<Registry>,
     pub browsers: Arc<Browsers>,
+    pub patience: Arc<Patience>,
     pub phases: watch::Receiver<Phase>,
     pub session_numbers: Arc<AtomicU64>,
 }
@@ -140,9 +143,9 @@ async fn log_in(
 ) -> Option<Box<Session>> {
     let settings = common.settings.load_full();
     let listener = settings.listeners.iter().find(|known| known.name == listener)?;
-    let deadline = tokio::time::Instant::now() + settings.limits.startup;
+    let deadline = Instant::now() + settings.limits.startup;
     let received = startup::receive(stream, address, listener, &settings);
-    let arrival = match tokio::time::timeout_at(deadline, received).await {
+    let arrival = match common.patience.until(deadline, received).await {
         Ok(Ok(arrival)) => arrival,
         Ok(Err(StartupError::Refused { transport, refusal, role, address })) => {
             refuse(shared, *transport, &refusal, None, role, address).await;
@@ -156,7 +159,7 @@ async fn log_in(
             tracing::debug!(%address, %error, "connection ended before login");
             return None;
         }
-        Err(_) => {
+        Err(Lapsed) => {
             let reason = Refusal::StartupTooSlow.report().message;
             tracing::info!(%address, reason, "connection dropped");
             return None;
@@ -175,7 +178,7 @@ async fn log_in(
     let patience = settings.browser.as_ref().filter(|_| by_person).map(|browser| browser.wait);
     let deadline = deadline + patience.unwrap_or_default();
     let proved = proving::prove(&mut login, &settings, &common.browsers);
-    match tokio::time::timeout_at(deadline, proved).await {
+    match common.patience.until(deadline, proved).await {
         Ok(Ok(proven)) => open(common, shared, login, proven).await,
         Ok(Err(Unproven::Io(error))) => {
             tracing::debug!(address = %login.address, %error, "connection ended at login");
@@ -197,7 +200,7 @@ async fn log_in(
             None
         }
         // It waits for an answer, or we for an issuer: either way it is a login that failed.
-        Err(_) => {
+        Err(Lapsed) => {
             let refusal = Refusal::StartupTooSlow;
             refuse(shared, login.transport, &refusal, None, login.user, login.address).await;
             None
@@ -315,7 +318,10 @@ async fn connect(
         // Without any catalog nothing could be judged.
         return Err(Refusal::Upstream(error.to_string()));
     }
-    let upstream = upstream::connect(&database.settings.upstream, &parameters).await;
+    let deadline = Instant::now() + upstream::CONNECT_TIMEOUT;
+    let upstream = upstream::connect(&database.settings.upstream, &parameters);
+    let upstream = common.patience.until(deadline, upstream).await;
+    let upstream = upstream.unwrap_or_else(|Lapsed| Err(UpstreamError::too_late()));
     let upstream = upstream.map_err(|error| match &error {
         UpstreamError::Io(_) | UpstreamError::Refused(_) => {
             tracing::warn!(database = name, %error, "upstream login failed");

@@ -1,0 +1,82 @@
+//! Deadlines of what hardly ever takes so long.
+//!
+//! A timer of the runtime's makes every wait for sockets one with a time-out while it is set, for
+//! all sessions of the worker, and wakes the worker to be set. Logins have deadlines of many
+//! seconds and take milliseconds: it is enough that somebody looks once a second.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+/// What was not ready in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lapsed;
+
+/// Those who wait, of all workers.
+#[derive(Default)]
+pub struct Patience {
+    waiting: Mutex<Vec<(Instant, Weak<Notify>)>>,
+}
+
+impl Patience {
+    /// What the future gives, unless it is given up: at the first look behind the deadline.
+    pub async fn until<F: Future>(
+        &self,
+        deadline: Instant,
+        future: F,
+    ) -> Result<F::Output, Lapsed> {
+        let bell = Arc::new(Notify::new());
+        self.lock().push((deadline, Arc::downgrade(&bell)));
+        tokio::select! {
+            biased;
+            output = future => Ok(output),
+            () = bell.notified() => Err(Lapsed),
+        }
+    }
+
+    /// Ends every wait whose deadline is over.
+    pub fn look(&self, now: Instant) {
+        self.lock().retain(|(deadline, bell)| {
+            let Some(bell) = bell.upgrade() else { return false };
+            let lasts = *deadline > now;
+            if !lasts {
+                bell.notify_one();
+            }
+            lasts
+        });
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Instant, Weak<Notify>)>> {
+        // Nothing that holds it can leave it half changed.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::{pending, ready};
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn what_is_late_is_given_up_at_the_next_look() {
+        let (patience, now) = (Patience::default(), Instant::now());
+        let (soon, later) = (now + Duration::from_secs(1), now + Duration::from_secs(2));
+        assert_eq!(patience.until(now, ready(1)).await, Ok(1));
+        let looks = async {
+            assert_eq!(patience.lock().len(), 3, "one has ended, and is still listed");
+            patience.look(now);
+            assert_eq!(patience.lock().len(), 2);
+            patience.look(soon);
+            tokio::task::yield_now().await;
+            assert_eq!(patience.lock().len(), 1);
+            patience.look(later);
+        };
+        let first = patience.until(soon, pending::<()>());
+        let second = patience.until(later, pending::<()>());
+        let (first, second, ()) = tokio::join!(first, second, looks);
+        assert_eq!((first, second), (Err(Lapsed), Err(Lapsed)));
+        assert_eq!(patience.lock().len(), 0);
+    }
+}
