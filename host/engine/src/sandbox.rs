@@ -118,8 +118,8 @@ fn address_space_is_limited() -> bool {
 ///
 /// Nearly all calls take microseconds, and a look at them costs as much as one. So it looks
 /// rarely, until it meets a call: from then on every tick is of [`TICK`], until no call is met.
-/// A call's first tick is up to [`LOOK`] long and never shorter than the rest of one, so no call
-/// is ended before its time, and none later than by that.
+/// For a call the tick under way when it begins counts for nothing; it takes up to [`LOOK`], and so
+/// much later than at its deadline a call may end.
 pub(crate) struct Ticker {
     /// Calls under way, and above [`BEGUN`] those ever begun.
     calls: AtomicU64,

@@ -9,35 +9,31 @@ const LABEL_BYTES_MAX: usize = 63;
 /// Whether a value is a mail address and nothing else, written as nearly all are: no quotes, no
 /// comments, a domain of two labels at least. Other scripts than Latin may be in it (RFC 6531).
 pub(crate) fn is_email(value: &[u8]) -> bool {
-    let Some(sign) = value.iter().position(|byte| *byte == b'@') else { return false };
-    let (mailbox, domain) = (value.get(..sign), value.get(sign + 1..));
-    is_mailbox(mailbox.unwrap_or_default()) && is_domain(domain.unwrap_or_default())
+    let Ok(value) = str::from_utf8(value) else { return false };
+    value.split_once('@').is_some_and(|(mailbox, domain)| is_mailbox(mailbox) && is_domain(domain))
 }
 
-fn is_mailbox(mailbox: &[u8]) -> bool {
-    let is_atom = |byte: &u8| {
-        byte.is_ascii_alphanumeric() || *byte >= 0x80 || b".-_+'%!#$&*/=?^`{|}~".contains(byte)
-    };
-    (1..=MAILBOX_BYTES_MAX).contains(&mailbox.len()) && mailbox.iter().all(is_atom)
+fn is_mailbox(mailbox: &str) -> bool {
+    let is_atom = |c: char| c.is_alphanumeric() || ".-_+'%!#$&*/=?^`{|}~".contains(c);
+    (1..=MAILBOX_BYTES_MAX).contains(&mailbox.len()) && mailbox.chars().all(is_atom)
 }
 
-fn is_domain(domain: &[u8]) -> bool {
-    let mut labels = domain.rsplit(|byte| *byte == b'.');
-    let is_letter = |byte: &u8| byte.is_ascii_alphabetic() || *byte >= 0x80;
-    let is_top = |top: &[u8]| {
-        top.len() >= 2 && is_label(top) && (top.iter().all(is_letter) || top.starts_with(b"xn--"))
+fn is_domain(domain: &str) -> bool {
+    let mut labels = domain.rsplit('.');
+    let is_top = |top: &str| {
+        let is_word = top.chars().all(char::is_alphabetic) || top.starts_with("xn--");
+        top.len() >= 2 && is_label(top) && is_word
     };
     let has_top = labels.next().is_some_and(is_top);
     let mut below = labels.peekable();
     has_top && below.peek().is_some() && below.all(is_label) && domain.len() <= DOMAIN_BYTES_MAX
 }
 
-fn is_label(label: &[u8]) -> bool {
-    let is_inner = |byte: &u8| byte.is_ascii_alphanumeric() || *byte >= 0x80 || *byte == b'-';
+fn is_label(label: &str) -> bool {
     (1..=LABEL_BYTES_MAX).contains(&label.len())
-        && label.iter().all(is_inner)
-        && label.first() != Some(&b'-')
-        && label.last() != Some(&b'-')
+        && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+        && !label.starts_with('-')
+        && !label.ends_with('-')
 }
 
 #[cfg(test)]
@@ -85,11 +81,15 @@ mod tests {
             "\"anna\"@example.com",
             "anna@[192.0.2.1]",
             "anna@192.0.2.1",
+            "anna@example.com\u{a0}and more",
+            "anna@example.c\u{200b}om",
+            "anna\u{2019}s@example.com",
             &format!("{}@example.com", long(65)),
             &format!("a@{}.com", long(64)),
             &format!("a@{}com", "a.".repeat(127)),
         ] {
             assert!(!is_email(other.as_bytes()), "{other}");
         }
+        assert!(!is_email(b"j\xf6rg@example.com"), "it is no UTF-8");
     }
 }

@@ -39,8 +39,8 @@ pub struct Partial {
 pub enum ValueForm {
     #[default]
     Any,
-    /// A mail address, perhaps with blanks around it. They are left out of what shows, and where
-    /// the mailbox is too short to keep a part of, the domain does.
+    /// A mail address, perhaps with blanks around it. They are left out of what shows; where the
+    /// mailbox is too short to keep a part of, what is kept from a mark on shows all the same.
     Email,
 }
 
@@ -101,7 +101,8 @@ impl ColumnAction {
 
     /// The stricter of what stands and what one more masker wants: NULL over constant over
     /// generalise, partial and pseudonym over calls over pass. Calls add up. Two different
-    /// transforms of one rank have no stricter one, so they become a constant.
+    /// transforms of one rank have no stricter one, so they become a constant; so does a partial
+    /// that keeps all from a mark on beside a call, which might have hidden some of that.
     #[must_use]
     pub fn and(self, policy: &PolicyName, action: MaskAction) -> ColumnAction {
         let other = match action {
@@ -121,6 +122,12 @@ impl ColumnAction {
                 ColumnAction::Calls(first)
             }
             (first, second) if first == second => first,
+            (ColumnAction::Partial(partial), ColumnAction::Calls(_))
+            | (ColumnAction::Calls(_), ColumnAction::Partial(partial))
+                if !partial.keep_from.is_empty() =>
+            {
+                ColumnAction::Constant(FILL.to_owned())
+            }
             (first, second) if first.rank() > second.rank() => first,
             (first, second) if first.rank() < second.rank() => second,
             (ColumnAction::Constant(text), _) => ColumnAction::Constant(text),
@@ -279,6 +286,25 @@ mod tests {
         let year = MaskAction::Generalize("year".into());
         assert_eq!(combined(&[month.clone(), month.clone()]).as_str(), "generalize");
         assert_eq!(combined(&[month, year]), ColumnAction::Constant(FILL.into()));
+    }
+
+    #[test]
+    fn what_a_call_might_hide_is_not_kept_by_a_partial() {
+        let partial = |keep_from: &str| {
+            MaskAction::Partial(Partial {
+                keep_first: 1,
+                keep_last: 0,
+                fill: "*".into(),
+                keep_from: keep_from.into(),
+                only: ValueForm::Email,
+            })
+        };
+        for (keep_from, expected) in [("", "partial"), ("@", "constant")] {
+            let partial = partial(keep_from);
+            assert_eq!(combined(&[partial.clone(), call(1)]).as_str(), expected);
+            assert_eq!(combined(&[call(1), MaskAction::Pass, partial.clone()]).as_str(), expected);
+            assert_eq!(combined(&[partial.clone(), partial, call(1)]).as_str(), expected);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! all sessions of the worker, and wakes the worker to be set. Logins have deadlines of many
 //! seconds and take milliseconds: it is enough that somebody looks once a second.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use tokio::sync::Notify;
@@ -16,7 +16,14 @@ pub struct Lapsed;
 /// Those who wait, of all workers.
 #[derive(Default)]
 pub struct Patience {
-    waiting: Mutex<Vec<(Instant, Weak<Notify>)>>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    bells: Vec<(Instant, Weak<Notify>)>,
+    /// Nobody looks any more.
+    is_over: bool,
 }
 
 impl Patience {
@@ -27,7 +34,13 @@ impl Patience {
         future: F,
     ) -> Result<F::Output, Lapsed> {
         let bell = Arc::new(Notify::new());
-        self.lock().push((deadline, Arc::downgrade(&bell)));
+        {
+            let mut waiting = self.lock();
+            if waiting.is_over {
+                return Err(Lapsed);
+            }
+            waiting.bells.push((deadline, Arc::downgrade(&bell)));
+        }
         tokio::select! {
             biased;
             output = future => Ok(output),
@@ -37,7 +50,7 @@ impl Patience {
 
     /// Ends every wait whose deadline is over.
     pub fn look(&self, now: Instant) {
-        self.lock().retain(|(deadline, bell)| {
+        self.lock().bells.retain(|(deadline, bell)| {
             let Some(bell) = bell.upgrade() else { return false };
             let lasts = *deadline > now;
             if !lasts {
@@ -47,7 +60,16 @@ impl Patience {
         });
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Instant, Weak<Notify>)>> {
+    /// Ends every wait there is and will be.
+    pub fn end(&self) {
+        let mut waiting = self.lock();
+        waiting.is_over = true;
+        waiting.bells.drain(..).filter_map(|(_, bell)| bell.upgrade()).for_each(|bell| {
+            bell.notify_one();
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
         // Nothing that holds it can leave it half changed.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -65,18 +87,27 @@ mod tests {
         let (soon, later) = (now + Duration::from_secs(1), now + Duration::from_secs(2));
         assert_eq!(patience.until(now, ready(1)).await, Ok(1));
         let looks = async {
-            assert_eq!(patience.lock().len(), 3, "one has ended, and is still listed");
+            let listed = || patience.lock().bells.len();
+            assert_eq!(listed(), 3, "one has ended, and is still listed");
             patience.look(now);
-            assert_eq!(patience.lock().len(), 2);
+            assert_eq!(listed(), 2);
             patience.look(soon);
-            tokio::task::yield_now().await;
-            assert_eq!(patience.lock().len(), 1);
+            assert_eq!(listed(), 1);
             patience.look(later);
+            assert_eq!(listed(), 0);
         };
         let first = patience.until(soon, pending::<()>());
         let second = patience.until(later, pending::<()>());
         let (first, second, ()) = tokio::join!(first, second, looks);
         assert_eq!((first, second), (Err(Lapsed), Err(Lapsed)));
-        assert_eq!(patience.lock().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn when_nobody_looks_any_more_nothing_is_waited_for() {
+        let (patience, deadline) = (Patience::default(), Instant::now() + Duration::from_secs(60));
+        let waiting = patience.until(deadline, pending::<()>());
+        let (waited, ()) = tokio::join!(waiting, async { patience.end() });
+        assert_eq!(waited, Err(Lapsed));
+        assert_eq!(patience.until(deadline, ready(())).await, Err(Lapsed));
     }
 }

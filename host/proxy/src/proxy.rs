@@ -39,7 +39,7 @@ impl std::fmt::Display for ProxyError {
             ProxyError::Listen { address, error } => {
                 write!(f, "cannot listen on {address}: {error}")
             }
-            ProxyError::Thread(error) => write!(f, "cannot start a worker: {error}"),
+            ProxyError::Thread(error) => write!(f, "cannot start a thread: {error}"),
         }
     }
 }
@@ -101,7 +101,8 @@ impl Proxy {
     /// Listens and starts one worker per thread asked for.
     ///
     /// # Errors
-    /// When the address cannot be listened on or a thread cannot be made.
+    /// When the address cannot be listened on, or a thread not be made, or does not come so far that
+    /// it could take connections.
     pub fn start(
         settings: Settings,
         hub: Arc<dyn PolicyHub>,
@@ -135,18 +136,24 @@ impl Proxy {
         };
         let connections = Arc::new(AtomicUsize::new(0));
         let mut threads = Vec::with_capacity(workers + 1);
-        let (desks, arrivals): (Vec<Desk>, Vec<_>) =
-            (0..workers.max(1)).map(|_| Desk::new()).unzip();
-        let (open, phases) = (connections.clone(), common.phases.clone());
-        let reception = Reception::new(listeners, desks, open, common.settings.clone(), phases);
-        let mut reception = Some(reception);
-        for (index, arrivals) in arrivals.into_iter().enumerate() {
+        let (own, own_arrivals) = Desk::new();
+        let (others, arrivals): (Vec<Desk>, Vec<_>) = (1..workers).map(|_| Desk::new()).unzip();
+        let (open, settings) = (connections.clone(), common.settings.clone());
+        let most = Box::new(move || settings.load().limits.connections_max);
+        let phases = common.phases.clone();
+        let mut reception = Some(Reception::new(listeners, (own, others), open, most, phases));
+        let (started, starts) = std::sync::mpsc::channel();
+        for (index, arrivals) in std::iter::once(own_arrivals).chain(arrivals).enumerate() {
             let (common, reception) = (common.clone(), reception.take());
+            let started = started.clone();
             threads.push(thread(format!("worker-{index}"), move || {
-                if let Err(error) = worker::run(&common, index, arrivals, reception) {
-                    tracing::error!(%error, "a worker could not start");
-                }
+                worker::run(&common, index, arrivals, reception, started);
             })?);
+        }
+        drop(started);
+        for _ in &threads {
+            let panicked = |_| io::Error::other("it ended by a panic");
+            starts.recv().map_err(panicked).flatten().map_err(ProxyError::Thread)?;
         }
         let (runtime, looked_after) = (upkeep::runtime(), common.clone());
         let runtime = runtime.map_err(ProxyError::Thread)?;

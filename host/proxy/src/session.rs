@@ -161,6 +161,9 @@ pub struct Session {
     may_commit: bool,
     /// Messages of the extended protocol were sent, and no ReadyForQuery has come since.
     open_segment: bool,
+    /// The last ReadyForQuery said that the transaction has failed, perhaps, and since then it has
+    /// been left.
+    status_is_old: bool,
     /// A statement of this transaction touched what is hidden: a deferred constraint can
     /// still quote it.
     withholding: bool,
@@ -245,6 +248,7 @@ impl Session {
             unseen_code: false,
             may_commit: false,
             open_segment: false,
+            status_is_old: false,
             withholding: false,
             hold: Hold::None,
             held_bytes: 0,

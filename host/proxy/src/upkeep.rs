@@ -22,8 +22,9 @@ pub fn runtime() -> io::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-/// Runs until the proxy has stopped.
+/// Runs until the proxy has stopped. However it ends, nobody stays whom nobody looks after.
 pub fn run(runtime: &Runtime, common: &Common) {
+    let _end = End(common);
     let mut phases = common.phases.clone();
     runtime.block_on(async {
         tokio::select! {
@@ -31,6 +32,19 @@ pub fn run(runtime: &Runtime, common: &Common) {
             _ = phases.wait_for(|phase| *phase == Phase::Stopped) => {}
         }
     });
+}
+
+struct End<'a>(&'a Common);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        let End(common) = self;
+        common.patience.end();
+        if *common.phases.borrow() != Phase::Stopped {
+            tracing::error!("nobody looks after logins any more, so nobody is let in");
+            common.registry.end_where("the proxy looks after logins no longer", &|_| true);
+        }
+    }
 }
 
 /// Issuers are asked beside, so that a slow one delays nobody else's end.

@@ -16,7 +16,7 @@ use portcullis_policy::event::{Event, Notable};
 use portcullis_policy::set::PolicyHub;
 use portcullis_wire::{backend, encode};
 use tokio::net::TcpStream;
-use tokio::runtime::LocalOptions;
+use tokio::runtime::{LocalOptions, LocalRuntime};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 
@@ -55,14 +55,30 @@ pub struct Common {
     pub session_numbers: Arc<AtomicU64>,
 }
 
-/// Runs a worker until no more connections can come and all sessions have ended. One of them
-/// has the reception.
+/// Runs a worker until no more connections can come and all sessions have ended. The first of them
+/// has the reception. `started` is told whether it runs.
 pub fn run(
     common: &Common,
     index: usize,
     arrivals: mpsc::UnboundedReceiver<Arriving>,
     reception: Option<Reception>,
-) -> io::Result<()> {
+    started: std::sync::mpsc::Sender<io::Result<()>>,
+) {
+    let (set_up, told) = match set_up(common, index) {
+        Ok(set_up) => (Some(set_up), Ok(())),
+        Err(error) => (None, Err(error)),
+    };
+    let is_wanted = started.send(told).is_ok();
+    drop(started);
+    let Some((runtime, shared)) = set_up.filter(|_| is_wanted) else { return };
+    if let Some(reception) = reception {
+        runtime.spawn_local(reception.run());
+    }
+    runtime.block_on(receive(common.clone(), shared, arrivals));
+}
+
+/// What a worker needs before it can take connections.
+fn set_up(common: &Common, index: usize) -> io::Result<(LocalRuntime, Rc<Shared>)> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2)
@@ -75,23 +91,17 @@ pub fn run(
     policies.watch_swaps(Box::new(move |time| {
         watched.swapped(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
     }));
-    let shared = Shared::new(
+    let shared = Rc::new(Shared::new(
         policies,
         common.ledger.clone(),
         stream,
         (common.approvals.clone(), metrics),
         (settings.limits.clone(), settings.keys.clone()),
         common.phases.clone(),
-    );
-    let shared = Rc::new(shared);
-    drop(settings);
+    ));
     let alarm = runtime.block_on(async { Alarm::new() })?;
     runtime.spawn_local(pass_on_in_time(Rc::downgrade(&shared), alarm));
-    if let Some(reception) = reception {
-        runtime.spawn_local(reception.run());
-    }
-    runtime.block_on(receive(common.clone(), shared, arrivals));
-    Ok(())
+    Ok((runtime, shared))
 }
 
 async fn receive(
@@ -123,7 +133,10 @@ fn note_panic(ended: &Result<(), JoinError>) {
 }
 
 async fn serve(common: Common, shared: Rc<Shared>, arriving: Arriving) {
-    let Ok((stream, address, listener, place)) = arriving.into_parts() else { return };
+    let (stream, address, listener, place) = match arriving.into_parts() {
+        Ok(parts) => parts,
+        Err(error) => return tracing::warn!(%error, "cannot take a connection"),
+    };
     // A task is as large as the largest of its states, for as long as it lives: what a login
     // needs is given back with it.
     let session = Box::pin(log_in(&common, &shared, stream, address, &listener)).await;
@@ -175,8 +188,8 @@ async fn log_in(
     };
     // A person needs longer than a program.
     let by_person = matches!(login.method, Method::Browser { .. });
-    let patience = settings.browser.as_ref().filter(|_| by_person).map(|browser| browser.wait);
-    let deadline = deadline + patience.unwrap_or_default();
+    let longer = settings.browser.as_ref().filter(|_| by_person).map(|browser| browser.wait);
+    let deadline = deadline + longer.unwrap_or_default();
     let proved = proving::prove(&mut login, &settings, &common.browsers);
     match common.patience.until(deadline, proved).await {
         Ok(Ok(proven)) => open(common, shared, login, proven).await,

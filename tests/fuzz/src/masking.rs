@@ -251,6 +251,13 @@ fn check_cell(column: &MaskColumn, cell: Option<&[u8]>, masked: Option<&[u8]>) {
             }
         }
     }
+    if let (ColumnAction::Partial(partial), Some(cell)) = (&column.action, cell)
+        && partial.only == ValueForm::Email
+        && !cell.contains(&b'@')
+        && TEXTS.contains(&column.type_oid)
+    {
+        assert_eq!(masked, Some(partial.fill.as_bytes()), "{cell:?} is no address");
+    }
     if let (ColumnAction::Partial(partial), Some(cell), Some(masked)) =
         (&column.action, cell, masked)
         && TEXTS.contains(&column.type_oid)

@@ -31,6 +31,20 @@ fn a_guest_that_loops_meets_its_deadline() {
 }
 
 #[test]
+fn a_guest_that_loops_meets_its_deadline_when_nobody_was_called_for_long() {
+    let bench = Bench::hostile("");
+    let set = bench.set();
+    for pause in [Duration::ZERO, Duration::from_millis(1_500)] {
+        // The clock of calls rests when there has been none for a second.
+        std::thread::sleep(pause);
+        let started = Instant::now();
+        let fault = only(judge(&*set, "do:spin")).unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Deadline, "{fault:?}");
+        assert!(started.elapsed() < BOUND, "after {pause:?} it took {:?}", started.elapsed());
+    }
+}
+
+#[test]
 fn a_guest_that_allocates_without_end_meets_its_memory_limit() {
     check("hog", FaultKind::Memory, "unreachable");
 }

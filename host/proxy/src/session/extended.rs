@@ -136,7 +136,7 @@ impl Session {
             Ok(facts) => facts,
             Err(refusal) => return self.refuse(Expect::Bind, refusal),
         };
-        let has_failed = self.status == TransactionStatus::Failed;
+        let has_failed = self.status == TransactionStatus::Failed && !self.status_is_old;
         if has_failed && prepared.stale.get() && !facts.statements.iter().all(ends_failed) {
             // The server would refuse it, but could not prepare it anew.
             return self.refuse(Expect::Bind, Refusal::TransactionFailed);

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use super::response::Flow;
 use super::{End, Session};
-use crate::effects::may_change_catalog;
+use crate::effects::{ends_failed, may_change_catalog};
 use crate::facts::Facts;
 use crate::names::{Held, Portal, Prepared, Undone};
 use crate::run::{Masks, Role, Run, Running};
@@ -84,6 +84,7 @@ impl Session {
             return;
         };
         let statement = running.statement();
+        self.status_is_old |= ends_failed(statement);
         if may_change_catalog(statement) {
             self.database.mark_stale();
             self.unexplained.clear();

@@ -338,6 +338,7 @@ impl Session {
         // What was sent behind this may already have done what is forgotten below.
         let more = !self.pipeline.is_empty();
         self.open_segment = more;
+        self.status_is_old = false;
         self.encoding_unknown &= more;
         self.entry.line().is_ready(self.status != TransactionStatus::Idle);
         if self.status == TransactionStatus::Idle {
