@@ -241,12 +241,14 @@ mod tests {
             while !refused {
                 refused = TcpStream::connect(address).await.is_err();
             }
+            // One that came before that may have been taken still.
+            while own_arrivals.try_recv().is_ok() {}
             assert!(matches!(own_arrivals.try_recv(), Err(TryRecvError::Empty)));
             phase.send_replace(Phase::Stopped);
         };
         tokio::join!(reception.run(), clients);
         assert!(matches!(own_arrivals.try_recv(), Err(TryRecvError::Disconnected)));
-        drop((before, idle_arrivals));
+        drop((before, busy_arrivals, idle_arrivals));
         assert_eq!((counts(), all.load(Ordering::Relaxed)), ([0, 0, 0], 0));
     }
 }

@@ -423,6 +423,19 @@ async fn who_says_nothing_is_asked_to_leave() {
     }
 }
 
+/// However long a login may take, and another might: the drain is all that the end waits for.
+#[tokio::test]
+async fn who_says_nothing_does_not_keep_the_proxy_from_ending() {
+    let database = cluster().await.database().await;
+    let patient = "[limits]\nstartup_ms = 600000\ndrain_seconds = 1\n";
+    let mut portcullis = bare(&database).section(patient).start().await;
+    let _silent = Session::connect(portcullis.address()).await;
+    let mut asked = Session::connect(portcullis.address()).await;
+    asked.send(&startup_packet(PROTOCOL_3_0, &WHO)).await;
+    assert!(asked.message().await.is_some(), "it is asked for a password");
+    portcullis.stop().await;
+}
+
 /// A client that asks for a gigabyte and reads none of it costs its buffers and no more.
 #[tokio::test]
 async fn who_does_not_read_holds_up_nobody() {
