@@ -7,34 +7,72 @@ const DOMAIN_BYTES_MAX: usize = 255;
 const LABEL_BYTES_MAX: usize = 63;
 
 /// Whether a value is a mail address and nothing else, written as nearly all are: no quotes, no
-/// comments, a domain of two labels at least. Other scripts than Latin may be in it (RFC 6531).
+/// comments, a domain of two labels at least. Words of other scripts than Latin may be in it
+/// (RFC 6531).
 pub(crate) fn is_email(value: &[u8]) -> bool {
-    let Ok(value) = str::from_utf8(value) else { return false };
-    value.split_once('@').is_some_and(|(mailbox, domain)| is_mailbox(mailbox) && is_domain(domain))
+    let Some(sign) = value.iter().position(|byte| *byte == b'@') else { return false };
+    let (mailbox, domain) = (value.get(..sign), value.get(sign + 1..));
+    is_mailbox(mailbox.unwrap_or_default())
+        && is_domain(domain.unwrap_or_default())
+        && (value.is_ascii() || str::from_utf8(value).is_ok_and(is_of_words))
 }
 
-fn is_mailbox(mailbox: &str) -> bool {
-    let is_atom = |c: char| c.is_alphanumeric() || ".-_+'%!#$&*/=?^`{|}~".contains(c);
-    (1..=MAILBOX_BYTES_MAX).contains(&mailbox.len()) && mailbox.chars().all(is_atom)
+/// Whether all that is no ASCII is a letter or a digit.
+fn is_of_words(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii() || c.is_alphanumeric())
 }
 
-fn is_domain(domain: &str) -> bool {
-    let mut labels = domain.rsplit('.');
-    let is_top = |top: &str| {
-        let is_word = top.chars().all(char::is_alphabetic) || top.starts_with("xn--");
-        top.len() >= 2 && is_label(top) && is_word
-    };
-    let has_top = labels.next().is_some_and(is_top);
-    let mut below = labels.peekable();
-    has_top && below.peek().is_some() && below.all(is_label) && domain.len() <= DOMAIN_BYTES_MAX
+fn is_mailbox(mailbox: &[u8]) -> bool {
+    (1..=MAILBOX_BYTES_MAX).contains(&mailbox.len()) && are_all(ATOM, mailbox)
 }
 
-fn is_label(label: &str) -> bool {
+fn is_domain(domain: &[u8]) -> bool {
+    let Some(dot) = domain.iter().rposition(|byte| *byte == b'.') else { return false };
+    let (below, top) = (domain.get(..dot), domain.get(dot + 1..));
+    is_top(top.unwrap_or_default())
+        && below.unwrap_or_default().split(|byte| *byte == b'.').all(is_label)
+        && domain.len() <= DOMAIN_BYTES_MAX
+}
+
+fn is_top(top: &[u8]) -> bool {
+    top.len() >= 2 && is_label(top) && (are_all(LETTER, top) || top.starts_with(b"xn--"))
+}
+
+fn is_label(label: &[u8]) -> bool {
     (1..=LABEL_BYTES_MAX).contains(&label.len())
-        && label.chars().all(|c| c.is_alphanumeric() || c == '-')
-        && !label.starts_with('-')
-        && !label.ends_with('-')
+        && are_all(INNER, label)
+        && label.first() != Some(&b'-')
+        && label.last() != Some(&b'-')
 }
+
+fn are_all(class: u8, bytes: &[u8]) -> bool {
+    // No way out before the end: there is seldom one.
+    bytes.iter().fold(class, |all, byte| all & CLASSES[*byte as usize]) != 0
+}
+
+/// Of a mailbox.
+const ATOM: u8 = 1;
+/// Of a domain's label.
+const INNER: u8 = 2;
+/// A letter; bytes of other characters than ASCII's are taken for one.
+const LETTER: u8 = 4;
+
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let is_letter = byte >= 0x80 || (byte as u8).is_ascii_alphabetic();
+        classes[byte] = match byte as u8 {
+            _ if is_letter => ATOM | INNER | LETTER,
+            b'0'..=b'9' | b'-' => ATOM | INNER,
+            b'.' | b'_' | b'+' | b'\'' | b'%' | b'!' | b'#' | b'$' | b'&' | b'*' | b'/' | b'='
+            | b'?' | b'^' | b'`' | b'{' | b'|' | b'}' | b'~' => ATOM,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    classes
+};
 
 #[cfg(test)]
 mod tests {
