@@ -21,7 +21,7 @@ pub struct Patience {
 
 #[derive(Default)]
 struct Waiting {
-    bells: Vec<(Instant, Weak<Notify>)>,
+    bells: Vec<(Option<Instant>, Weak<Notify>)>,
     /// Nobody looks any more.
     is_over: bool,
 }
@@ -31,6 +31,19 @@ impl Patience {
     pub async fn until<F: Future>(
         &self,
         deadline: Instant,
+        future: F,
+    ) -> Result<F::Output, Lapsed> {
+        self.wait(Some(deadline), future).await
+    }
+
+    /// What the future gives, however long it takes, unless everything ends.
+    pub async fn to_the_end<F: Future>(&self, future: F) -> Result<F::Output, Lapsed> {
+        self.wait(None, future).await
+    }
+
+    async fn wait<F: Future>(
+        &self,
+        deadline: Option<Instant>,
         future: F,
     ) -> Result<F::Output, Lapsed> {
         let bell = Arc::new(Notify::new());
@@ -52,7 +65,7 @@ impl Patience {
     pub fn look(&self, now: Instant) {
         self.lock().bells.retain(|(deadline, bell)| {
             let Some(bell) = bell.upgrade() else { return false };
-            let lasts = *deadline > now;
+            let lasts = deadline.is_none_or(|deadline| deadline > now);
             if !lasts {
                 bell.notify_one();
             }
@@ -106,8 +119,14 @@ mod tests {
     async fn when_nobody_looks_any_more_nothing_is_waited_for() {
         let (patience, deadline) = (Patience::default(), Instant::now() + Duration::from_secs(60));
         let waiting = patience.until(deadline, pending::<()>());
-        let (waited, ()) = tokio::join!(waiting, async { patience.end() });
-        assert_eq!(waited, Err(Lapsed));
+        let for_long = patience.to_the_end(pending::<()>());
+        let ends = async {
+            patience.look(deadline - Duration::from_secs(1));
+            assert_eq!(patience.lock().bells.len(), 2);
+            patience.end();
+        };
+        let (waited, waited_long, ()) = tokio::join!(waiting, for_long, ends);
+        assert_eq!((waited, waited_long), (Err(Lapsed), Err(Lapsed)));
         assert_eq!(patience.until(deadline, ready(())).await, Err(Lapsed));
     }
 }

@@ -173,7 +173,7 @@ async fn log_in(
             return None;
         }
         Err(Lapsed) => {
-            let reason = Refusal::StartupTooSlow.report().message;
+            let reason = lapsed(common).report().message;
             tracing::info!(%address, reason, "connection dropped");
             return None;
         }
@@ -214,11 +214,20 @@ async fn log_in(
         }
         // It waits for an answer, or we for an issuer: either way it is a login that failed.
         Err(Lapsed) => {
-            let refusal = Refusal::StartupTooSlow;
+            let refusal = lapsed(common);
             refuse(shared, login.transport, &refusal, None, login.user, login.address).await;
             None
         }
     }
+}
+
+/// Why a login was given up.
+fn lapsed(common: &Common) -> Refusal {
+    if is_stopped(common) { Refusal::Shutdown } else { Refusal::StartupTooSlow }
+}
+
+fn is_stopped(common: &Common) -> bool {
+    *common.phases.borrow() == Phase::Stopped
 }
 
 /// `why` is for the ledger alone, where it must not tell a client too much.
@@ -324,7 +333,12 @@ async fn connect(
     let address = login.address.to_string();
     let principal = proven.principal(&address, login.application(), &login.user);
     let parameters = upstream_parameters(&login.parameters, &principal, &database)?;
-    let refreshed = if database.is_stale() { database.refresh().await } else { Ok(()) };
+    // A large catalog takes its time.
+    let refreshed = match database.is_stale() {
+        true => common.patience.to_the_end(database.refresh()).await,
+        false => Ok(Ok(())),
+    };
+    let refreshed = refreshed.map_err(|Lapsed| Refusal::Shutdown)?;
     if let Err(error) = &refreshed
         && database.view().version == 0
     {
@@ -334,7 +348,11 @@ async fn connect(
     let deadline = Instant::now() + upstream::CONNECT_TIMEOUT;
     let upstream = upstream::connect(&database.settings.upstream, &parameters);
     let upstream = common.patience.until(deadline, upstream).await;
-    let upstream = upstream.unwrap_or_else(|Lapsed| Err(UpstreamError::too_late()));
+    let upstream = match upstream {
+        Err(Lapsed) if is_stopped(common) => return Err(Refusal::Shutdown),
+        Err(Lapsed) => Err(UpstreamError::too_late()),
+        Ok(upstream) => upstream,
+    };
     let upstream = upstream.map_err(|error| match &error {
         UpstreamError::Io(_) | UpstreamError::Refused(_) => {
             tracing::warn!(database = name, %error, "upstream login failed");

@@ -191,7 +191,8 @@ fn without_planning<'t>(lines: impl Iterator<Item = &'t str>) -> Vec<Cow<'t, str
             left_out += 2;
             continue;
         }
-        let rows = line.strip_prefix('(').and_then(|line| line.strip_suffix(" rows)"));
+        let rows = line.strip_prefix('(').and_then(|line| line.strip_suffix(')'));
+        let rows = rows.and_then(|rows| rows.strip_suffix(" rows").or(rows.strip_suffix(" row")));
         match rows.and_then(|rows| rows.parse::<usize>().ok()) {
             Some(rows) => {
                 kept.push(format!("({} rows)", rows.saturating_sub(left_out)).into());
@@ -257,15 +258,15 @@ mod tests {
         );
         assert_eq!(of(" 30056 | r |   10844"), of("  30052 | r |   10926"));
         let planned = " Seq Scan\n Planning:\n   Buffers: shared hit=10\n(3 rows)\n\n a\n(2 rows)";
-        assert_eq!(of(planned), of(" Seq Scan\n(1 rows)\n\n a\n(2 rows)"));
+        assert_eq!(of(planned), of(" Seq Scan\n(1 row)\n\n a\n(2 rows)"));
         for (one, other) in [
             ("a | 1", "a | 2"),
             (" 30056 | r |   1084", " 30056 | r |   1092"),
             (" 16000 | r", " 16001 | r"),
             ("ERROR:  x", "ERROR:  y"),
             ("a\na", "a"),
-            ("a\n(2 rows)", "a\n(1 rows)"),
-            ("Planning:\n a\n(2 rows)", " a\n(1 rows)"),
+            ("a\n(2 rows)", "a\n(1 row)"),
+            ("Planning:\n a\n(2 rows)", " a\n(1 row)"),
         ] {
             assert_ne!(of(one), of(other), "{one}");
         }

@@ -136,8 +136,7 @@ impl Session {
             Ok(facts) => facts,
             Err(refusal) => return self.refuse(Expect::Bind, refusal),
         };
-        let has_failed = self.status == TransactionStatus::Failed && !self.status_is_old;
-        if has_failed && prepared.stale.get() && !facts.statements.iter().all(ends_failed) {
+        if self.has_failed() && prepared.stale.get() && !facts.statements.iter().all(ends_failed) {
             // The server would refuse it, but could not prepare it anew.
             return self.refuse(Expect::Bind, Refusal::TransactionFailed);
         }
@@ -223,6 +222,11 @@ impl Session {
         Ok(Handled::Done)
     }
 
+    /// The transaction has failed, and nothing that has been answered has left it.
+    fn has_failed(&self) -> bool {
+        self.status == TransactionStatus::Failed && !self.status_is_old
+    }
+
     /// Something ran that may have redefined the name: it is made to stand for the judged
     /// text again before it is used.
     fn prepare_anew(&mut self, prepared: &Rc<Prepared>, name: &[u8]) {
@@ -269,7 +273,7 @@ impl Session {
                 }
                 // In a failed one little can be prepared, and more be described: what that says is
                 // passed on, and not counted on.
-                if !prepared.stale.get() || self.status != TransactionStatus::Failed {
+                if !prepared.stale.get() || !self.has_failed() {
                     self.prepare_anew(&prepared, name);
                     run.prepared = Some(prepared);
                 }
