@@ -167,10 +167,9 @@ impl Ticker {
             engine.increment_epoch();
             drop(engine);
             let calls = self.calls.load(Ordering::Relaxed);
-            quiet =
-                if calls == seen && !is_under_way(calls) { quiet + next } else { Duration::ZERO };
-            next = if is_under_way(calls) { TICK } else { LOOK };
-            seen = calls;
+            let lasts = is_under_way(calls);
+            quiet = if lasts || calls != seen { Duration::ZERO } else { quiet + next };
+            (seen, next) = (calls, if lasts { TICK } else { LOOK });
             if quiet >= REST_AFTER {
                 quiet = Duration::ZERO;
                 self.rest();

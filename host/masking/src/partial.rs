@@ -9,12 +9,15 @@ use crate::email::is_email;
 pub(crate) fn write_partial(partial: &Partial, cell: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let cell = match partial.only {
         ValueForm::Any => cell,
-        ValueForm::Email => cell.trim_ascii(),
+        ValueForm::Email => {
+            let address = cell.trim_ascii();
+            if !is_email(address) {
+                out.extend_from_slice(partial.fill.as_bytes());
+                return Some(());
+            }
+            address
+        }
     };
-    if partial.only == ValueForm::Email && !is_email(cell) {
-        out.extend_from_slice(partial.fill.as_bytes());
-        return Some(());
-    }
     let (first_end, last_start) = ends(partial, cell)?;
     let mark = match partial.keep_from.as_bytes() {
         [] => None,

@@ -68,7 +68,6 @@ fn make(ready: &Ready, rustc: &Rustc, built: &Path) -> Result<(), Failure> {
     println!("xtask: the program learns what it is asked");
     let merged = place.join("merged");
     repository::create_anew(&merged)?;
-    // By another name when it is another: cargo does not look into it.
     let unnamed = merged.join("profdata");
     let mut merge = Command::new(profdata);
     merge.arg("merge").arg("-o").arg(&unnamed);
@@ -86,6 +85,7 @@ fn make(ready: &Ready, rustc: &Rustc, built: &Path) -> Result<(), Failure> {
         merge.arg(format!("--weighted-input={weight},{}", notes.display()));
     }
     program::run(&mut merge)?;
+    // By another name when it is another: cargo does not look into it.
     let named = merged.join(repository::digest(std::slice::from_ref(&unnamed))?);
     rename(&unnamed, &named)?;
     let made = compile(ready, rustc, &format!("-Cprofile-use={}", named.display()))?;
