@@ -17,15 +17,14 @@ use crate::scripted::Scripted;
 use crate::stage::Stage;
 use crate::target::Target;
 use crate::usage;
-use crate::watch::{Memory, grown_kb, until_it_grows};
+use crate::watch::{Memory, each_kb};
 use crate::wire::{Connection, put};
 use crate::workload::{Keys, Mode, Workload};
 
 const IDLE: f64 = 5_000.0;
-/// Idle sessions are opened in so many parts; what comes when memory grows by them is measured,
-/// and that must not be the last part only.
-const BATCHES: usize = 10;
-const BATCHES_BEFORE_MAX: usize = 7;
+/// Idle sessions are opened in so many parts, and by so many of these memory must grow.
+const BATCHES: usize = 20;
+const BATCHES_GROWING: usize = 6;
 const IDLE_KB_MAX: f64 = 20.0;
 const BUSY: f64 = 200.0;
 const TIME: Duration = Duration::from_secs(60);
@@ -182,25 +181,18 @@ impl Load {
 
     /// Opens them, and says how many KB each took of those that came when memory grew by them.
     fn open_idle(&self, target: &Target) -> Result<(Vec<Connection>, f64), Failure> {
-        let pid = self.proxy.pid();
-        let mut idle: Vec<Connection> = Vec::new();
-        let mut open = |count: usize| -> Result<usize, Failure> {
+        let text = format!("{}7", Workload::A.text());
+        let open = |idle: &mut Vec<Connection>, count: usize| -> Result<(), Failure> {
             for _ in 0..count {
-                let opened = target.connect_idle(&format!("{}7", Workload::A.text()));
-                idle.push(opened.map_err(Failure::to("open idle sessions"))?);
+                idle.push(target.connect_idle(&text).map_err(Failure::to("open idle sessions"))?);
             }
-            Ok(idle.len())
-        };
-        let batch = self.idle.div_ceil(BATCHES);
-        let mut opened = 0;
-        until_it_grows(pid, BATCHES_BEFORE_MAX, || {
-            opened = open(batch)?;
             Ok(())
-        })?;
-        let before = usage::memory_kb(pid);
-        let measured = self.idle.saturating_sub(opened);
-        open(measured)?;
-        let kb = grown_kb(before, usage::memory_kb(pid))? / measured as f64;
+        };
+        let mut idle = Vec::new();
+        let batches = (self.idle / BATCHES, BATCHES_GROWING, BATCHES);
+        let kb = each_kb(self.proxy.pid(), batches, |count| open(&mut idle, count))?;
+        let rest = self.idle - idle.len();
+        open(&mut idle, rest)?;
         Ok((idle, kb))
     }
 

@@ -11,26 +11,25 @@ const INTERVAL: Duration = Duration::from_millis(200);
 /// What comes before may still be growing to its size.
 const WARM_UP: f64 = 1.0 / 3.0;
 
-/// Something has grown for good when it has grown so often, each time anew.
-const GROWING: u32 = 2;
-
-/// Does `more` until memory grows with each: what was freed when the process started is then
-/// used up, and what is made once is made.
-pub(crate) fn until_it_grows(
+/// KB that each takes of what is made in batches of `size`, by the mean of `growing` batches by
+/// which memory grew. Others used what was free, and so may the first of them have done in part;
+/// or an allocator gave back something meanwhile.
+pub(crate) fn each_kb(
     pid: u32,
-    most: usize,
-    mut more: impl FnMut() -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let mut grown = 0;
+    (size, growing, most): (usize, usize, usize),
+    mut make: impl FnMut(usize) -> Result<(), Failure>,
+) -> Result<f64, Failure> {
+    let mut grown = Vec::new();
     for _ in 0..most {
         let before = usage::memory_kb(pid);
-        more()?;
-        grown = if usage::memory_kb(pid) > before { grown + 1 } else { 0 };
-        if grown == GROWING {
-            return Ok(());
+        make(size)?;
+        grown.extend(usage::memory_kb(pid).checked_sub(before).filter(|grown| *grown > 0));
+        if grown.len() > growing {
+            let kb: u64 = grown.iter().skip(1).sum();
+            return Ok(kb as f64 / (growing * size) as f64);
         }
     }
-    Err(Failure::new(format!("memory does not grow by what was done {most} times")))
+    Err(Failure::new(format!("memory has grown by {} of {most} batches only", grown.len())))
 }
 
 /// How much more than before. Something was done that takes memory: where there is no more than

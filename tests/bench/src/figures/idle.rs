@@ -13,16 +13,17 @@ use crate::portcullis::{Pages, Portcullis, Who};
 use crate::scripted::Scripted;
 use crate::target::{Target, start_floor};
 use crate::usage;
-use crate::watch::{grown_kb, until_it_grows};
+use crate::watch::{each_kb, grown_kb};
 use crate::wire::Connection;
 use crate::workload::{Keys, ROWS, Workload};
 
-const IDLE: usize = 1_000;
-/// Opened before, so many at a time, until memory grows by them.
+/// Sessions are opened so many at a time.
 const BATCH: usize = 100;
-/// PostgreSQL itself has room for three of them.
-const BATCHES_MAX: usize = 3;
-const BATCHES_SCRIPTED_MAX: usize = 40;
+/// By so many batches memory must have grown, among so many at most; PostgreSQL itself has not
+/// room for more.
+const GROWING: usize = 10;
+const BATCHES_MAX: usize = 13;
+const BATCHES_SCRIPTED_MAX: usize = 50;
 const SLOW: usize = 16;
 /// A slow client reads at most one buffer of 64 KiB in so long.
 const PAUSE: Duration = Duration::from_millis(4);
@@ -32,7 +33,7 @@ const STALL: Duration = Duration::from_secs(2);
 /// Resident memory per session that has run one statement and waits.
 pub(crate) fn idle(measuring: &Measuring) -> Result<Vec<Finding>, Failure> {
     // PostgreSQL would not bear the sessions that may be needed before the first is measured.
-    machine::allow_files(3 * (BATCHES_SCRIPTED_MAX * BATCH + IDLE) as u64)?;
+    machine::allow_files(3 * (BATCHES_SCRIPTED_MAX * BATCH) as u64)?;
     let scripted = Scripted::start(&measuring.stage)?;
     let of_portcullis = |tls: bool| -> Result<f64, Failure> {
         let with = (1, Pages::Small);
@@ -73,7 +74,7 @@ fn idle_kb(target: &Target, batches_max: usize) -> Result<Idle, Failure> {
     let pid = target.pid.ok_or_else(|| Failure::new("PostgreSQL is no proxy"))?;
     let mut keys = Keys::new(0);
     let mut sessions: Vec<Connection> = Vec::new();
-    let mut open = |count: usize| -> Result<(), Failure> {
+    let open = |count: usize| -> Result<(), Failure> {
         for _ in 0..count {
             let text = format!("{}{}", Workload::A.text(), keys.next().unwrap_or(1));
             let opened = target.connect_idle(&text);
@@ -81,10 +82,7 @@ fn idle_kb(target: &Target, batches_max: usize) -> Result<Idle, Failure> {
         }
         Ok(())
     };
-    until_it_grows(pid, batches_max, || open(BATCH))?;
-    let before = usage::memory_kb(pid);
-    open(IDLE)?;
-    let kb = grown_kb(before, usage::memory_kb(pid))? / IDLE as f64;
+    let kb = each_kb(pid, (BATCH, GROWING, batches_max), open)?;
     Ok(Idle { kb, asked: sessions.len() as u64 })
 }
 
