@@ -1,21 +1,112 @@
 //! Mail addresses.
 
+use wide::u8x16;
+
 /// RFC 5321, section 4.5.3.1.
 const MAILBOX_BYTES_MAX: usize = 64;
 const DOMAIN_BYTES_MAX: usize = 255;
 /// RFC 1035, section 2.3.4.
 const LABEL_BYTES_MAX: usize = 63;
 
-/// Whether a value is a mail address and nothing else, written as nearly all are: no quotes, no
-/// comments, a domain of two labels at least. Words of other scripts than Latin may be in it
-/// (RFC 6531).
-pub(crate) fn is_email(value: &[u8]) -> bool {
-    let Some(sign) = value.iter().position(|byte| *byte == b'@') else { return false };
+/// Where the `@` of a value stands that is a mail address and nothing else, written as nearly all
+/// are: no quotes, no comments, a domain of two labels at least. Words of other scripts than Latin
+/// may be in it (RFC 6531).
+pub(crate) fn sign_of_email(value: &[u8]) -> Option<usize> {
+    if let Some(sign) = sign_of_plain(value) {
+        return Some(sign);
+    }
+    let sign = value.iter().position(|byte| *byte == b'@')?;
     let (mailbox, domain) = (value.get(..sign), value.get(sign + 1..));
-    is_mailbox(mailbox.unwrap_or_default())
+    let is_email = is_mailbox(mailbox.unwrap_or_default())
         && is_domain(domain.unwrap_or_default())
-        && (value.is_ascii() || str::from_utf8(value).is_ok_and(is_of_words))
+        && (value.is_ascii() || str::from_utf8(value).is_ok_and(is_of_words));
+    is_email.then_some(sign)
 }
+
+/// The same for most addresses, in the time that a column of them may take: short ones of letters,
+/// digits and a few marks, by what stands where. `None` says nothing.
+fn sign_of_plain(value: &[u8]) -> Option<usize> {
+    let Sorts { letters, digits, dots, hyphens, marks, signs } = Sorts::of(value)?;
+    if signs.count_ones() != 1 {
+        return None;
+    }
+    let mailbox = signs - 1;
+    let domain = !(mailbox | signs) & (u64::MAX >> (u64::BITS as usize - value.len()));
+    let (words, dots) = (letters | digits, dots & domain);
+    // A label begins behind the sign or a dot, and ends before a dot or with the value.
+    let begins = (signs | dots) << 1;
+    let ends = dots >> 1 | 1 << (value.len() - 1);
+    let top = domain & !(u64::MAX >> dots.leading_zeros().min(u64::BITS - 1));
+    let inner = words | hyphens;
+    let is_plain = mailbox != 0
+        && dots != 0
+        && mailbox & !(inner | marks) == 0
+        && domain & !(inner | dots) == 0
+        && (begins | ends) & !words == 0
+        && top & !letters == 0
+        && top.count_ones() >= 2;
+    is_plain.then(|| signs.trailing_zeros() as usize)
+}
+
+/// Where bytes of each sort stand in a value: bit i for byte i.
+#[derive(Default)]
+struct Sorts {
+    letters: u64,
+    digits: u64,
+    dots: u64,
+    hyphens: u64,
+    /// What stands in mailboxes beside these, dots among them.
+    marks: u64,
+    signs: u64,
+}
+
+impl Sorts {
+    /// `None` for what is empty, longer than 64 bytes, or no ASCII.
+    fn of(value: &[u8]) -> Option<Sorts> {
+        if value.is_empty() || value.len() > u64::BITS as usize {
+            return None;
+        }
+        let mut sorts = Sorts::default();
+        let (parts, rest) = value.as_chunks::<PART_BYTES>();
+        for (number, part) in parts.iter().enumerate() {
+            sorts.add(*part, |bits| bits << (PART_BYTES * number))?;
+        }
+        let before = value.len() - rest.len();
+        match value.last_chunk::<PART_BYTES>() {
+            _ if rest.is_empty() => {}
+            // Some of it has been looked at.
+            Some(last) => sorts.add(*last, |bits| bits >> (PART_BYTES - rest.len()) << before)?,
+            None => {
+                let mut part = [0; PART_BYTES];
+                part.iter_mut().zip(rest).for_each(|(place, byte)| *place = *byte);
+                sorts.add(part, |bits| bits)?;
+            }
+        }
+        Some(sorts)
+    }
+
+    #[inline(always)] // Once or twice for each address of a column.
+    fn add(&mut self, part: [u8; PART_BYTES], place: impl Fn(u64) -> u64) -> Option<()> {
+        let bytes = u8x16::new(part);
+        if bytes.to_bitmask() != 0 {
+            return None;
+        }
+        let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
+        let within = |bytes: u8x16, first: u8, last: u8| {
+            (bytes - u8x16::splat(first)).simd_le(u8x16::splat(last - first))
+        };
+        let put = |bits: &mut u64, sort: u8x16| *bits |= place(u64::from(sort.to_bitmask()));
+        put(&mut self.letters, within(bytes | u8x16::splat(0x20), b'a', b'z'));
+        put(&mut self.digits, within(bytes, b'0', b'9'));
+        put(&mut self.dots, is(b'.'));
+        put(&mut self.hyphens, is(b'-'));
+        put(&mut self.marks, is(b'.') | is(b'_') | is(b'+'));
+        put(&mut self.signs, is(b'@'));
+        Some(())
+    }
+}
+
+const PART_BYTES: usize = 16;
 
 /// Whether all that is no ASCII is a letter or a digit.
 fn is_of_words(text: &str) -> bool {
@@ -93,7 +184,7 @@ mod tests {
             "a/b=c@example.com",
             &format!("{}@{}.com", long(64), long(63)),
         ] {
-            assert!(is_email(address.as_bytes()), "{address}");
+            assert_eq!(sign_of_email(address.as_bytes()), address.find('@'), "{address}");
         }
         for other in [
             "",
@@ -126,8 +217,8 @@ mod tests {
             &format!("a@{}.com", long(64)),
             &format!("a@{}com", "a.".repeat(127)),
         ] {
-            assert!(!is_email(other.as_bytes()), "{other}");
+            assert_eq!(sign_of_email(other.as_bytes()), None, "{other}");
         }
-        assert!(!is_email(b"j\xf6rg@example.com"), "it is no UTF-8");
+        assert_eq!(sign_of_email(b"j\xf6rg@example.com"), None, "it is no UTF-8");
     }
 }

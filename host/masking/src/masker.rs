@@ -29,7 +29,14 @@ impl Masker {
         let count = columns.len();
         let masks = Masks::new(plan(columns, keys));
         let batch = Batch::new(tag, count, masks.touched());
-        Masker { tag, form, batch, shown: masks.shown().collect(), masks, value: Vec::new() }
+        Masker {
+            tag,
+            form,
+            batch,
+            shown: masks.shown().map(|(position, _)| position).collect(),
+            masks,
+            value: Vec::new(),
+        }
     }
 
     pub(crate) fn touches_rows(&self) -> bool {

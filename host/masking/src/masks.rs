@@ -73,9 +73,9 @@ impl Masks {
         !self.columns.is_empty()
     }
 
-    /// Positions of the columns whose cells are to be shown.
-    pub(crate) fn shown(&self) -> impl Iterator<Item = usize> {
-        self.positions(|column| column.seen.is_some())
+    /// The columns whose cells are to be shown: their position, and where they stand in the row.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.places(|column| column.seen.is_some())
     }
 
     /// The cell of the next row at this position, for plugins if any sees the column.
@@ -158,14 +158,15 @@ impl Masks {
         }
     }
 
-    /// Positions of the columns of which some cell of the batch may change.
-    pub(crate) fn changing(&self) -> impl Iterator<Item = usize> {
-        self.positions(Column::may_change)
+    /// The same of the columns of which some cell of the batch may change.
+    pub(crate) fn changing(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.places(Column::may_change)
     }
 
-    fn positions(&self, is_wanted: impl Fn(&Column) -> bool) -> impl Iterator<Item = usize> {
+    fn places(&self, is_wanted: impl Fn(&Column) -> bool) -> impl Iterator<Item = (usize, usize)> {
         let columns = self.columns.iter().enumerate();
-        columns.filter(move |(_, column)| is_wanted(column)).map(|(position, _)| position)
+        let wanted = columns.filter(move |(_, column)| is_wanted(column));
+        wanted.map(|(position, column)| (position, column.plan.column))
     }
 
     /// Decides one cell; the rows of a batch come in order. A new value is appended to `out`.
@@ -198,6 +199,17 @@ impl Masks {
         column.masked += 1;
         self.put_bytes += out.len() - start;
         written
+    }
+
+    /// What was put so far is put once more.
+    pub(crate) fn start_again(&mut self) {
+        self.put_bytes = 0;
+        for column in &mut self.columns {
+            column.masked = 0;
+            if let Answer::Edited { next, .. } = &mut column.answer {
+                *next = 0;
+            }
+        }
     }
 
     /// Ends the batch: counts it, and is ready for the next.

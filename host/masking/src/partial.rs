@@ -2,25 +2,26 @@
 
 use portcullis_policy::mask::{Partial, ValueForm};
 
-use crate::email::is_email;
+use crate::email::sign_of_email;
 
 /// Appends the masked form of a text; `None` when it is not UTF-8. The fill stands once, whatever
 /// it stands for, so that the length is not told.
 pub(crate) fn write_partial(partial: &Partial, cell: &[u8], out: &mut Vec<u8>) -> Option<()> {
-    let cell = match partial.only {
-        ValueForm::Any => cell,
+    let (cell, sign) = match partial.only {
+        ValueForm::Any => (cell, None),
         ValueForm::Email => {
             let address = cell.trim_ascii();
-            if !is_email(address) {
+            let Some(sign) = sign_of_email(address) else {
                 out.extend_from_slice(partial.fill.as_bytes());
                 return Some(());
-            }
-            address
+            };
+            (address, Some(sign))
         }
     };
     let (first_end, last_start) = ends(partial, cell)?;
     let mark = match partial.keep_from.as_bytes() {
         [] => None,
+        b"@" if sign.is_some() => sign,
         mark => find(cell, mark),
     };
     let tail_start = mark.map_or(last_start, |mark| mark.min(last_start));

@@ -11,21 +11,17 @@ use crate::masks::{Masks, Put};
 use crate::outcome::{Flushed, MalformedRow};
 use crate::plan::plan;
 
-/// What a masker keeps allocated from batch to batch: of some columns, not of hundreds.
-const BEGINS_KEPT_MAX: usize = 16 * ROWS_FULL;
-
 /// Masks the DataRow messages of one result where they were read, in batches.
 #[derive(Debug)]
 pub struct RowMasker {
     /// Cells of a row.
     columns: usize,
     masks: Masks,
-    /// Where the touched columns stand in the row: their position among themselves to column.
-    touched: Vec<usize>,
-    /// Where the touched cells of the batch at hand begin, row by row, with their length words.
-    begins: Vec<usize>,
-    /// The positions of those that the batch at hand may change.
-    changing: Vec<usize>,
+    /// Where the columns that plugins see stand in the row: their position among the touched ones,
+    /// and their column.
+    shown: Vec<(usize, usize)>,
+    /// The same of those that the batch at hand may change.
+    changing: Vec<(usize, usize)>,
 }
 
 /// What became of the rows at the front of what was given.
@@ -42,8 +38,7 @@ impl RowMasker {
     pub fn new(columns: Vec<MaskColumn>, keys: Arc<Keys>) -> RowMasker {
         let count = columns.len();
         let masks = Masks::new(plan(columns, &keys));
-        let touched = masks.touched();
-        RowMasker { columns: count, masks, touched, begins: Vec::new(), changing: Vec::new() }
+        RowMasker { columns: count, shown: masks.shown().collect(), masks, changing: Vec::new() }
     }
 
     /// False: the rows may be forwarded as they come.
@@ -64,32 +59,32 @@ impl RowMasker {
         out: &mut Vec<u8>,
     ) -> Result<MaskedRows, MalformedRow> {
         let mut flushed = Flushed::default();
-        let taken = self.read(frames)?;
-        self.masks.ask(policies, &mut flushed);
+        let (mut taken, mut most) = (Taken::default(), ROWS_FULL);
+        // What nobody sees is read as it is written: each column is shown or may change.
+        if !self.shown.is_empty() {
+            taken = self.read(frames)?;
+            most = taken.rows;
+            self.masks.ask(policies, &mut flushed);
+        }
         self.changing.clear();
         self.changing.extend(self.masks.changing());
         let changed = !self.changing.is_empty();
         if changed {
-            let frames = frames.get(..taken.bytes).unwrap_or_default();
             let start = out.len();
             out.reserve(ahead.len() + frames.len());
             out.extend_from_slice(ahead);
-            self.write(frames, out).inspect_err(|_| out.truncate(start))?;
+            taken = self.write(frames, most, out).inspect_err(|_| out.truncate(start))?;
         }
         self.masks.finish(&mut flushed);
-        if self.begins.capacity() > BEGINS_KEPT_MAX {
-            self.begins = Vec::new();
-        }
         flushed.rows = taken.rows as u64;
         Ok(MaskedRows { bytes: taken.bytes, changed, flushed })
     }
 
     /// Checks the rows of a batch, and shows plugins what they see of them.
     fn read(&mut self, frames: &[u8]) -> Result<Taken, MalformedRow> {
-        self.begins.clear();
         let mut taken = Taken::default();
-        while let Some(frame) = taken.next(frames) {
-            if let Err(malformed) = self.read_row(frame, taken.bytes) {
+        while let Some(frame) = taken.next(frames, ROWS_FULL) {
+            if let Err(malformed) = self.read_row(frame) {
                 self.masks.forget(taken.rows);
                 return taken.or(malformed);
             }
@@ -98,48 +93,71 @@ impl RowMasker {
         Ok(taken)
     }
 
-    fn read_row(&mut self, frame: &[u8], start: usize) -> Result<(), MalformedRow> {
+    fn read_row(&mut self, frame: &[u8]) -> Result<(), MalformedRow> {
         let mut row = Row::open(frame, self.columns)?;
-        for (position, column) in self.touched.iter().enumerate() {
+        for (position, column) in &self.shown {
             row.skip_to(*column)?;
-            self.begins.push(start + row.at);
-            self.masks.show(position, row.cell()?);
+            self.masks.show(*position, row.cell()?);
         }
         row.end()
     }
 
-    /// Writes rows that have been read. What is not changed is copied from one changed cell to the
-    /// next.
-    fn write(&mut self, frames: &[u8], out: &mut Vec<u8>) -> Result<(), MalformedRow> {
+    /// Writes so many rows at most, and checks them.
+    fn write(
+        &mut self,
+        frames: &[u8],
+        most: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<Taken, MalformedRow> {
+        let start = out.len();
         let mut taken = Taken::default();
-        while let Some(frame) = taken.next(frames) {
-            let start = out.len();
-            let mut copied = taken.bytes;
-            let first = taken.rows * self.touched.len();
-            for position in &self.changing {
-                let begin = *self.begins.get(first + position).ok_or(MalformedRow::Short)?;
-                let (old, length) = cell(frames.get(begin..).unwrap_or_default())?;
-                out.extend_from_slice(frames.get(copied..begin).unwrap_or_default());
-                let word = out.len();
-                out.extend_from_slice(&[0; WORD_BYTES]);
-                copied = begin + length;
-                match self.masks.put(*position, taken.rows, old, out) {
-                    Put::Kept => {
-                        out.truncate(word);
-                        copied = begin;
-                    }
-                    Put::Null => write_word(word, -1, out),
-                    Put::Value => {
-                        // Masks are limited far below this.
-                        let length = out.len() - word - WORD_BYTES;
-                        write_word(word, i32::try_from(length).unwrap_or(i32::MAX), out);
-                    }
-                }
+        while let Some(frame) = taken.next(frames, most) {
+            if let Err(malformed) = self.write_row(frame, taken.rows, out) {
+                let whole = taken.or(malformed)?;
+                // What was counted of the row is not to count.
+                out.truncate(start);
+                self.masks.start_again();
+                return self.write(frames, whole.rows, out);
             }
             taken.add(frame);
-            out.extend_from_slice(frames.get(copied..taken.bytes).unwrap_or_default());
-            close_frame(start, out);
         }
+        Ok(taken)
+    }
+
+    /// Writes a row. What is not changed is copied from one changed cell to the next.
+    fn write_row(
+        &mut self,
+        frame: &[u8],
+        number: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), MalformedRow> {
+        let start = out.len();
+        let mut row = Row::open(frame, self.columns)?;
+        let mut copied = 0;
+        for (position, column) in &self.changing {
+            row.skip_to(*column)?;
+            let begin = row.at;
+            let old = row.cell()?;
+            out.extend_from_slice(frame.get(copied..begin).unwrap_or_default());
+            let word = out.len();
+            out.extend_from_slice(&[0; WORD_BYTES]);
+            copied = row.at;
+            match self.masks.put(*position, number, old, out) {
+                Put::Kept => {
+                    out.truncate(word);
+                    copied = begin;
+                }
+                Put::Null => write_word(word, -1, out),
+                Put::Value => {
+                    // Masks are limited far below this.
+                    let length = out.len() - word - WORD_BYTES;
+                    write_word(word, i32::try_from(length).unwrap_or(i32::MAX), out);
+                }
+            }
+        }
+        row.end()?;
+        out.extend_from_slice(frame.get(copied..).unwrap_or_default());
+        close_frame(start, out);
         Ok(())
     }
 }
@@ -152,9 +170,9 @@ struct Taken {
 }
 
 impl Taken {
-    /// The frame of the next row of the batch.
-    fn next<'a>(&self, frames: &'a [u8]) -> Option<&'a [u8]> {
-        let rest = frames.get(self.bytes..).filter(|_| self.rows < ROWS_FULL)?;
+    /// The frame of the next row of a batch of so many at most.
+    fn next<'a>(&self, frames: &'a [u8], most: usize) -> Option<&'a [u8]> {
+        let rest = frames.get(self.bytes..).filter(|_| self.rows < most)?;
         let [_, a, b, c, d] = *rest.first_chunk::<HEADER_BYTES>()?;
         rest.get(..1 + u32::from_be_bytes([a, b, c, d]) as usize)
     }

@@ -63,7 +63,7 @@ fn make(ready: &Ready, rustc: &Rustc, built: &Path) -> Result<(), Failure> {
     let place = repository::root().join("target/profile");
     plugins::build(ready, &GuestTools::build(ready)?)?;
     let unasked = place.join("unasked");
-    let learning = compile(ready, rustc, &format!("-Cprofile-generate={}", unasked.display()))?;
+    let learning = compile(ready, rustc, &[format!("-Cprofile-generate={}", unasked.display())])?;
     bench_program::build(ready)?;
     println!("xtask: the program learns what it is asked");
     let merged = place.join("merged");
@@ -88,7 +88,11 @@ fn make(ready: &Ready, rustc: &Rustc, built: &Path) -> Result<(), Failure> {
     // By another name when it is another: cargo does not look into it.
     let named = merged.join(repository::digest(std::slice::from_ref(&unnamed))?);
     rename(&unnamed, &named)?;
-    let made = compile(ready, rustc, &format!("-Cprofile-use={}", named.display()))?;
+    let made = compile(
+        ready,
+        rustc,
+        &[format!("-Cprofile-use={}", named.display()), "-Clink-arg=-Wl,--emit-relocs".to_owned()],
+    )?;
     // One that runs can be replaced, and not written to.
     let beside = built.with_extension("new");
     repository::create(built.parent().unwrap_or(built))?;
@@ -115,14 +119,14 @@ fn flags_of_env() -> Vec<String> {
     }
 }
 
-/// The release build with one more flag for its own code, where no other build is.
-fn compile(ready: &Ready, rustc: &Rustc, flag: &str) -> Result<PathBuf, Failure> {
+/// The release build with more flags for its own code, where no other build is.
+fn compile(ready: &Ready, rustc: &Rustc, flags: &[String]) -> Result<PathBuf, Failure> {
     let target = repository::root().join("target/profile");
     let mut cargo = ready.cargo();
     cargo.args(["build", "--release", "--package", "portcullis"]);
     // Named, so that the flag is not for programs that only build others.
     cargo.arg("--target").arg(&rustc.host).arg("--target-dir").arg(&target);
-    let flags = [flags_of_env(), vec![flag.to_owned()]].concat();
+    let flags = [flags_of_env().as_slice(), flags].concat();
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join(&SEPARATOR.to_string()));
     program::run(&mut cargo)?;
     Ok(target.join(&rustc.host).join("release/portcullis"))
