@@ -187,7 +187,7 @@ impl<'a> Asker<'a> {
             proof: &self.principal.proof,
             on_behalf_of: self.principal.on_behalf_of.as_deref(),
             claims: &self.claims,
-            client_address: &self.principal.client_address,
+            client_address: self.principal.client_host(),
             application: &self.principal.application,
             role: &self.principal.role,
         }

@@ -60,7 +60,6 @@ impl RowMasker {
     ) -> Result<MaskedRows, MalformedRow> {
         let mut flushed = Flushed::default();
         let (mut taken, mut most) = (Taken::default(), ROWS_FULL);
-        // What nobody sees is read as it is written: each column is shown or may change.
         if !self.shown.is_empty() {
             taken = self.read(frames)?;
             most = taken.rows;
@@ -74,6 +73,9 @@ impl RowMasker {
             out.reserve(ahead.len() + frames.len());
             out.extend_from_slice(ahead);
             taken = self.write(frames, most, out).inspect_err(|_| out.truncate(start))?;
+        } else if self.shown.is_empty() {
+            // Of no columns, and its rows are held to that.
+            taken = self.read(frames)?;
         }
         self.masks.finish(&mut flushed);
         flushed.rows = taken.rows as u64;
@@ -113,10 +115,10 @@ impl RowMasker {
         let mut taken = Taken::default();
         while let Some(frame) = taken.next(frames, most) {
             if let Err(malformed) = self.write_row(frame, taken.rows, out) {
-                let whole = taken.or(malformed)?;
                 // What was counted of the row is not to count.
                 out.truncate(start);
                 self.masks.start_again();
+                let whole = taken.or(malformed)?;
                 return self.write(frames, whole.rows, out);
             }
             taken.add(frame);

@@ -25,7 +25,7 @@ impl PrincipalKind {
 ///
 /// Only `application` and `role` are the client's own word, and no decision of the host
 /// rests on them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Principal {
     /// Stable identifier: the name of a configured user, or what an issuer calls somebody.
     pub subject: String,
@@ -41,6 +41,16 @@ pub struct Principal {
     pub application: String,
     /// The database role asked for in the startup packet.
     pub role: String,
+}
+
+impl Principal {
+    /// The client's address without its port, which is of one connection and says nothing of who
+    /// asks.
+    pub fn client_host(&self) -> &str {
+        let address = self.client_address.as_str();
+        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+        host.trim_start_matches('[').trim_end_matches(']')
+    }
 }
 
 /// A database that clients may name, with the labels its operator gave it.

@@ -1,17 +1,18 @@
-//! What was found out about a statement that a session has sent before.
+//! What was found out about a statement that somebody has sent before.
 //!
 //! An application sends the same few shapes all day, and under one policy set and one view of
 //! the database the same questions about them have the same answers: what is recorded, what a
 //! guardrail says to the very same request, how the result is masked, whether an error could
-//! quote a hidden value. They are asked once.
+//! quote a hidden value. They are asked once, for all connections of whoever asks.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
 use portcullis_ledger::Part;
 use portcullis_masking::{MaskColumn, RowMasker};
 use portcullis_policy::event::DecisionMade;
-use portcullis_policy::{Coverage, Statement, VerdictAnswer};
+use portcullis_policy::{Coverage, Principal, Statement, VerdictAnswer};
 use portcullis_wire::Malformed;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -19,8 +20,10 @@ use smallvec::SmallVec;
 use crate::facts::Facts;
 use crate::names::{Described, ResultField};
 
-/// Entries per generation; two generations are kept.
+/// Statements per generation; two generations are kept.
 const KEPT_MAX: usize = 4_096;
+/// The same of those who ask.
+const ASKERS_MAX: usize = 1_024;
 
 /// What holds for as long as rules and catalog stand.
 pub struct Known {
@@ -32,9 +35,10 @@ pub struct Known {
     pub part: Part,
     /// Its errors and notices may quote a value that the principal must not see.
     pub withholds: Cell<Option<bool>>,
-    verdicts: RefCell<Option<(Asked, Rc<Answered>)>>,
+    /// The latest outside of a transaction, and inside of one: some connections are here, some there.
+    verdicts: RefCell<[Option<(Asked, Rc<Answered>)>; 2]>,
     described: RefCell<Option<Rc<Described>>>,
-    plan: RefCell<Option<KnownPlan>>,
+    plan: RefCell<Option<Rc<KnownPlan>>>,
 }
 
 /// One per statement of a message, of which there mostly is one.
@@ -95,19 +99,12 @@ pub struct Asked {
 }
 
 /// What becomes of a result with these columns.
-struct KnownPlan {
+pub struct KnownPlan {
     fields: Rc<[ResultField]>,
     /// None: forwarded as it comes.
-    masked: Option<Vec<MaskColumn>>,
-    /// A masker that has served one result of this kind serves the next.
-    spare: Option<Box<RowMasker>>,
-}
-
-/// A plan that is known.
-pub enum Plan {
-    Pass,
-    Spare(Box<RowMasker>),
-    Rows(Vec<MaskColumn>),
+    pub masked: Option<Vec<MaskColumn>>,
+    /// A masker that has served one result of this plan serves the next.
+    pub spare: Cell<Option<Box<RowMasker>>>,
 }
 
 impl Known {
@@ -127,7 +124,7 @@ impl Known {
             under,
             part,
             withholds: Cell::new(None),
-            verdicts: RefCell::new(None),
+            verdicts: RefCell::default(),
             described: RefCell::new(None),
             plan: RefCell::new(None),
         }
@@ -137,13 +134,15 @@ impl Known {
     /// state between calls.
     pub fn verdicts(&self, asked: &Asked) -> Option<Rc<Answered>> {
         let known = self.verdicts.borrow();
-        known.as_ref().filter(|(known, _)| known == asked).map(|(_, answered)| answered.clone())
+        let known = known[usize::from(asked.in_transaction)].as_ref();
+        known.filter(|(known, _)| known == asked).map(|(_, answered)| answered.clone())
     }
 
     /// A fault is not an answer: who failed is asked again.
     pub fn keep_verdicts(&self, asked: Asked, answered: &Rc<Answered>) {
         if answered.answers.iter().flatten().all(|answer| answer.answer.is_ok()) {
-            self.verdicts.replace(Some((asked, answered.clone())));
+            let place = usize::from(asked.in_transaction);
+            self.verdicts.borrow_mut()[place] = Some((asked, answered.clone()));
         }
     }
 
@@ -158,88 +157,102 @@ impl Known {
     }
 
     /// What was planned for these columns, where the view is still the same.
-    pub fn plan(&self, fields: &Rc<[ResultField]>, under: Under) -> Option<Plan> {
-        let mut plan = self.plan.borrow_mut();
-        let plan = plan.as_mut().filter(|_| self.under == under)?;
+    pub fn plan(&self, fields: &Rc<[ResultField]>, under: Under) -> Option<Rc<KnownPlan>> {
+        let plan = self.plan.borrow();
+        let plan = plan.as_ref().filter(|_| self.under == under)?;
         let same = Rc::ptr_eq(&plan.fields, fields) || plan.fields == *fields;
-        if !same {
-            return None;
-        }
-        Some(match (&plan.masked, plan.spare.take()) {
-            (None, _) => Plan::Pass,
-            (Some(_), Some(masker)) => Plan::Spare(masker),
-            (Some(columns), None) => Plan::Rows(columns.clone()),
-        })
+        same.then(|| plan.clone())
     }
 
-    /// Keeps a plan for the next result. False where it holds no more.
+    /// Keeps a plan for the next result. `None` where it holds no more.
     pub fn keep_plan(
         &self,
         fields: &Rc<[ResultField]>,
         masked: Option<Vec<MaskColumn>>,
         under: Under,
-    ) -> bool {
-        let holds = self.under == under;
-        if holds {
-            let plan = KnownPlan { fields: fields.clone(), masked, spare: None };
-            self.plan.replace(Some(plan));
+    ) -> Option<Rc<KnownPlan>> {
+        if self.under != under {
+            return None;
         }
-        holds
-    }
-
-    /// Takes back a masker of the plan that is kept; it holds nothing, and serves the next result.
-    pub fn give_back(&self, masker: Box<RowMasker>) {
-        if let Some(plan) = self.plan.borrow_mut().as_mut().filter(|plan| plan.masked.is_some()) {
-            plan.spare = Some(masker);
-        }
+        let plan = KnownPlan { fields: fields.clone(), masked, spare: Cell::default() };
+        Some(self.plan.borrow_mut().insert(Rc::new(plan)).clone())
     }
 }
 
 /// The statements that a worker's sessions have sent lately.
 #[derive(Default)]
 pub struct KnownStatements {
+    askers: RefCell<Askers>,
     young: RefCell<Generation>,
     old: RefCell<Generation>,
 }
 
 impl KnownStatements {
-    pub fn of(&self, session: u64, facts: &Rc<Facts>, index: usize, under: Under) -> Rc<Known> {
+    /// A number for whoever asks of the database of that number.
+    pub fn asker(&self, principal: &Principal, database: u64) -> u64 {
+        let client_address = principal.client_host().to_owned();
+        let principal = Principal { client_address, ..principal.clone() };
+        self.askers.borrow_mut().number(Asker { principal, database })
+    }
+
+    pub fn of(&self, asker: u64, facts: &Rc<Facts>, index: usize, under: Under) -> Rc<Known> {
         let place = (Rc::as_ptr(facts) as usize, index);
         let mut young = self.young.borrow_mut();
-        if let Some(known) = young.get(session, under, place) {
+        if let Some(known) = young.get(asker, under, place) {
             return known.clone();
         }
-        let known = self.old.borrow_mut().remove(session, under, place);
+        let known = self.old.borrow_mut().remove(asker, under, place);
         let known = known.unwrap_or_else(|| Rc::new(Known::of(facts, index, under)));
         if young.entries >= KEPT_MAX {
             *self.old.borrow_mut() = std::mem::take(&mut young);
         }
-        young.insert(session, under, place, known.clone());
+        young.insert(asker, under, place, known.clone());
         known
-    }
-
-    /// The session has ended: nobody asks for what it sent again.
-    pub fn forget(&self, session: u64) {
-        for generation in [&self.young, &self.old] {
-            generation.borrow_mut().forget(session);
-        }
-    }
-
-    #[cfg(test)]
-    pub fn len(&self) -> usize {
-        self.young.borrow().entries + self.old.borrow().entries
     }
 }
 
-/// By session, since guardrails are told where a principal comes from, and since what a session
-/// has sent goes when it does.
+/// As guardrails and maskers see it: two connections that look the same are answered the same.
+#[derive(PartialEq, Eq, Hash)]
+struct Asker {
+    /// Its address without the port, which no plugin is told.
+    principal: Principal,
+    /// With its settings.
+    database: u64,
+}
+
+/// Numbers of those who asked lately; one that has not asked for long gets another.
+#[derive(Default)]
+struct Askers {
+    young: HashMap<Asker, u64>,
+    old: HashMap<Asker, u64>,
+    last: u64,
+}
+
+impl Askers {
+    fn number(&mut self, asker: Asker) -> u64 {
+        if let Some(number) = self.young.get(&asker) {
+            return *number;
+        }
+        let number = self.old.remove(&asker).unwrap_or_else(|| {
+            self.last += 1;
+            self.last
+        });
+        if self.young.len() >= ASKERS_MAX {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(asker, number);
+        number
+    }
+}
+
+/// By who sent them.
 #[derive(Default)]
 struct Generation {
-    sessions: FxHashMap<u64, Sent>,
+    askers: FxHashMap<u64, Sent>,
     entries: usize,
 }
 
-/// What one session has sent, as it is known under one revision and view: under the next all of
+/// What one of them has sent, as it is known under one revision and view: under the next all of
 /// it is found out anew.
 struct Sent {
     under: Under,
@@ -250,23 +263,23 @@ struct Sent {
 type Place = (usize, usize);
 
 impl Generation {
-    fn get(&self, session: u64, under: Under, place: Place) -> Option<&Rc<Known>> {
-        self.sessions.get(&session).filter(|sent| sent.under == under)?.statements.get(&place)
+    fn get(&self, asker: u64, under: Under, place: Place) -> Option<&Rc<Known>> {
+        self.askers.get(&asker).filter(|sent| sent.under == under)?.statements.get(&place)
     }
 
-    fn insert(&mut self, session: u64, under: Under, place: Place, known: Rc<Known>) {
-        if self.sessions.get(&session).is_some_and(|sent| sent.under != under) {
-            self.forget(session);
+    fn insert(&mut self, asker: u64, under: Under, place: Place, known: Rc<Known>) {
+        if self.askers.get(&asker).is_some_and(|sent| sent.under != under) {
+            self.forget(asker);
         }
         let sent = || Sent { under, statements: FxHashMap::default() };
-        let statements = &mut self.sessions.entry(session).or_insert_with(sent).statements;
+        let statements = &mut self.askers.entry(asker).or_insert_with(sent).statements;
         self.entries += usize::from(statements.insert(place, known).is_none());
     }
 
-    fn remove(&mut self, session: u64, under: Under, place: Place) -> Option<Rc<Known>> {
-        let sent = self.sessions.get_mut(&session)?;
+    fn remove(&mut self, asker: u64, under: Under, place: Place) -> Option<Rc<Known>> {
+        let sent = self.askers.get_mut(&asker)?;
         if sent.under != under {
-            self.forget(session);
+            self.forget(asker);
             return None;
         }
         let removed = sent.statements.remove(&place)?;
@@ -274,8 +287,50 @@ impl Generation {
         Some(removed)
     }
 
-    fn forget(&mut self, session: u64) {
-        let forgotten = self.sessions.remove(&session);
+    fn forget(&mut self, asker: u64) {
+        let forgotten = self.askers.remove(&asker);
         self.entries -= forgotten.map_or(0, |sent| sent.statements.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_policy::PrincipalKind;
+
+    use super::*;
+
+    #[test]
+    fn whoever_looks_the_same_to_plugins_has_one_number() {
+        let ana = |address: &str, application: &str| Principal {
+            subject: "ana".to_owned(),
+            kind: PrincipalKind::Human,
+            groups: vec!["analysts".to_owned()],
+            proof: "scram".to_owned(),
+            on_behalf_of: None,
+            claims: Vec::new(),
+            client_address: address.to_owned(),
+            application: application.to_owned(),
+            role: "ana".to_owned(),
+        };
+        let known = KnownStatements::default();
+        let first = known.asker(&ana("192.0.2.1:5000", "psql"), 0);
+        assert_eq!(known.asker(&ana("192.0.2.1:5001", "psql"), 0), first, "another connection");
+        let other_group = Principal { groups: Vec::new(), ..ana("192.0.2.1:5000", "psql") };
+        for (other, database) in [
+            (ana("192.0.2.2:5000", "psql"), 0),
+            (ana("[2001:db8::1]:5000", "psql"), 0),
+            (ana("192.0.2.1:5000", "app"), 0),
+            (ana("192.0.2.1:5000", "psql"), 1),
+            (other_group, 0),
+        ] {
+            assert_ne!(known.asker(&other, database), first, "{other:?}");
+        }
+        for number in 0..3 * ASKERS_MAX {
+            known.asker(&ana("192.0.2.1:5000", &number.to_string()), 0);
+        }
+        let askers = known.askers.borrow();
+        assert!(askers.young.len() + askers.old.len() <= 2 * ASKERS_MAX);
+        drop(askers);
+        assert_ne!(known.asker(&ana("192.0.2.1:5000", "psql"), 0), first, "it is not used again");
     }
 }

@@ -10,7 +10,7 @@ use portcullis_policy::event::EventId;
 use portcullis_policy::{PolicySet, Statement};
 
 use crate::facts::Facts;
-use crate::known::Known;
+use crate::known::{Known, KnownPlan};
 use crate::names::{Portal, Prepared, Undo};
 use crate::refusal::Refusal;
 use crate::release::Release;
@@ -131,8 +131,8 @@ pub struct Run {
     pub portal: Option<Rc<Portal>>,
     pub undo: Option<Undo>,
     pub masks: Masks,
-    /// They are of the plan that is kept for the statement.
-    pub masks_are_known: bool,
+    /// The plan that they carry out, where it is kept for the statement.
+    pub plan: Option<Rc<KnownPlan>>,
     pub tally: Tally,
     /// A limit was reached: the rest of the result is not the client's.
     pub over_limit: bool,
@@ -148,7 +148,7 @@ impl Run {
             portal: None,
             undo: None,
             masks: Masks::Undecided,
-            masks_are_known: false,
+            plan: None,
             tally: Tally::default(),
             over_limit: false,
         }

@@ -91,6 +91,8 @@ pub struct Session {
     /// The same, as each record of the session has it.
     asker_part: Part,
     database: Arc<DatabaseState>,
+    /// By what number what it sends is known.
+    known_as: u64,
     /// Parameters that the client may not set.
     reserved: Vec<String>,
     shared: Rc<Shared>,
@@ -210,6 +212,7 @@ impl Session {
             id: line.id,
             asker: line.asker.clone(),
             asker_part: Part::asker(line.id, &line.asker.principal, &line.asker.database),
+            known_as: shared.known.asker(&line.asker.principal, parts.database.number),
             reserved: parts.database.settings.reserved(),
             database: parts.database,
             phases: shared.phases.clone(),
@@ -535,7 +538,6 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.shared.known.forget(self.id);
         if self.unseen_code {
             // It may have been committed all the same.
             self.database.mark_stale();

@@ -441,3 +441,13 @@ fn a_batch_has_so_many_rows_at_most() {
     let passing = vec![column(TEXT, WireFormat::Text, ColumnAction::Pass)];
     assert!(!RowMasker::new(passing, keys()).touches_rows());
 }
+
+#[test]
+fn rows_of_no_columns_have_none() {
+    let mut masker = RowMasker::new(Vec::new(), keys());
+    let bodies = [body(&[]), body(&[])];
+    let (rows, flushed) = mask(&mut masker, &unchanged(), &bodies);
+    assert_eq!((rows, flushed.rows), (vec![Vec::new(), Vec::new()], 2));
+    let refused = masker.mask(b"", &frames(&[body(&[None])]), &unchanged(), &mut Vec::new());
+    assert_eq!(refused.err(), Some(MalformedRow::ColumnCount));
+}

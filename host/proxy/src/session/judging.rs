@@ -23,7 +23,7 @@ impl Session {
         let under = self.under(&**policies);
         let known = |index: usize| match resolved.get(index).and_then(Option::as_ref) {
             Some(resolved) => Rc::new(Known::of_resolved(facts, &resolved.statement, under)),
-            None => self.shared.known.of(self.id, facts, index, under),
+            None => self.shared.known.of(self.known_as, facts, index, under),
         };
         (0..facts.statements.len()).map(known).collect()
     }

@@ -63,15 +63,13 @@ impl Session {
     pub(super) fn end_current(&mut self, run: &mut Run, ending: Ending) {
         let tally = std::mem::take(&mut run.tally);
         let masks = std::mem::take(&mut run.masks);
-        let are_known = std::mem::take(&mut run.masks_are_known);
+        let plan = run.plan.take();
         if let Some(running) = run.running() {
             let is_small = tally.bytes <= SPARED_BYTES_MAX;
             self.record_outcome(running, ending, tally);
-            if let Masks::Rows(masker) = masks
-                && is_small
-                && are_known
-            {
-                running.known.give_back(masker);
+            // It holds nothing, and serves the next result.
+            if let (Masks::Rows(masker), Some(plan), true) = (masks, plan, is_small) {
+                plan.spare.set(Some(masker));
             }
         }
         run.current += 1;

@@ -18,7 +18,6 @@ use portcullis_wire::{Expect, Frame, encode};
 use super::response::Flow;
 use super::{End, Session};
 use crate::asking::is_locked_out;
-use crate::known::Plan;
 use crate::masks::{MaskPlan, Planner};
 use crate::names::{Described, ResultField};
 use crate::refusal::Refusal;
@@ -161,23 +160,28 @@ impl Session {
         let (policies, known) = (running.policies.clone(), running.known.clone());
         let under = self.under(&*policies);
         let kept = is_seen.then(|| known.plan(fields, under)).flatten();
-        let (masks, are_known) = match kept {
-            Some(Plan::Pass) => (Masks::Pass, true),
-            Some(Plan::Spare(masker)) => (Masks::Rows(masker), true),
-            Some(Plan::Rows(columns)) => (self.masks_of(columns), true),
+        let (masks, plan) = match kept {
+            Some(plan) => {
+                let masks = match (&plan.masked, plan.spare.take()) {
+                    (None, _) => Masks::Pass,
+                    (Some(_), Some(masker)) => Masks::Rows(masker),
+                    (Some(columns), None) => self.masks_of(columns.clone()),
+                };
+                (masks, Some(plan))
+            }
             None => {
                 let planned = Box::pin(self.plan_rows(fields, &policies));
                 let (plan, may_be_kept) = planned.await?;
                 let passes = plan.passes_all() && !plan.columns.is_empty();
                 let masked = (!passes).then_some(plan.columns);
-                let is_kept =
-                    may_be_kept && is_seen && known.keep_plan(fields, masked.clone(), under);
-                (masked.map_or(Masks::Pass, |columns| self.masks_of(columns)), is_kept)
+                let holds = may_be_kept && is_seen;
+                let kept = holds.then(|| known.keep_plan(fields, masked.clone(), under)).flatten();
+                (masked.map_or(Masks::Pass, |columns| self.masks_of(columns)), kept)
             }
         };
         if let Some(entry) = self.pipeline.front_mut() {
             entry.payload.masks = masks;
-            entry.payload.masks_are_known = are_known;
+            entry.payload.plan = plan;
         }
         Ok(())
     }

@@ -135,3 +135,70 @@ fn a_prepared_text_of_several_statements_has_as_many_ends() {
         assert_eq!(stage.endings(), ["skipped", "skipped"]);
     });
 }
+
+/// Two connections of one principal send the same text, and what answers them has other columns:
+/// each is masked by its own plan, also where the other has made a new one meanwhile.
+#[test]
+fn a_masker_serves_its_own_plan_only() {
+    let rules = Rules::new(
+        |_, _| Verdict::allow(),
+        |column| match column.name.as_str() {
+            "hidden" => MaskAction::Constant("masked".into()),
+            _ => MaskAction::Pass,
+        },
+    );
+    stage_with(Given { rules, ..Given::default() }, |stage| {
+        let (mut one, mut other) = (stage.rig.play(), stage.rig.play());
+        let query = new().query("select upper(name) from people");
+        let narrow = || new().columns(&[("hidden", (0, 0), 25)]);
+        let wide = || new().columns(&[("shown", (0, 0), 25), ("hidden", (0, 0), 25)]);
+        let ends = || new().complete("SELECT 1").ready(b'I');
+        let row = |play: &Play| {
+            let heard = play.client.receive();
+            let (told, _) = messages(&heard);
+            let row = told.iter().find(|(tag, _)| *tag == b'D').expect("a row");
+            cells(&row.1).expect("cells")
+        };
+        let (ada, masked) = (Some(b"ada".to_vec()), Some(b"masked".to_vec()));
+        for _ in 0..3 {
+            one.client_says(query.bytes());
+            one.server_says(narrow().bytes());
+            other.client_says(query.bytes());
+            other.server_says(wide().row(&[Some(b"ada"), Some(b"ada")]).and(&ends()).bytes());
+            assert_eq!(row(&other), [ada.clone(), masked.clone()]);
+            one.server_says(new().row(&[Some(b"ada")]).and(&ends()).bytes());
+            assert_eq!(row(&one), [masked.clone()]);
+        }
+        assert!(!one.is_over() && !other.is_over());
+    });
+}
+
+/// What was found out for one connection is known to the next, and a change of the rules makes all
+/// of it be asked anew.
+#[test]
+fn connections_of_one_principal_are_asked_about_once() {
+    use std::cell::Cell;
+    use std::rc::Rc;
+    let planned = Rc::new(Cell::new(0));
+    let rules = |mask: &str| {
+        let (planned, mask) = (planned.clone(), MaskAction::Constant(mask.into()));
+        Rules::new(
+            |_, _| Verdict::allow(),
+            move |_| {
+                planned.update(|times| times + 1);
+                mask.clone()
+            },
+        )
+    };
+    stage_with(Given { rules: rules("one"), ..Given::default() }, |stage| {
+        for _ in 0..3 {
+            let mut play = stage.rig.play();
+            assert_eq!(shown(&mut play, b'I'), Some(b"one".to_vec()));
+        }
+        let once = planned.get();
+        stage.rig.publish(rules("other"));
+        let mut play = stage.rig.play();
+        assert_eq!(shown(&mut play, b'I'), Some(b"other".to_vec()));
+        assert_eq!(planned.get(), 2 * once, "the first plan served all three");
+    });
+}
