@@ -15,7 +15,7 @@ use crate::browser::{self, Browsers};
 use crate::refusal::Refusal;
 use crate::settings::{ServerTls, Settings};
 use crate::startup::{Login, Unproven};
-use crate::transport::{Transport, invalid};
+use crate::transport::invalid;
 
 /// A password message; tokens are the longest.
 const PASSWORD_BYTES_MAX: usize = 64 * 1024;
@@ -75,21 +75,20 @@ async fn scram(login: &mut Login, settings: &Settings) -> Result<Proven, Unprove
         _ => ChannelBinding::Unavailable,
     };
     let failed = |error: AuthError| Unproven::Failed { why: error.to_string() };
-    let transport = &mut login.transport;
     let mut exchange = ScramServer::begin(&settings.directory.users, &login.user, binding);
     let mut out = Vec::new();
     encode::authentication_sasl(&mut out, exchange.mechanisms());
-    transport.write_all(&out).await?;
+    login.transport.write_all(&out).await?;
 
-    let body = password_message(transport).await?;
+    let body = password_message(login).await?;
     let (mechanism, first) = frontend::sasl_initial(&body).map_err(invalid)?;
     let mechanism = String::from_utf8_lossy(mechanism);
     let server_first = exchange.first(&mechanism, first.unwrap_or_default()).map_err(failed)?;
     out.clear();
     encode::authentication_sasl_continue(&mut out, server_first);
-    transport.write_all(&out).await?;
+    login.transport.write_all(&out).await?;
 
-    let body = password_message(transport).await?;
+    let body = password_message(login).await?;
     let (server_final, user) = exchange.finish(&body).map_err(failed)?;
     out.clear();
     encode::authentication_sasl_final(&mut out, server_final);
@@ -103,7 +102,7 @@ async fn token(login: &mut Login, settings: &Settings, issuer: &str) -> Result<P
     let mut out = Vec::new();
     encode::authentication_cleartext(&mut out);
     login.transport.write_all(&out).await?;
-    let body = password_message(&mut login.transport).await?;
+    let body = password_message(login).await?;
     let token = body.strip_suffix(&[0]).unwrap_or_default();
     let token = std::str::from_utf8(token)
         .map_err(|_| Unproven::Failed { why: "the token is not text".to_owned() })?;
@@ -124,7 +123,7 @@ async fn oauth_bearer(
     let mut out = Vec::new();
     encode::authentication_sasl(&mut out, &[OAUTHBEARER]);
     login.transport.write_all(&out).await?;
-    let body = password_message(&mut login.transport).await?;
+    let body = password_message(login).await?;
     let (mechanism, first) = frontend::sasl_initial(&body).map_err(invalid)?;
     if mechanism != OAUTHBEARER.as_bytes() {
         return Err(failed(AuthError::Malformed));
@@ -141,7 +140,7 @@ async fn oauth_bearer(
     out.clear();
     encode::authentication_sasl_continue(&mut out, failure.challenge().to_vec());
     login.transport.write_all(&out).await?;
-    let body = password_message(&mut login.transport).await?;
+    let body = password_message(login).await?;
     match failure.finish(&body) {
         AuthError::Malformed => Err(failed(AuthError::Malformed)),
         AuthError::Refused | AuthError::Unavailable => Err(refusal),
@@ -175,8 +174,9 @@ fn certificate(login: &Login, settings: &Settings) -> Result<Proven, Unproven> {
         .map_err(|error| failed(error.to_string()))
 }
 
-async fn password_message(transport: &mut Transport) -> io::Result<Vec<u8>> {
-    match transport.read_frame(PASSWORD_BYTES_MAX).await? {
+async fn password_message(login: &mut Login) -> io::Result<Vec<u8>> {
+    let Login { transport, frames, .. } = login;
+    match frames.next(transport, PASSWORD_BYTES_MAX).await? {
         (b'p', body) => Ok(body),
         (tag, _) => {
             Err(invalid(portcullis_wire::Malformed::Unexpected { tag, state: "during login" }))

@@ -174,6 +174,7 @@ impl Rig {
         let parts = Parts {
             database: self.database.clone(),
             client: Transport::Memory(client),
+            inbox: Vec::new(),
             upstream,
             cancel_key,
             entry,

@@ -183,6 +183,8 @@ pub struct Session {
 pub struct Parts {
     pub database: Arc<DatabaseState>,
     pub client: Transport,
+    /// What it has said behind its login.
+    pub inbox: Vec<u8>,
     pub upstream: Upstream,
     pub cancel_key: CancelKey,
     pub entry: Entry,
@@ -223,7 +225,7 @@ impl Session {
             entry: parts.entry,
             _cancel_key: parts.cancel_key,
             upstream_key: (parts.upstream.process_id, parts.upstream.secret_key),
-            inbox: Vec::new(),
+            inbox: parts.inbox,
             outbox: Outbox::default(),
             partial: parts.upstream.frames.into_rest(),
             client_is_behind: false,
@@ -264,6 +266,19 @@ impl Session {
     /// for nothing but the ledger and the proxy's own questions, each with a deadline.
     pub async fn run(mut self: Box<Self>) {
         let end = loop {
+            // What the server answered may be what the client's next message waited for.
+            let continued = self.take_up_inbox().await;
+            // Before it is sent.
+            self.tell_of_commits();
+            if let Err(end) = continued {
+                break end;
+            }
+            if self.server_ends {
+                break End::Upstream;
+            }
+            if self.phase != Phase::Running && self.is_between_transactions() {
+                break End::Refused(Refusal::Shutdown);
+            }
             let wake = poll_fn(|cx| self.poll_wake(cx)).await;
             self.shared.look_at_the_clocks();
             let handled = match wake {
@@ -278,21 +293,9 @@ impl Session {
                 Wake::Room => Ok(()),
                 Wake::Gone(end) => Err(end),
             };
-            // What the server answered may be what the client's next message waited for.
-            let continued = match handled {
-                Ok(()) => self.take_up_inbox().await,
-                Err(end) => Err(end),
-            };
-            // Before it is sent.
-            self.tell_of_commits();
-            if let Err(end) = continued {
+            if let Err(end) = handled {
+                self.tell_of_commits();
                 break end;
-            }
-            if self.server_ends {
-                break End::Upstream;
-            }
-            if self.phase != Phase::Running && self.is_between_transactions() {
-                break End::Refused(Refusal::Shutdown);
             }
         };
         Box::pin(self.finish(end)).await;

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::balancer;
+use crate::frames::Frames;
 use crate::parameters::{is_readable_encoding, parameters, unreadable_encoding};
 use crate::refusal::Refusal;
 use crate::settings::{ListenSettings, ServerTls, Settings};
@@ -23,6 +24,8 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// A client that has said as whom it comes, and not yet proved it.
 pub struct Login {
     pub transport: Transport,
+    /// What it says from here on.
+    pub frames: Frames,
     /// Its own, behind a balancer as well.
     pub address: SocketAddr,
     /// The startup user.
@@ -282,7 +285,8 @@ async fn begin(
     let (method, tls) = (method.clone(), listener.tls.clone());
     let mut owed = Vec::new();
     encode::authentication_ok(&mut owed);
-    Ok(Login { transport, address, user, database, method, parameters, minor, tls, owed })
+    let frames = Frames::default();
+    Ok(Login { transport, frames, address, user, database, method, parameters, minor, tls, owed })
 }
 
 /// What can be refused before anybody proves anything.

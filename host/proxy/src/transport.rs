@@ -7,8 +7,6 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use portcullis_wire::frame::{self, HEADER_BYTES};
-
 #[cfg(any(test, feature = "scripted"))]
 use crate::memory;
 
@@ -114,26 +112,11 @@ impl Transport {
         read.map(|_| ())
     }
 
-    /// Reads exactly one frame, nothing behind it: during login, where a deadline stands
-    /// around the whole exchange.
-    pub async fn read_frame(&mut self, bytes_max: usize) -> io::Result<(u8, Vec<u8>)> {
-        let mut bytes = vec![0; HEADER_BYTES];
-        self.read_exact(&mut bytes).await?;
-        let tag = bytes.first().copied().unwrap_or_default();
-        let length: [u8; 4] = bytes.get(1..).and_then(|l| l.try_into().ok()).unwrap_or_default();
-        // Checks the length before anything is allocated for it.
-        frame::cut(&bytes, bytes_max).map_err(invalid)?;
-        let mut body = vec![0; (u32::from_be_bytes(length) as usize).saturating_sub(4)];
-        self.read_exact(&mut body).await?;
-        Ok((tag, body))
-    }
-
-    /// Says goodbye, as far as the peer still listens.
+    /// Says goodbye, as far as the peer still listens, where to close is not enough.
     pub async fn shutdown(&mut self) {
         // The peer may be gone already; there is nobody left to tell.
         let _ = match self {
-            Transport::Tcp(stream) => stream.shutdown().await,
-            Transport::Unix(stream) => stream.shutdown().await,
+            Transport::Tcp(_) | Transport::Unix(_) => Ok(()),
             Transport::ServerTls(stream) => stream.shutdown().await,
             Transport::ClientTls(stream) => stream.shutdown().await,
             #[cfg(any(test, feature = "scripted"))]

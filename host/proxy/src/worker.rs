@@ -279,7 +279,7 @@ async fn open(
     proven: Proven,
 ) -> Option<Box<Session>> {
     let connected = connect(common, shared, &login, proven).await;
-    let Login { mut transport, address, user, minor, owed, .. } = login;
+    let Login { mut transport, frames, address, user, minor, owed, .. } = login;
     let connected = match connected {
         Ok(connected) => connected,
         Err(refusal) => {
@@ -300,7 +300,8 @@ async fn open(
     if transport.write_all(&greeting).await.is_err() {
         return None;
     }
-    let parts = Parts { database, client: transport, upstream, cancel_key, entry, reading_unknown };
+    let (client, inbox) = (transport, frames.into_rest());
+    let parts = Parts { database, client, inbox, upstream, cancel_key, entry, reading_unknown };
     Some(Box::new(Session::new(shared.clone(), parts)))
 }
 

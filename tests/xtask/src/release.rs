@@ -1,7 +1,10 @@
-//! The program as it is to be run: built twice, the second time by what the first one did.
+//! The program as it is to be run: built twice, the second time by what the first one did, and then
+//! laid out anew by what the second one did.
 //!
 //! What is done about a statement is a little of much code. A compiler that knows which parts of it
-//! run puts those together, and the rest out of the way: a seventh of its CPU.
+//! run makes those fast. Where they then stand, its linker decides, and for code that is in no
+//! Rust, or was compiled before, nobody does: so whatever runs is put together in the end, and the
+//! rest out of the way.
 
 use std::env;
 use std::fs;
@@ -13,9 +16,9 @@ use crate::failure::Failure;
 use crate::setup::Ready;
 use crate::{bench_program, plugins, program, repository, system_package};
 
-/// What the first build does to learn what runs, by the name of its notes, and how much these count.
-/// A million rows run their few loops so often that all that is done once for a statement would look
-/// cold beside them.
+/// What is done to learn what runs, by the name of its notes, and how much these count for the
+/// compiler. A million rows run their few loops so often that all that is done once for a statement
+/// would look cold beside them.
 const TRAINING: [(&str, u32, &[&str]); 2] = [
     (
         "statements",
@@ -59,45 +62,100 @@ pub(crate) fn build(ready: &Ready) -> Result<PathBuf, Failure> {
 }
 
 fn make(ready: &Ready, rustc: &Rustc, built: &Path) -> Result<(), Failure> {
-    let profdata = rustc.profdata()?;
+    let tools = Tools::of(&rustc.llvm)?;
     let place = repository::root().join("target/profile");
     plugins::build(ready, &GuestTools::build(ready)?)?;
-    let unasked = place.join("unasked");
-    let learning = compile(ready, rustc, &[format!("-Cprofile-generate={}", unasked.display())])?;
     bench_program::build(ready)?;
-    println!("xtask: the program learns what it is asked");
+    let unasked = place.join("unasked");
+    let noting = compile(ready, rustc, &[format!("-Cprofile-generate={}", unasked.display())])?;
+    let profile = profile(ready, &tools, &noting, &place)?;
+    let flags = [format!("-Cprofile-use={}", profile.display()), RELOCATIONS_KEPT.to_owned()];
+    let made = compile(ready, rustc, &flags)?;
+    // One that runs can be replaced, and not written to.
+    let beside = built.with_extension("new");
+    repository::create(built.parent().unwrap_or(built))?;
+    lay_out(ready, &tools, &made, &place, &beside)?;
+    rename(&beside, built)
+}
+
+/// What moves code must find all that points to it.
+const RELOCATIONS_KEPT: &str = "-Clink-arg=-Wl,--emit-relocs";
+
+/// Asks the program all that there is to learn from, and says where the profile is.
+fn profile(ready: &Ready, tools: &Tools, noting: &Path, place: &Path) -> Result<PathBuf, Failure> {
     let merged = place.join("merged");
     repository::create_anew(&merged)?;
     let unnamed = merged.join("profdata");
-    let mut merge = Command::new(profdata);
+    let mut merge = Command::new(&tools.profdata);
     merge.arg("merge").arg("-o").arg(&unnamed);
+    println!("xtask: the program learns what it is asked");
     for (name, weight, figures) in TRAINING {
         let notes = place.join(name);
         repository::create_anew(&notes)?;
-        let words = [&["figures"], figures, &TRAINED].concat();
-        let mut asking = bench_program::of(ready, "release", &words, &learning);
+        let mut asking = asking(ready, noting, figures);
         asking.env("LLVM_PROFILE_FILE", notes.join("%m.profraw"));
-        // What it prints are the speeds of a program that takes notes.
-        program::run_quietly(&mut asking)?;
-        if repository::entries(&notes)?.is_empty() {
-            return Err(Failure::new("the program has written down nothing of what it did"));
-        }
+        taken(&mut asking, &notes)?;
         merge.arg(format!("--weighted-input={weight},{}", notes.display()));
     }
     program::run(&mut merge)?;
     // By another name when it is another: cargo does not look into it.
     let named = merged.join(repository::digest(std::slice::from_ref(&unnamed))?);
     rename(&unnamed, &named)?;
-    let made = compile(
-        ready,
-        rustc,
-        &[format!("-Cprofile-use={}", named.display()), "-Clink-arg=-Wl,--emit-relocs".to_owned()],
-    )?;
-    // One that runs can be replaced, and not written to.
-    let beside = built.with_extension("new");
-    repository::create(built.parent().unwrap_or(built))?;
-    fs::copy(made, &beside).map_err(Failure::to(format!("write {}", beside.display())))?;
-    rename(&beside, built)
+    Ok(named)
+}
+
+/// Puts together what runs of the program, and writes it to `to`.
+fn lay_out(
+    ready: &Ready,
+    tools: &Tools,
+    made: &Path,
+    place: &Path,
+    to: &Path,
+) -> Result<(), Failure> {
+    let notes = place.join("layout");
+    repository::create_anew(&notes)?;
+    let noting = place.join("noting");
+    let mut instrument = Command::new(&tools.bolt);
+    instrument.arg(made).arg("-instrument").arg("-o").arg(&noting);
+    // A program for each figure, and each writes when it ends.
+    instrument.arg(format!("--instrumentation-file={}", notes.join("of").display()));
+    instrument.arg("--instrumentation-file-append-pid");
+    program::run_quietly(&mut instrument)?;
+    println!("xtask: and where it goes");
+    for (_, _, figures) in TRAINING {
+        taken(&mut asking(ready, &noting, figures), &notes)?;
+    }
+    let merged = place.join("layout.fdata");
+    let mut merge = Command::new(&tools.merge_fdata);
+    program::run_quietly(merge.args(repository::entries(&notes)?).arg("-o").arg(&merged))?;
+    let mut lay_out = Command::new(&tools.bolt);
+    lay_out.arg(made).arg("-o").arg(to).arg("-data").arg(&merged).args(LAYOUT);
+    program::run_quietly(&mut lay_out)
+}
+
+/// Blocks that follow each other and functions that call each other stand side by side, and what
+/// never ran apart. A backtrace still names lines.
+const LAYOUT: [&str; 6] = [
+    "-reorder-blocks=ext-tsp",
+    "-reorder-functions=cdsort",
+    "-split-functions",
+    "-split-all-cold",
+    "-split-eh",
+    "-update-debug-sections",
+];
+
+/// The figures, asked of a program that takes notes.
+fn asking(ready: &Ready, noting: &Path, figures: &[&str]) -> Command {
+    bench_program::of(ready, "release", &[&["figures"], figures, &TRAINED].concat(), noting)
+}
+
+/// What it prints are the speeds of a program that takes notes.
+fn taken(asking: &mut Command, notes: &Path) -> Result<(), Failure> {
+    program::run_quietly(asking)?;
+    match repository::entries(notes)?.is_empty() {
+        true => Err(Failure::new("the program has written down nothing of what it did")),
+        false => Ok(()),
+    }
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), Failure> {
@@ -138,7 +196,6 @@ struct Rustc {
     host: String,
     /// The first number of its LLVM's version.
     llvm: String,
-    sysroot: PathBuf,
 }
 
 impl Rustc {
@@ -157,29 +214,39 @@ impl Rustc {
         Ok(Rustc {
             host: line("host: ")?,
             llvm: llvm.split('.').next().unwrap_or_default().to_owned(),
-            sysroot: ask(&["--print", "sysroot"])?.into(),
             version,
         })
     }
+}
 
-    /// Reads what the first build has written; it must be of the compiler's own LLVM.
-    fn profdata(&self) -> Result<PathBuf, Failure> {
-        let name = format!("llvm-profdata-{}", self.llvm);
-        let find = || {
-            let own = self.sysroot.join("lib/rustlib").join(&self.host).join("bin/llvm-profdata");
-            if own.is_file() { Some(own) } else { program::find(&[&name]) }
+/// What reads the notes, and moves the code. They must be of the compiler's own LLVM.
+struct Tools {
+    profdata: PathBuf,
+    bolt: PathBuf,
+    merge_fdata: PathBuf,
+}
+
+impl Tools {
+    fn of(llvm: &str) -> Result<Tools, Failure> {
+        let find = |program: &str, package: &str| {
+            let name = format!("{program}-{llvm}");
+            if let Some(found) = program::find(&[&name]) {
+                return Ok(found);
+            }
+            let packages = [&*format!("{package}-{llvm}")];
+            let installed = system_package::install(&name, &packages);
+            program::find(&[&name]).ok_or_else(|| {
+                let why = installed.err().map(|failure| format!(" {failure}")).unwrap_or_default();
+                Failure::new(format!(
+                    "the release is built by a profile, which takes {name}.{why} `cargo build \
+                     --release` does without."
+                ))
+            })
         };
-        if let Some(found) = find() {
-            return Ok(found);
-        }
-        let package = format!("llvm-{}", self.llvm);
-        let installed = system_package::install(&name, &[&package]);
-        find().ok_or_else(|| {
-            let why = installed.err().map(|failure| format!(" {failure}")).unwrap_or_default();
-            Failure::new(format!(
-                "the release is built by a profile, which {name} reads.{why} `rustup component add \
-                 llvm-tools` brings it as well; `cargo build --release` does without."
-            ))
+        Ok(Tools {
+            profdata: find("llvm-profdata", "llvm")?,
+            bolt: find("llvm-bolt", "bolt")?,
+            merge_fdata: find("merge-fdata", "bolt")?,
         })
     }
 }
