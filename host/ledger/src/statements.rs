@@ -15,6 +15,11 @@ use crate::head::{decimal, hexadecimal, member, named, quoted, text, texts};
 pub struct Part(Arc<[u8]>);
 
 impl Part {
+    /// How much it holds, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.0.len()
+    }
+
     /// Who asks: `session`, `principal` and `database`.
     pub fn asker(session: u64, principal: &Principal, database: &Database) -> Part {
         let mut buffer = Vec::new();

@@ -12,9 +12,10 @@ const LABEL_BYTES_MAX: usize = 63;
 /// are: no quotes, no comments, a domain of two labels at least. Words of other scripts than Latin
 /// may be in it (RFC 6531).
 pub(crate) fn sign_of_email(value: &[u8]) -> Option<usize> {
-    if let Some(sign) = sign_of_plain(value) {
-        return Some(sign);
-    }
+    sign_of_plain(value).or_else(|| sign_by_parts(value))
+}
+
+fn sign_by_parts(value: &[u8]) -> Option<usize> {
     let sign = value.iter().position(|byte| *byte == b'@')?;
     let (mailbox, domain) = (value.get(..sign), value.get(sign + 1..));
     let is_email = is_mailbox(mailbox.unwrap_or_default())
@@ -220,5 +221,23 @@ mod tests {
             assert_eq!(sign_of_email(other.as_bytes()), None, "{other}");
         }
         assert_eq!(sign_of_email(b"j\xf6rg@example.com"), None, "it is no UTF-8");
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(20_000))]
+
+        /// The short way says nothing that the long one does not.
+        #[test]
+        fn what_is_plain_is_an_address(value in "[az09.@_+xn-]{0,10}[a-zA-Z0-9.@_+\\-/ é]{0,60}@[a-z0-9.-]{0,12}\\.[a-z.9]{0,4}") {
+            let value = value.as_bytes();
+            if let Some(sign) = sign_of_plain(value) {
+                proptest::prop_assert_eq!(sign_by_parts(value), Some(sign));
+            }
+        }
+
+        #[test]
+        fn a_plain_address_is_plain(value in "[a-z0-9][a-zA-Z0-9._+-]{0,30}@[a-z0-9]{1,10}(\\.[a-z0-9]{1,5}){0,2}\\.[a-z]{2,6}") {
+            proptest::prop_assert_eq!(sign_of_plain(value.as_bytes()), value.find('@'));
+        }
     }
 }

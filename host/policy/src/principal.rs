@@ -1,5 +1,6 @@
 //! Who asks, and of which database.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// What sort of caller a principal is.
@@ -48,7 +49,8 @@ impl Principal {
     /// asks.
     pub fn client_host(&self) -> &str {
         let address = self.client_address.as_str();
-        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+        let has_port = address.parse::<SocketAddr>().is_ok();
+        let host = address.rsplit_once(':').filter(|_| has_port).map_or(address, |(host, _)| host);
         host.trim_start_matches('[').trim_end_matches(']')
     }
 }
@@ -66,4 +68,33 @@ pub struct Database {
 pub struct Asker {
     pub principal: Arc<Principal>,
     pub database: Arc<Database>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_an_address_without_its_port() {
+        for (address, host) in [
+            ("192.0.2.1:5000", "192.0.2.1"),
+            ("[2001:db8::1]:5000", "2001:db8::1"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("", ""),
+        ] {
+            let principal = Principal {
+                subject: "ana".to_owned(),
+                kind: PrincipalKind::Human,
+                groups: Vec::new(),
+                proof: "scram".to_owned(),
+                on_behalf_of: None,
+                claims: Vec::new(),
+                client_address: address.to_owned(),
+                application: String::new(),
+                role: "ana".to_owned(),
+            };
+            assert_eq!(principal.client_host(), host);
+        }
+    }
 }

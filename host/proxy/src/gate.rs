@@ -5,8 +5,8 @@ use std::rc::Rc;
 use portcullis_policy::event::RelationTouched;
 use portcullis_policy::principal::Asker;
 use portcullis_policy::{
-    Decision, Denial, Mode, Opaque, Outputs, Parameters, Permitted, PolicySet, Request, Ruling,
-    Statement, Unmatched, Verdict, VerdictAnswer, judge,
+    ColumnRef, Decision, Denial, Mode, Opaque, Outputs, Parameters, Permitted, PolicySet, Request,
+    Ruling, Statement, Unmatched, Verdict, VerdictAnswer, judge,
 };
 use portcullis_wire::{Frame, encode};
 
@@ -177,11 +177,20 @@ impl Gate<'_> {
         Some(VerdictAnswer { policy: HOST.into(), mode: Mode::Enforce, answer: Ok(verdict) })
     }
 
+    /// What is not known counts as hidden.
+    fn hides(&self, column: &ColumnRef) -> bool {
+        self.planner.hides(column).unwrap_or(true)
+    }
+
+    fn hides_anything(&self) -> bool {
+        self.planner.hides_anything().unwrap_or(true)
+    }
+
     /// A principal who sees a column masked would write the mask back, and one who copies it
     /// would read it from the copy.
     fn writes_what_is_hidden(&self, statement: &Statement) -> Option<Denial> {
         for written in &statement.written {
-            if self.planner.hides(&written.target) {
+            if self.hides(&written.target) {
                 return Some(Denial {
                     reason: format!(
                         "column {} of {} is masked for you, so you may not write it",
@@ -192,7 +201,7 @@ impl Gate<'_> {
             }
             let same = |source: &&portcullis_policy::ColumnRef| **source != written.target;
             if let Some(source) =
-                written.sources.iter().filter(same).find(|source| self.planner.hides(source))
+                written.sources.iter().filter(same).find(|source| self.hides(source))
             {
                 return Some(Denial {
                     reason: format!(
@@ -214,13 +223,13 @@ impl Gate<'_> {
         let labelled = statement.relations.iter().filter(|relation| !relation.labels.is_empty());
         let hidden = labelled
             .filter_map(|relation| self.planner.view.catalog.relation(relation.oid?))
-            .any(|known| self.planner.hides_any_of(known));
+            .any(|known| self.planner.hides_any_of(known).unwrap_or(true));
         // What is read through a view is not among the relations that the text names.
-        let hidden = hidden || statement.columns.iter().any(|column| self.planner.hides(column));
+        let hidden = hidden || statement.columns.iter().any(|column| self.hides(column));
         let unexplained =
             matches!(statement.outputs, Outputs::Anything) && !statement.relations.is_empty();
         let unknown = unexplained || statement.columns.iter().any(is_of_nobody_known);
-        (hidden || unknown && self.planner.hides_anything()).then(|| Denial {
+        (hidden || unknown && self.hides_anything()).then(|| Denial {
             reason: format!("{carrier} could carry out a value that is masked for you"),
             hint: Some("Call it in a statement that reads no masked column.".into()),
         })
@@ -238,7 +247,7 @@ impl Gate<'_> {
             .iter()
             .any(|written| written.sources.iter().any(|source| *source != written.target));
         let carries = carrier(statement).is_some() && !statement.columns.is_empty();
-        if !unseen_code || !(copies || carries) || !self.planner.hides_anything() {
+        if !unseen_code || !(copies || carries) || !self.hides_anything() {
             return None;
         }
         Some(Denial {

@@ -20,8 +20,10 @@ use smallvec::SmallVec;
 use crate::facts::Facts;
 use crate::names::{Described, ResultField};
 
-/// Statements per generation; two generations are kept.
+/// Statements per generation, and bytes of what the ledger is told of them; two generations are
+/// kept.
 const KEPT_MAX: usize = 4_096;
+const KEPT_BYTES_MAX: usize = 16 << 20;
 /// The same of those who ask.
 const ASKERS_MAX: usize = 1_024;
 
@@ -90,8 +92,9 @@ pub struct Under {
 /// All that a guardrail is told beside principal, database and facts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// Where a guardrail may read it.
-    pub text: Option<Box<[u8]>>,
+    /// Of the text, where a guardrail may read it: SHA-256, so that nobody finds a text that is
+    /// taken for another.
+    pub text: Option<[u8; 32]>,
     pub in_transaction: bool,
     /// The host's own refusals depend on it.
     pub unseen_code: bool,
@@ -203,7 +206,7 @@ impl KnownStatements {
         }
         let known = self.old.borrow_mut().remove(asker, under, place);
         let known = known.unwrap_or_else(|| Rc::new(Known::of(facts, index, under)));
-        if young.entries >= KEPT_MAX {
+        if young.entries >= KEPT_MAX || young.bytes >= KEPT_BYTES_MAX {
             *self.old.borrow_mut() = std::mem::take(&mut young);
         }
         young.insert(asker, under, place, known.clone());
@@ -250,6 +253,7 @@ impl Askers {
 struct Generation {
     askers: FxHashMap<u64, Sent>,
     entries: usize,
+    bytes: usize,
 }
 
 /// What one of them has sent, as it is known under one revision and view: under the next all of
@@ -273,7 +277,11 @@ impl Generation {
         }
         let sent = || Sent { under, statements: FxHashMap::default() };
         let statements = &mut self.askers.entry(asker).or_insert_with(sent).statements;
-        self.entries += usize::from(statements.insert(place, known).is_none());
+        let bytes = known.part.bytes();
+        if statements.insert(place, known).is_none() {
+            self.entries += 1;
+            self.bytes += bytes;
+        }
     }
 
     fn remove(&mut self, asker: u64, under: Under, place: Place) -> Option<Rc<Known>> {
@@ -284,12 +292,16 @@ impl Generation {
         }
         let removed = sent.statements.remove(&place)?;
         self.entries -= 1;
+        self.bytes -= removed.part.bytes();
         Some(removed)
     }
 
     fn forget(&mut self, asker: u64) {
-        let forgotten = self.askers.remove(&asker);
-        self.entries -= forgotten.map_or(0, |sent| sent.statements.len());
+        let forgotten = self.askers.remove(&asker).into_iter().flat_map(|sent| sent.statements);
+        for (_, known) in forgotten {
+            self.entries -= 1;
+            self.bytes -= known.part.bytes();
+        }
     }
 }
 

@@ -18,7 +18,12 @@ pub struct MaskPlan {
     pub columns: Vec<MaskColumn>,
     /// Columns that could come from anything in the database.
     unexplained: Vec<bool>,
+    /// A masker failed to answer: it is asked again the next time.
+    pub failed: bool,
 }
+
+/// Enforcing maskers failed to answer, so that everything counts as hidden, for now.
+pub struct Unanswered;
 
 impl MaskPlan {
     pub fn passes_all(&self) -> bool {
@@ -57,7 +62,9 @@ impl Planner<'_> {
             .map(|(index, field)| self.output(statement, fields.len(), index, field))
             .collect();
         let not_null = |field: &ResultField| self.is_not_null(field.table_oid, field.attribute);
-        let actions = self.plan(&statement.shape, &columns);
+        let planned = self.plan(&statement.shape, &columns);
+        let failed = planned.is_err();
+        let actions = planned.unwrap_or_else(|Unanswered| nothing_shown(columns.len()));
         let anything = |column: &OutputColumn| column.sources.iter().any(is_anything);
         let unexplained = columns.iter().map(anything).collect();
         let columns =
@@ -68,7 +75,7 @@ impl Planner<'_> {
                 action,
                 labels: labels(&column),
             });
-        MaskPlan { columns: columns.collect(), unexplained }
+        MaskPlan { columns: columns.collect(), unexplained, failed }
     }
 
     /// Plans COPY TO STDOUT of `count` columns, which the server does not describe.
@@ -108,7 +115,9 @@ impl Planner<'_> {
             derivation: Derivation::Unknown,
             sources: Vec::new(),
         };
-        let action = self.plan("<notification>", std::slice::from_ref(&column)).into_iter().next();
+        let planned = self.plan("<notification>", std::slice::from_ref(&column));
+        let failed = planned.is_err();
+        let action = planned.ok().and_then(|actions| actions.into_iter().next());
         let action = action.unwrap_or(ColumnAction::Nullify);
         let column = MaskColumn {
             type_oid: TEXT_OID,
@@ -117,30 +126,30 @@ impl Planner<'_> {
             action,
             labels: Vec::new(),
         };
-        MaskPlan { columns: vec![column], unexplained: vec![false] }
+        MaskPlan { columns: vec![column], unexplained: vec![false], failed }
     }
 
     /// Would the principal see any column of this relation masked?
-    pub fn hides_any_of(&self, relation: &portcullis_sql::Relation) -> bool {
-        relation.columns.iter().any(|column| {
+    pub fn hides_any_of(&self, relation: &portcullis_sql::Relation) -> Result<bool, Unanswered> {
+        any(relation.columns.iter().map(|column| {
             self.hides(&ColumnRef {
                 relation: relation.qualified(),
                 column: column.name.clone(),
                 origin: Some((relation.oid, column.attribute)),
             })
-        })
+        }))
     }
 
     /// Would the principal see any column of the database masked?
-    pub fn hides_anything(&self) -> bool {
-        self.view.catalog.relations().any(|relation| self.hides_any_of(relation))
+    pub fn hides_anything(&self) -> Result<bool, Unanswered> {
+        any(self.view.catalog.relations().map(|relation| self.hides_any_of(relation)))
     }
 
     /// Would the principal see this column masked, were it selected?
-    pub fn hides(&self, column: &ColumnRef) -> bool {
+    pub fn hides(&self, column: &ColumnRef) -> Result<bool, Unanswered> {
         let labelled = self.view.labels.of_column(column);
         if labelled.is_empty() {
-            return false;
+            return Ok(false);
         }
         let described = column.origin.and_then(|origin| self.column(origin));
         let output = OutputColumn {
@@ -151,12 +160,12 @@ impl Planner<'_> {
             derivation: Derivation::Direct,
             sources: vec![self.source(column)],
         };
-        self.plan("<column>", &[output]).iter().any(|action| *action != ColumnAction::Pass)
+        let actions = self.plan("<column>", &[output])?;
+        Ok(actions.iter().any(|action| *action != ColumnAction::Pass))
     }
 
-    /// One action per column: the strictest of what enforcing maskers want. A masker that
-    /// fails to answer hides everything.
-    fn plan(&self, shape: &str, columns: &[OutputColumn]) -> Vec<ColumnAction> {
+    /// One action per column: the strictest of what enforcing maskers want.
+    fn plan(&self, shape: &str, columns: &[OutputColumn]) -> Result<Vec<ColumnAction>, Unanswered> {
         let mut actions = vec![ColumnAction::Pass; columns.len()];
         let shape = ResultShape {
             principal: &self.asker.principal,
@@ -173,7 +182,7 @@ impl Planner<'_> {
             masked = true;
             let wanted = match answer.answer {
                 Ok(wanted) if wanted.len() == columns.len() => wanted,
-                Ok(_) | Err(_) => return vec![ColumnAction::Nullify; columns.len()],
+                Ok(_) | Err(_) => return Err(Unanswered),
             };
             for (action, wanted) in actions.iter_mut().zip(wanted) {
                 *action = std::mem::take(action).and(&answer.policy, wanted);
@@ -181,7 +190,7 @@ impl Planner<'_> {
         }
         // The set changed between judging and planning cannot happen: both use the same one.
         // Still, without a masker nothing is shown.
-        if masked { actions } else { vec![ColumnAction::Nullify; columns.len()] }
+        Ok(if masked { actions } else { nothing_shown(columns.len()) })
     }
 
     fn output(
@@ -287,6 +296,23 @@ impl Planner<'_> {
     fn type_name(&self, oid: u32) -> String {
         self.view.type_names.get(&oid).cloned().unwrap_or_else(|| format!("type {oid}"))
     }
+}
+
+fn nothing_shown(columns: usize) -> Vec<ColumnAction> {
+    vec![ColumnAction::Nullify; columns]
+}
+
+/// Whether any is so. Where none is, and one is not known, that is not known either.
+pub fn any(answers: impl Iterator<Item = Result<bool, Unanswered>>) -> Result<bool, Unanswered> {
+    let mut none = Ok(false);
+    for answer in answers {
+        match answer {
+            Ok(true) => return Ok(true),
+            Ok(false) => {}
+            Err(Unanswered) => none = Err(Unanswered),
+        }
+    }
+    none
 }
 
 /// Stands for every relation and every column.

@@ -265,21 +265,13 @@ impl Session {
     /// Runs the session to its end. All its control flow is here: what is called below waits
     /// for nothing but the ledger and the proxy's own questions, each with a deadline.
     pub async fn run(mut self: Box<Self>) {
+        // What came with the login does not come again.
+        let mut has_more = !self.inbox.is_empty();
         let end = loop {
-            // What the server answered may be what the client's next message waited for.
-            let continued = self.take_up_inbox().await;
-            // Before it is sent.
-            self.tell_of_commits();
-            if let Err(end) = continued {
-                break end;
-            }
-            if self.server_ends {
-                break End::Upstream;
-            }
-            if self.phase != Phase::Running && self.is_between_transactions() {
-                break End::Refused(Refusal::Shutdown);
-            }
-            let wake = poll_fn(|cx| self.poll_wake(cx)).await;
+            let wake = match std::mem::take(&mut has_more) {
+                true => self.called().unwrap_or(Wake::Room),
+                false => poll_fn(|cx| self.poll_wake(cx)).await,
+            };
             self.shared.look_at_the_clocks();
             let handled = match wake {
                 Wake::Client(buffer, count) => self.on_client(buffer, count).await,
@@ -293,9 +285,21 @@ impl Session {
                 Wake::Room => Ok(()),
                 Wake::Gone(end) => Err(end),
             };
-            if let Err(end) = handled {
-                self.tell_of_commits();
+            // What the server answered may be what the client's next message waited for.
+            let continued = match handled {
+                Ok(()) => self.take_up_inbox().await,
+                Err(end) => Err(end),
+            };
+            // Before it is sent.
+            self.tell_of_commits();
+            if let Err(end) = continued {
                 break end;
+            }
+            if self.server_ends {
+                break End::Upstream;
+            }
+            if self.phase != Phase::Running && self.is_between_transactions() {
+                break End::Refused(Refusal::Shutdown);
             }
         };
         Box::pin(self.finish(end)).await;
@@ -515,7 +519,10 @@ impl Session {
         let to_client = async {
             // The client may be gone; then nobody misses the message.
             let _ = client.write_all(reply.pending()).await;
-            client.shutdown().await;
+            // One that has left, and in the clear, hears by the close that follows.
+            if !matches!(end, End::Client) || client.is_tls() {
+                client.shutdown().await;
+            }
         };
         let (database, key) = (&self.database, &self.upstream_key);
         let to_server = async {
@@ -531,7 +538,9 @@ impl Session {
                 // Only a server that waits for the next message understands a goodbye.
                 outbox.terminate();
                 let _ = upstream.write_all(outbox.queue().pending()).await;
-                upstream.shutdown().await;
+                if upstream.is_tls() {
+                    upstream.shutdown().await;
+                }
             }
         };
         let both = async { tokio::join!(to_client, to_server) };

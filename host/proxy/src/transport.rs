@@ -112,11 +112,12 @@ impl Transport {
         read.map(|_| ())
     }
 
-    /// Says goodbye, as far as the peer still listens, where to close is not enough.
+    /// Says goodbye, as far as the peer still listens.
     pub async fn shutdown(&mut self) {
         // The peer may be gone already; there is nobody left to tell.
         let _ = match self {
-            Transport::Tcp(_) | Transport::Unix(_) => Ok(()),
+            Transport::Tcp(stream) => stream.shutdown().await,
+            Transport::Unix(stream) => stream.shutdown().await,
             Transport::ServerTls(stream) => stream.shutdown().await,
             Transport::ClientTls(stream) => stream.shutdown().await,
             #[cfg(any(test, feature = "scripted"))]

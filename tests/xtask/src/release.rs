@@ -112,25 +112,29 @@ fn lay_out(
     place: &Path,
     to: &Path,
 ) -> Result<(), Failure> {
-    let notes = place.join("layout");
-    repository::create_anew(&notes)?;
-    let noting = place.join("noting");
-    let mut instrument = Command::new(&tools.bolt);
-    instrument.arg(made).arg("-instrument").arg("-o").arg(&noting);
-    // A program for each figure, and each writes when it ends.
-    instrument.arg(format!("--instrumentation-file={}", notes.join("of").display()));
-    instrument.arg("--instrumentation-file-append-pid");
-    program::run_quietly(&mut instrument)?;
-    println!("xtask: and where it goes");
-    for (_, _, figures) in TRAINING {
-        taken(&mut asking(ready, &noting, figures), &notes)?;
-    }
     let merged = place.join("layout.fdata");
     let mut merge = Command::new(&tools.merge_fdata);
-    program::run_quietly(merge.args(repository::entries(&notes)?).arg("-o").arg(&merged))?;
+    merge.arg("-o").arg(&merged);
+    println!("xtask: and where it goes");
+    for (name, _, figures) in TRAINING {
+        let notes = place.join("layout").join(name);
+        repository::create_anew(&notes)?;
+        let noting = place.join("noting");
+        let mut instrument = Command::new(&tools.bolt);
+        instrument.arg(made).arg("-instrument").arg("-o").arg(&noting);
+        // A program for each figure, and each writes when it ends.
+        instrument.arg(format!("--instrumentation-file={}", notes.join("of").display()));
+        instrument.arg("--instrumentation-file-append-pid");
+        program::run_quietly(&mut instrument)?;
+        taken(&mut asking(ready, &noting, figures), &notes)?;
+        merge.args(repository::entries(&notes)?);
+    }
+    program::run_quietly(&mut merge)?;
     let mut lay_out = Command::new(&tools.bolt);
     lay_out.arg(made).arg("-o").arg(to).arg("-data").arg(&merged).args(LAYOUT);
-    program::run_quietly(&mut lay_out)
+    program::run_quietly(&mut lay_out)?;
+    // Whoever moves code can break it.
+    program::run_quietly(&mut asking(ready, to, &["a-simple", "bulk-masked"]))
 }
 
 /// Blocks that follow each other and functions that call each other stand side by side, and what

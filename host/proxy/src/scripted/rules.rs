@@ -1,6 +1,6 @@
 //! Policies as closures, where a real proxy has components.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ type Plan = dyn Fn(&OutputColumn) -> MaskAction;
 pub struct Rules {
     judge: Box<Judge>,
     plan: Box<Plan>,
+    /// Meanwhile the masker gives no plans.
+    pub fails: Rc<Cell<bool>>,
 }
 
 impl Default for Rules {
@@ -40,7 +42,7 @@ impl Rules {
         judge: impl Fn(&Statement, &dyn Parameters) -> Verdict + 'static,
         plan: impl Fn(&OutputColumn) -> MaskAction + 'static,
     ) -> Rules {
-        Rules { judge: Box::new(judge), plan: Box::new(plan) }
+        Rules { judge: Box::new(judge), plan: Box::new(plan), fails: Rc::default() }
     }
 }
 
@@ -125,7 +127,10 @@ impl PolicySet for Set {
     }
 
     fn plan(&self, shape: &ResultShape<'_>) -> Vec<PlanAnswer> {
-        let answer = Ok(shape.columns.iter().map(&self.rules.plan).collect());
+        let answer = match self.rules.fails.get() {
+            false => Ok(shape.columns.iter().map(&self.rules.plan).collect()),
+            true => Err(Fault { kind: FaultKind::Trap, message: "no plan today".into() }),
+        };
         vec![PlanAnswer { policy: "20-script".into(), mode: Mode::Enforce, answer }]
     }
 

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use portcullis_policy::{Parameters, PolicySet, Statement};
+use sha2::{Digest, Sha256};
 
 use super::Session;
 use super::meaning::Resolved;
@@ -49,7 +50,7 @@ impl Session {
             _ => None,
         };
         let asked = known::Asked {
-            text: reads.text.then(|| text.into()),
+            text: reads.text.then(|| Sha256::digest(text).into()),
             in_transaction: self.is_in_transaction(),
             unseen_code: self.unseen_code || !facts.current,
             now: self.shared.moment().seconds(),

@@ -13,6 +13,7 @@ use super::response::Flow;
 use super::{End, Session};
 use crate::effects::{ends_failed, may_change_catalog};
 use crate::facts::Facts;
+use crate::masks::{Unanswered, any};
 use crate::names::{Held, Portal, Prepared, Undone};
 use crate::run::{Masks, Role, Run, Running};
 
@@ -235,8 +236,10 @@ impl Session {
         }
         let view = self.database.view();
         self.forget_hidden((policies.revision(), view.version));
-        let hides = self.planner(&view, &**policies).hides_anything();
-        *self.hides_anything.insert(hides)
+        match self.planner(&view, &**policies).hides_anything() {
+            Ok(hides) => *self.hides_anything.insert(hides),
+            Err(Unanswered) => true,
+        }
     }
 
     /// True when errors of this statement could quote a value that is hidden from the
@@ -283,21 +286,26 @@ impl Session {
         }
         columns.extend(crate::facts::sources(&statement.outputs).cloned());
         columns.retain(|column| !labels.of_column(column).is_empty());
-        let withholds = columns.iter().any(|column| self.hides(column, facts, policies));
-        running.known.withholds.set(Some(withholds));
-        withholds
+        let withholds = any(columns.iter().map(|column| self.hides(column, facts, policies)));
+        running.known.withholds.set(withholds.as_ref().ok().copied());
+        withholds.unwrap_or(true)
     }
 
     /// Looked up once per column, revision and view.
-    fn hides(&mut self, column: &ColumnRef, facts: &Facts, policies: &Rc<dyn PolicySet>) -> bool {
+    fn hides(
+        &mut self,
+        column: &ColumnRef,
+        facts: &Facts,
+        policies: &Rc<dyn PolicySet>,
+    ) -> Result<bool, Unanswered> {
         self.forget_hidden((policies.revision(), facts.view.version));
-        let Some(origin) = column.origin else { return false };
+        let Some(origin) = column.origin else { return Ok(false) };
         if let Some(hidden) = self.hidden.get(&origin) {
-            return *hidden;
+            return Ok(*hidden);
         }
-        let hidden = self.planner(&facts.view, &**policies).hides(column);
+        let hidden = self.planner(&facts.view, &**policies).hides(column)?;
         self.hidden.insert(origin, hidden);
-        hidden
+        Ok(hidden)
     }
 
     /// What was looked up holds under one revision and one view only.

@@ -245,7 +245,7 @@ impl Session {
         };
         let statement = Session::as_seen(running);
         let plan = self.plan(&**policies, |planner| planner.rows(&statement, fields)).await;
-        let may_be_kept = is_explained && !plan.is_unexplained();
+        let may_be_kept = is_explained && !plan.is_unexplained() && !plan.failed;
         Ok((plan, may_be_kept))
     }
 

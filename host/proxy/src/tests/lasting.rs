@@ -3,7 +3,7 @@
 use portcullis_policy::{Derivation, MaskAction, Verdict};
 
 use super::*;
-use crate::scripted::{Frames, Rules, cells, sequence};
+use crate::scripted::{Frames, PEOPLE, Rules, cells, sequence};
 
 fn new() -> Frames {
     Frames::new()
@@ -200,5 +200,51 @@ fn connections_of_one_principal_are_asked_about_once() {
         let mut play = stage.rig.play();
         assert_eq!(shown(&mut play, b'I'), Some(b"other".to_vec()));
         assert_eq!(planned.get(), 2 * once, "the first plan served all three");
+    });
+}
+
+/// While a masker fails nothing is shown; that is not what was found out, and the next result is
+/// planned anew.
+#[test]
+fn a_plan_that_failed_is_not_kept() {
+    let rules = Rules::default();
+    let fails = rules.fails.clone();
+    stage_with(Given { rules, ..Given::default() }, |stage| {
+        let shown = |play: &mut Play| {
+            play.client_says(new().query("select name from people").bytes());
+            let result = new().columns(&[("name", (PEOPLE, 2), 25)]).row(&[Some(b"ada")]);
+            play.server_says(result.complete("SELECT 1").ready(b'I').bytes());
+            let heard = play.client.receive();
+            let (told, _) = messages(&heard);
+            let row = told.iter().find(|(tag, _)| *tag == b'D').expect("a row");
+            cells(&row.1).expect("cells").remove(0)
+        };
+        fails.set(true);
+        assert_eq!(shown(&mut stage.rig.play()), None);
+        fails.set(false);
+        let mut play = stage.rig.play();
+        assert_eq!(shown(&mut play), Some(b"ada".to_vec()));
+        fails.set(true);
+        assert_eq!(shown(&mut play), Some(b"ada".to_vec()), "what was planned serves on");
+    });
+}
+
+/// An error of a statement that touches what is hidden is withheld; where a masker fails it is
+/// withheld as well, and that is not kept either.
+#[test]
+fn a_doubt_about_errors_is_not_kept() {
+    let rules = Rules::new(|_, _| Verdict::allow(), |_| MaskAction::Pass);
+    let fails = rules.fails.clone();
+    stage_with(Given { rules, ..Given::default() }, |stage| {
+        let is_withheld = |play: &mut Play| {
+            play.client_says(new().query("select email from people").bytes());
+            play.server_says(new().error("22P02", "quoted").ready(b'I').bytes());
+            let heard = play.client.receive();
+            String::from_utf8_lossy(&heard).contains("withheld")
+        };
+        fails.set(true);
+        assert!(is_withheld(&mut stage.rig.play()));
+        fails.set(false);
+        assert!(!is_withheld(&mut stage.rig.play()));
     });
 }
