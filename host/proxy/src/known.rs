@@ -38,13 +38,16 @@ pub struct Known {
     /// Its errors and notices may quote a value that the principal must not see.
     pub withholds: Cell<Option<bool>>,
     /// The latest outside of a transaction, and inside of one: some connections are here, some there.
-    verdicts: RefCell<[Option<(Asked, Rc<Answered>)>; 2]>,
+    verdicts: RefCell<[Option<Verdicts>; 2]>,
     described: RefCell<Option<Rc<Described>>>,
     plan: RefCell<Option<Rc<KnownPlan>>>,
 }
 
 /// One per statement of a message, of which there mostly is one.
 pub type PerStatement<T> = SmallVec<[T; 1]>;
+
+/// A question, and what was answered.
+type Verdicts = (Asked, Rc<Answered>);
 
 /// What was answered about a message, for whoever asks.
 pub struct Answered {
