@@ -15,7 +15,7 @@ use crate::head::{decimal, hexadecimal, member, named, quoted, text, texts};
 pub struct Part(Arc<[u8]>);
 
 impl Part {
-    /// How much it holds, in bytes.
+    /// How many bytes it holds.
     pub fn bytes(&self) -> usize {
         self.0.len()
     }

@@ -8,9 +8,9 @@ const DOMAIN_BYTES_MAX: usize = 255;
 /// RFC 1035, section 2.3.4.
 const LABEL_BYTES_MAX: usize = 63;
 
-/// Where the `@` of a value stands that is a mail address and nothing else, written as nearly all
-/// are: no quotes, no comments, a domain of two labels at least. Words of other scripts than Latin
-/// may be in it (RFC 6531).
+/// The position of the `@`, where the value is a mail address and nothing else, written as nearly
+/// all are: no quotes, no comments, a domain of two labels at least. Words of other scripts than
+/// Latin may be in it (RFC 6531).
 pub(crate) fn sign_of_email(value: &[u8]) -> Option<usize> {
     sign_of_plain(value).or_else(|| sign_by_parts(value))
 }

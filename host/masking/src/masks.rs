@@ -158,7 +158,8 @@ impl Masks {
         }
     }
 
-    /// The same of the columns of which some cell of the batch may change.
+    /// The columns of which some cell of the batch may change: their position, and where they stand
+    /// in the row.
     pub(crate) fn changing(&self) -> impl Iterator<Item = (usize, usize)> {
         self.places(Column::may_change)
     }

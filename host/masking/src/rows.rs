@@ -74,7 +74,7 @@ impl RowMasker {
             out.extend_from_slice(ahead);
             taken = self.write(frames, most, out).inspect_err(|_| out.truncate(start))?;
         } else if self.shown.is_empty() {
-            // Of no columns, and its rows are held to that.
+            // Nothing is touched; what has no columns is held to that.
             taken = self.read(frames)?;
         }
         self.masks.finish(&mut flushed);
@@ -115,7 +115,8 @@ impl RowMasker {
         let mut taken = Taken::default();
         while let Some(frame) = taken.next(frames, most) {
             if let Err(malformed) = self.write_row(frame, taken.rows, out) {
-                // What was counted of the row is not to count.
+                // What was counted of the row is not to count. Those before it have been written
+                // once, and will be once more.
                 out.truncate(start);
                 self.masks.start_again();
                 let whole = taken.or(malformed)?;

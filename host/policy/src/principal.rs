@@ -37,7 +37,7 @@ pub struct Principal {
     /// For an agent: the human on whose behalf it acts, if its proof says so.
     pub on_behalf_of: Option<String>,
     pub claims: Vec<(String, String)>,
-    /// The peer's address as `ip:port`.
+    /// The client's address as `ip:port`; plugins are told its [`client_host`](Self::client_host).
     pub client_address: String,
     pub application: String,
     /// The database role asked for in the startup packet.
@@ -49,6 +49,7 @@ impl Principal {
     /// asks.
     pub fn client_host(&self) -> &str {
         let address = self.client_address.as_str();
+        // One of IPv6 without a port has colons too.
         let has_port = address.parse::<SocketAddr>().is_ok();
         let host = address.rsplit_once(':').filter(|_| has_port).map_or(address, |(host, _)| host);
         host.trim_start_matches('[').trim_end_matches(']')

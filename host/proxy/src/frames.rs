@@ -1,4 +1,4 @@
-//! A server's messages one by one, read many at a time.
+//! A peer's messages one by one, read many at a time: a server's, and a client's as it logs in.
 
 use std::future::poll_fn;
 use std::io;
@@ -7,10 +7,10 @@ use portcullis_wire::frame::cut;
 
 use crate::transport::{Transport, invalid};
 
-/// A login's parameters, or a few dozen rows of a catalog.
+/// A login's messages, or a few dozen rows of a catalog.
 const READ_BYTES: usize = 8 * 1024;
 
-/// What was read of a server and not yet looked at.
+/// What was read of a peer and not yet looked at.
 #[derive(Default)]
 pub struct Frames {
     bytes: Vec<u8>,

@@ -1,5 +1,6 @@
 //! The gate: nothing reaches the server but through here.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use portcullis_policy::event::RelationTouched;
@@ -14,7 +15,7 @@ use crate::buffers::Queue;
 use crate::effects::makes_unseen_code;
 use crate::facts::Facts;
 use crate::known::{Answered, Asked};
-use crate::masks::{Planner, is_of_nobody_known};
+use crate::masks::{Planner, Unanswered, is_of_nobody_known};
 
 /// Messages of a client that carry no statement: they need no verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +120,8 @@ pub struct Gate<'a> {
     pub reserved: &'a [String],
     pub asked: &'a Asked,
     pub parameters: &'a dyn Parameters,
+    /// A masker was asked what it hides, and failed to answer.
+    pub in_doubt: Cell<bool>,
 }
 
 /// A judged message and the answers that led there.
@@ -148,7 +151,7 @@ impl Gate<'_> {
         });
         let answers = answers.collect();
         let coverage = self.policies.coverage(&self.asker.principal, &self.asker.database);
-        Answered::new(answers, coverage)
+        Answered::new(answers, coverage, !self.in_doubt.get())
     }
 
     fn verdicts(&self, statement: &Statement, text: &str, unseen_code: bool) -> Vec<VerdictAnswer> {
@@ -179,11 +182,18 @@ impl Gate<'_> {
 
     /// What is not known counts as hidden.
     fn hides(&self, column: &ColumnRef) -> bool {
-        self.planner.hides(column).unwrap_or(true)
+        self.is_hidden(self.planner.hides(column))
     }
 
     fn hides_anything(&self) -> bool {
-        self.planner.hides_anything().unwrap_or(true)
+        self.is_hidden(self.planner.hides_anything())
+    }
+
+    fn is_hidden(&self, answer: Result<bool, Unanswered>) -> bool {
+        answer.unwrap_or_else(|Unanswered| {
+            self.in_doubt.set(true);
+            true
+        })
     }
 
     /// A principal who sees a column masked would write the mask back, and one who copies it
@@ -223,7 +233,7 @@ impl Gate<'_> {
         let labelled = statement.relations.iter().filter(|relation| !relation.labels.is_empty());
         let hidden = labelled
             .filter_map(|relation| self.planner.view.catalog.relation(relation.oid?))
-            .any(|known| self.planner.hides_any_of(known).unwrap_or(true));
+            .any(|known| self.is_hidden(self.planner.hides_any_of(known)));
         // What is read through a view is not among the relations that the text names.
         let hidden = hidden || statement.columns.iter().any(|column| self.hides(column));
         let unexplained =

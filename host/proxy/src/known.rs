@@ -20,10 +20,12 @@ use smallvec::SmallVec;
 use crate::facts::Facts;
 use crate::names::{Described, ResultField};
 
-/// Statements per generation, and bytes of what the ledger is told of them; two generations are
-/// kept.
+/// Statements per generation, and bytes, by and large, that are kept of statements while it is
+/// young; two generations are kept.
 const KEPT_MAX: usize = 4_096;
 const KEPT_BYTES_MAX: usize = 16 << 20;
+/// What a column of a plan takes, and of the masker that carries it out.
+const COLUMN_BYTES: usize = 1_024;
 /// The same of those who ask.
 const ASKERS_MAX: usize = 1_024;
 
@@ -33,6 +35,7 @@ pub struct Known {
     /// the view they were made under.
     _facts: Weak<Facts>,
     under: Under,
+    taken: Taken,
     /// What the ledger is told of the statement.
     pub part: Part,
     /// Its errors and notices may quote a value that the principal must not see.
@@ -42,6 +45,9 @@ pub struct Known {
     described: RefCell<Option<Rc<Described>>>,
     plan: RefCell<Option<Rc<KnownPlan>>>,
 }
+
+/// Bytes that are kept of statements.
+type Taken = Rc<Cell<usize>>;
 
 /// One per statement of a message, of which there mostly is one.
 pub type PerStatement<T> = SmallVec<[T; 1]>;
@@ -54,14 +60,23 @@ pub struct Answered {
     /// One list per statement.
     pub answers: PerStatement<Vec<VerdictAnswer>>,
     pub coverage: Coverage,
+    /// Nobody failed to answer: the same question has the same answers.
+    may_be_kept: bool,
     /// What the ledger is told where these answers permit it, by statement, and of which revision
     /// they are.
     permitted: OnceCell<(u64, PerStatement<Part>)>,
 }
 
 impl Answered {
-    pub fn new(answers: PerStatement<Vec<VerdictAnswer>>, coverage: Coverage) -> Answered {
-        Answered { answers, coverage, permitted: OnceCell::new() }
+    /// `is_certain` where all that the host itself asked about them was answered.
+    pub fn new(
+        answers: PerStatement<Vec<VerdictAnswer>>,
+        coverage: Coverage,
+        is_certain: bool,
+    ) -> Answered {
+        let may_be_kept =
+            is_certain && answers.iter().flatten().all(|answer| answer.answer.is_ok());
+        Answered { answers, coverage, may_be_kept, permitted: OnceCell::new() }
     }
 
     /// What the ledger is told of the decision about one of the statements.
@@ -115,25 +130,32 @@ pub struct KnownPlan {
 
 impl Known {
     /// Of a statement that says by itself what it does.
-    pub fn of(facts: &Rc<Facts>, index: usize, under: Under) -> Known {
-        Known::with_part(facts, facts.part(index), under)
+    fn of(facts: &Rc<Facts>, index: usize, under: Under, taken: &Taken) -> Known {
+        let known = Known::with_part(facts, facts.part(index), under, taken.clone());
+        known.takes(known.part.bytes());
+        known
     }
 
     /// Of a statement that does what a name stands for at the moment.
     pub fn of_resolved(facts: &Rc<Facts>, statement: &Statement, under: Under) -> Known {
-        Known::with_part(facts, Part::statement(statement), under)
+        Known::with_part(facts, Part::statement(statement), under, Taken::default())
     }
 
-    fn with_part(facts: &Rc<Facts>, part: Part, under: Under) -> Known {
+    fn with_part(facts: &Rc<Facts>, part: Part, under: Under, taken: Taken) -> Known {
         Known {
             _facts: Rc::downgrade(facts),
             under,
+            taken,
             part,
             withholds: Cell::new(None),
             verdicts: RefCell::default(),
             described: RefCell::new(None),
             plan: RefCell::new(None),
         }
+    }
+
+    fn takes(&self, bytes: usize) {
+        self.taken.update(|taken| taken.saturating_add(bytes));
     }
 
     /// What guardrails said to the same question. They are pure: no clock, no randomness, no
@@ -146,7 +168,7 @@ impl Known {
 
     /// A fault is not an answer: who failed is asked again.
     pub fn keep_verdicts(&self, asked: Asked, answered: &Rc<Answered>) {
-        if answered.answers.iter().flatten().all(|answer| answer.answer.is_ok()) {
+        if answered.may_be_kept {
             let place = usize::from(asked.in_transaction);
             self.verdicts.borrow_mut()[place] = Some((asked, answered.clone()));
         }
@@ -159,6 +181,9 @@ impl Known {
     pub fn fields(&self, body: &[u8]) -> Result<Rc<[ResultField]>, Malformed> {
         let mut known = self.described.borrow_mut();
         let described = Described::again(known.as_ref(), body)?;
+        if known.as_ref().is_none_or(|known| !Rc::ptr_eq(known, &described)) {
+            self.takes(2 * body.len());
+        }
         Ok(known.insert(described).fields.clone())
     }
 
@@ -180,6 +205,7 @@ impl Known {
         if self.under != under {
             return None;
         }
+        self.takes(COLUMN_BYTES * fields.len());
         let plan = KnownPlan { fields: fields.clone(), masked, spare: Cell::default() };
         Some(self.plan.borrow_mut().insert(Rc::new(plan)).clone())
     }
@@ -188,17 +214,19 @@ impl Known {
 /// The statements that a worker's sessions have sent lately.
 #[derive(Default)]
 pub struct KnownStatements {
-    askers: RefCell<Askers>,
+    numbers: RefCell<Numbers>,
+    /// Since the young generation began.
+    taken: Taken,
     young: RefCell<Generation>,
     old: RefCell<Generation>,
 }
 
 impl KnownStatements {
-    /// A number for whoever asks of the database of that number.
+    /// A number for whoever asks of the database with this number.
     pub fn asker(&self, principal: &Principal, database: u64) -> u64 {
         let client_address = principal.client_host().to_owned();
         let principal = Principal { client_address, ..principal.clone() };
-        self.askers.borrow_mut().number(Asker { principal, database })
+        self.numbers.borrow_mut().of(Looks { principal, database })
     }
 
     pub fn of(&self, asker: u64, facts: &Rc<Facts>, index: usize, under: Under) -> Rc<Known> {
@@ -208,8 +236,9 @@ impl KnownStatements {
             return known.clone();
         }
         let known = self.old.borrow_mut().remove(asker, under, place);
-        let known = known.unwrap_or_else(|| Rc::new(Known::of(facts, index, under)));
-        if young.entries >= KEPT_MAX || young.bytes >= KEPT_BYTES_MAX {
+        let known = known.unwrap_or_else(|| Rc::new(Known::of(facts, index, under, &self.taken)));
+        if young.entries >= KEPT_MAX || self.taken.get() >= KEPT_BYTES_MAX {
+            self.taken.set(0);
             *self.old.borrow_mut() = std::mem::take(&mut young);
         }
         young.insert(asker, under, place, known.clone());
@@ -219,34 +248,34 @@ impl KnownStatements {
 
 /// As guardrails and maskers see it: two connections that look the same are answered the same.
 #[derive(PartialEq, Eq, Hash)]
-struct Asker {
+struct Looks {
     /// Its address without the port, which no plugin is told.
     principal: Principal,
     /// With its settings.
     database: u64,
 }
 
-/// Numbers of those who asked lately; one that has not asked for long gets another.
+/// Numbers of those who connected lately; one that has not for long gets another.
 #[derive(Default)]
-struct Askers {
-    young: HashMap<Asker, u64>,
-    old: HashMap<Asker, u64>,
+struct Numbers {
+    young: HashMap<Looks, u64>,
+    old: HashMap<Looks, u64>,
     last: u64,
 }
 
-impl Askers {
-    fn number(&mut self, asker: Asker) -> u64 {
-        if let Some(number) = self.young.get(&asker) {
+impl Numbers {
+    fn of(&mut self, looks: Looks) -> u64 {
+        if let Some(number) = self.young.get(&looks) {
             return *number;
         }
-        let number = self.old.remove(&asker).unwrap_or_else(|| {
+        let number = self.old.remove(&looks).unwrap_or_else(|| {
             self.last += 1;
             self.last
         });
         if self.young.len() >= ASKERS_MAX {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(asker, number);
+        self.young.insert(looks, number);
         number
     }
 }
@@ -256,7 +285,6 @@ impl Askers {
 struct Generation {
     askers: FxHashMap<u64, Sent>,
     entries: usize,
-    bytes: usize,
 }
 
 /// What one of them has sent, as it is known under one revision and view: under the next all of
@@ -266,7 +294,8 @@ struct Sent {
     statements: FxHashMap<Place, Rc<Known>>,
 }
 
-/// The facts' address, and the statement's place in them.
+/// The facts' address, and the statement's place in them. Sessions have the same facts only where
+/// they read a text alike, under one view of the database.
 type Place = (usize, usize);
 
 impl Generation {
@@ -280,11 +309,7 @@ impl Generation {
         }
         let sent = || Sent { under, statements: FxHashMap::default() };
         let statements = &mut self.askers.entry(asker).or_insert_with(sent).statements;
-        let bytes = known.part.bytes();
-        if statements.insert(place, known).is_none() {
-            self.entries += 1;
-            self.bytes += bytes;
-        }
+        self.entries += usize::from(statements.insert(place, known).is_none());
     }
 
     fn remove(&mut self, asker: u64, under: Under, place: Place) -> Option<Rc<Known>> {
@@ -295,16 +320,12 @@ impl Generation {
         }
         let removed = sent.statements.remove(&place)?;
         self.entries -= 1;
-        self.bytes -= removed.part.bytes();
         Some(removed)
     }
 
     fn forget(&mut self, asker: u64) {
-        let forgotten = self.askers.remove(&asker).into_iter().flat_map(|sent| sent.statements);
-        for (_, known) in forgotten {
-            self.entries -= 1;
-            self.bytes -= known.part.bytes();
-        }
+        let forgotten = self.askers.remove(&asker);
+        self.entries -= forgotten.map_or(0, |sent| sent.statements.len());
     }
 }
 
@@ -343,9 +364,9 @@ mod tests {
         for number in 0..3 * ASKERS_MAX {
             known.asker(&ana("192.0.2.1:5000", &number.to_string()), 0);
         }
-        let askers = known.askers.borrow();
-        assert!(askers.young.len() + askers.old.len() <= 2 * ASKERS_MAX);
-        drop(askers);
+        let numbers = known.numbers.borrow();
+        assert!(numbers.young.len() + numbers.old.len() <= 2 * ASKERS_MAX);
+        drop(numbers);
         assert_ne!(known.asker(&ana("192.0.2.1:5000", "psql"), 0), first, "it is not used again");
     }
 }

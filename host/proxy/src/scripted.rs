@@ -144,6 +144,14 @@ impl Rig {
     /// # Panics
     /// Where the system has no random numbers.
     pub fn play(&mut self) -> Play {
+        self.play_behind(&[])
+    }
+
+    /// The same of a client that has sent this together with the end of its login.
+    ///
+    /// # Panics
+    /// Where the system has no random numbers.
+    pub fn play_behind(&mut self, sent: &[u8]) -> Play {
         self.sessions += 1;
         let ((client, client_end), (server, server_end)) =
             (crate::memory::connection(), crate::memory::connection());
@@ -174,7 +182,7 @@ impl Rig {
         let parts = Parts {
             database: self.database.clone(),
             client: Transport::Memory(client),
-            inbox: Vec::new(),
+            inbox: sent.to_vec(),
             upstream,
             cancel_key,
             entry,

@@ -183,7 +183,7 @@ pub struct Session {
 pub struct Parts {
     pub database: Arc<DatabaseState>,
     pub client: Transport,
-    /// What it has said behind its login.
+    /// What it sent behind its login, read with it.
     pub inbox: Vec<u8>,
     pub upstream: Upstream,
     pub cancel_key: CancelKey,
@@ -265,10 +265,10 @@ impl Session {
     /// Runs the session to its end. All its control flow is here: what is called below waits
     /// for nothing but the ledger and the proxy's own questions, each with a deadline.
     pub async fn run(mut self: Box<Self>) {
-        // What came with the login does not come again.
-        let mut has_more = !self.inbox.is_empty();
+        // It has been read: nothing wakes the session for it.
+        let mut came_with_login = !self.inbox.is_empty();
         let end = loop {
-            let wake = match std::mem::take(&mut has_more) {
+            let wake = match std::mem::take(&mut came_with_login) {
                 true => self.called().unwrap_or(Wake::Room),
                 false => poll_fn(|cx| self.poll_wake(cx)).await,
             };

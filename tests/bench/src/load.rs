@@ -189,9 +189,9 @@ impl Load {
             Ok(())
         };
         let mut idle = Vec::new();
-        let batches = (self.idle / BATCHES, BATCHES_GROWING, BATCHES);
+        let batches = (self.idle.div_ceil(BATCHES), BATCHES_GROWING, BATCHES);
         let kb = each_kb(self.proxy.pid(), batches, |count| open(&mut idle, count))?;
-        let rest = self.idle - idle.len();
+        let rest = self.idle.saturating_sub(idle.len());
         open(&mut idle, rest)?;
         Ok((idle, kb))
     }

@@ -11,9 +11,9 @@ const INTERVAL: Duration = Duration::from_millis(200);
 /// What comes before may still be growing to its size.
 const WARM_UP: f64 = 1.0 / 3.0;
 
-/// KB that each takes of what is made in batches of `size`, by the mean of `growing` batches by
-/// which memory grew. Others used what was free, and so may the first of them have done in part;
-/// or an allocator gave back something meanwhile.
+/// KB that each takes at most of what is made in batches of `size`, by the mean of `growing` batches
+/// by which memory grew, behind a first, among `most`. Others used what was free, and so may the
+/// first of them have done in part; or an allocator gave back something meanwhile.
 pub(crate) fn each_kb(
     pid: u32,
     (size, growing, most): (usize, usize, usize),
@@ -29,7 +29,11 @@ pub(crate) fn each_kb(
             return Ok(kb as f64 / (growing * size) as f64);
         }
     }
-    Err(Failure::new(format!("memory has grown by {} of {most} batches only", grown.len())))
+    Err(Failure::new(format!(
+        "memory grew by {} of {most} batches, not by {}",
+        grown.len(),
+        growing + 1
+    )))
 }
 
 /// How much more than before. Something was done that takes memory: where there is no more than

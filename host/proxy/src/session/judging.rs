@@ -1,5 +1,6 @@
 //! What becomes of a message, by what guardrails and the gate say about its statements.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use portcullis_policy::{Parameters, PolicySet, Statement};
@@ -64,6 +65,7 @@ impl Session {
                 reserved: &self.reserved,
                 asked: &asked,
                 parameters,
+                in_doubt: Cell::new(false),
             };
             let text = String::from_utf8_lossy(text);
             let answered = Rc::new(gate.ask(facts, &text, statements));

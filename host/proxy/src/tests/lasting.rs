@@ -248,3 +248,39 @@ fn a_doubt_about_errors_is_not_kept() {
         assert!(!is_withheld(&mut stage.rig.play()));
     });
 }
+
+/// So is a refusal because it could not be told what is hidden.
+#[test]
+fn a_refusal_in_doubt_is_not_kept() {
+    let rules = Rules::new(|_, _| Verdict::allow(), |_| MaskAction::Pass);
+    let fails = rules.fails.clone();
+    stage_with(Given { rules, ..Given::default() }, |stage| {
+        let passes = |play: &mut Play| {
+            play.client_says(new().query("update people set email = 'x' where id = 1").bytes());
+            !play.server.receive().is_empty()
+        };
+        fails.set(true);
+        assert!(!passes(&mut stage.rig.play()));
+        fails.set(false);
+        assert!(passes(&mut stage.rig.play()));
+    });
+}
+
+/// What a client sends together with the end of its login is taken up without another byte, and
+/// half a message with the rest of it.
+#[test]
+fn what_came_with_the_login_is_read() {
+    let query = new().query("select id from people").bytes().to_vec();
+    for cut in 1..=query.len() {
+        stage(|stage| {
+            let (sent, rest) = query.split_at(cut);
+            let mut play = stage.rig.play_behind(sent);
+            play.settle();
+            assert_eq!(play.server.receive(), if rest.is_empty() { &query[..] } else { &[] });
+            if !rest.is_empty() {
+                play.client_says(rest);
+                assert_eq!(play.server.receive(), query);
+            }
+        });
+    }
+}

@@ -19,8 +19,8 @@ use crate::workload::{Keys, ROWS, Workload};
 
 /// Sessions are opened so many at a time.
 const BATCH: usize = 100;
-/// By so many batches memory must have grown, among so many at most; PostgreSQL itself has not
-/// room for more.
+/// By so many batches behind a first memory must have grown, among so many at most; PostgreSQL
+/// itself has no room for more.
 const GROWING: usize = 10;
 const BATCHES_MAX: usize = 13;
 const BATCHES_SCRIPTED_MAX: usize = 50;
@@ -32,7 +32,7 @@ const STALL: Duration = Duration::from_secs(2);
 
 /// Resident memory per session that has run one statement and waits.
 pub(crate) fn idle(measuring: &Measuring) -> Result<Vec<Finding>, Failure> {
-    // PostgreSQL would not bear the sessions that may be needed before the first is measured.
+    // PostgreSQL would not bear the sessions that may be needed until memory has grown by enough.
     machine::allow_files(3 * (BATCHES_SCRIPTED_MAX * BATCH) as u64)?;
     let scripted = Scripted::start(&measuring.stage)?;
     let of_portcullis = |tls: bool| -> Result<f64, Failure> {
