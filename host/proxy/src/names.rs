@@ -206,8 +206,8 @@ impl<T: Named> Space<T> {
         Change { name, before, now }
     }
 
-    /// What a failed message changed stands as before. A failed Parse or Bind of the unnamed has
-    /// destroyed the old one all the same, and what never came to be does not come back. What a
+    /// What a message changed stands as before. A Parse or Bind of the unnamed that failed in the
+    /// attempt has destroyed the old one all the same, and what never came to be does not come back. What a
     /// later message has made of the name is that message's, until it is undone as well.
     fn undo(&mut self, change: Change<T>, failed: bool) {
         let Change { name, before, now } = change;
@@ -273,7 +273,7 @@ impl Names {
         Undo::Portal(self.portals.set(name, portal))
     }
 
-    /// The message that changed a name was discarded by the server, or failed.
+    /// The message that changed a name was discarded by the server, or `failed` in the attempt.
     pub fn undo(&mut self, undo: Undo, failed: bool) {
         match undo {
             Undo::Statement(change) => self.statements.undo(change, failed),

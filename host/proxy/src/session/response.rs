@@ -282,6 +282,8 @@ impl Session {
             self.record_unrun(&entry.payload, &Ending::Skipped);
             self.undo(entry.payload, false);
         }
+        // A Bind is refused for a failed transaction before it comes to the portal that was there.
+        let is_too_late = failed.expect == Expect::Bind && has_code(frame, b"25P02");
         let run = failed.payload;
         let flow = match &run.role {
             Role::Refused { tag, refusal } => {
@@ -308,7 +310,7 @@ impl Session {
                 }
             },
         };
-        self.undo(run, true);
+        self.undo(run, !is_too_late);
         Ok(flow)
     }
 
@@ -392,6 +394,11 @@ impl Session {
             Role::Refused { .. } | Role::Client | Role::Swallowed | Role::Probe(_) => Flow::Forward,
         }
     }
+}
+
+fn has_code(frame: Frame<'_>, code: &[u8]) -> bool {
+    let fields = backend::notice_fields(frame.body).unwrap_or_default();
+    backend::field(&fields, b'C') == Some(code)
 }
 
 /// Only the error that a stand-in was made to cause becomes the refusal it stands for.
