@@ -1,5 +1,6 @@
 //! The protocol byte by byte: what is malformed, hostile or rare.
 
+mod conversations;
 mod segments;
 mod upstreams;
 
