@@ -22,9 +22,9 @@ pub(crate) enum Put {
 }
 
 /// The plans of a result. Touched columns are known by their position among themselves. A batch
-/// goes through in three steps: every touched cell is shown ([`show`](Masks::show)), plugins are
-/// asked ([`ask`](Masks::ask)) about those that they see, and every touched cell is put where it
-/// belongs, in the order of rows ([`put`](Masks::put)).
+/// goes through in three steps: cells that plugins see are shown ([`show`](Masks::show)), plugins
+/// are asked about them ([`ask`](Masks::ask)), and cells that may change are put where they belong,
+/// in the order of rows ([`put`](Masks::put)). Where plugins see none, it begins with the third.
 #[derive(Debug)]
 pub(crate) struct Masks {
     columns: Vec<Column>,

@@ -40,7 +40,7 @@ pub struct Known {
     pub part: Part,
     /// Its errors and notices may quote a value that the principal must not see.
     pub withholds: Cell<Option<bool>>,
-    /// The latest outside of a transaction, and inside of one: some connections are here, some there.
+    /// The latest outside of a transaction, and inside of one: connections may be in either.
     verdicts: RefCell<[Option<Verdicts>; 2]>,
     described: RefCell<Option<Rc<Described>>>,
     plan: RefCell<Option<Rc<KnownPlan>>>,

@@ -207,8 +207,9 @@ impl<T: Named> Space<T> {
     }
 
     /// What a message changed stands as before. A Parse or Bind of the unnamed that failed in the
-    /// attempt has destroyed the old one all the same, and what never came to be does not come back. What a
-    /// later message has made of the name is that message's, until it is undone as well.
+    /// attempt has destroyed the old one all the same, and what never came to be does not come
+    /// back. What a later message has made of the name is that message's, until it is undone as
+    /// well.
     fn undo(&mut self, change: Change<T>, failed: bool) {
         let Change { name, before, now } = change;
         let mut before = before.filter(|_| !(failed && name.is_empty()));

@@ -11,9 +11,9 @@ const INTERVAL: Duration = Duration::from_millis(200);
 /// What comes before may still be growing to its size.
 const WARM_UP: f64 = 1.0 / 3.0;
 
-/// KB that each takes at most of what is made in batches of `size`, by the mean of `growing` batches
-/// by which memory grew, behind a first, among `most`. Others used what was free, and so may the
-/// first of them have done in part; or an allocator gave back something meanwhile.
+/// KB that each takes at most of what is made in batches of `size`, by the mean of `growing`
+/// batches by which memory grew, behind a first, among `most`. Others used what was free, and so
+/// may the first of them have done in part; or an allocator gave back something meanwhile.
 pub(crate) fn each_kb(
     pid: u32,
     (size, growing, most): (usize, usize, usize),

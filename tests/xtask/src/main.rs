@@ -50,7 +50,7 @@ cargo xtask COMMAND
                 arbitrary bytes for all fuzz targets or some, a minute each; --help says more
 
   release       the program to be run, target/dist/portcullis: a release build that is made twice,
-                the second time by a profile of what the first one did
+                the second time by a profile of what the first one did, and then laid out
   bench [FIGURE…] [--rounds N] [--seconds S] [--peers] [--out DIR]
                 what the proxy costs beside doing nothing: a table, and a plot in target/bench
   load [--scale F] [--seconds S]
