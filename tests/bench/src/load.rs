@@ -17,7 +17,7 @@ use crate::scripted::Scripted;
 use crate::stage::Stage;
 use crate::target::Target;
 use crate::usage;
-use crate::watch::{Memory, each_kb};
+use crate::watch::{Levels, Memory, each_kb};
 use crate::wire::{Connection, put};
 use crate::workload::{Keys, Mode, Workload};
 
@@ -36,9 +36,12 @@ const RATE_TIME: Duration = Duration::from_secs(5);
 const SETTLED: Duration = Duration::from_secs(20);
 /// What memory may grow during the coming and going, behind its warm-up: allocators breathe.
 const GROWTH_KB_MAX: f64 = 3_072.0;
-/// How often so many sessions come and go while nothing else happens.
-const CYCLES: u32 = 7;
+/// So many sessions come and go while nothing else happens, again and again.
 const CYCLE: u64 = 1_000;
+/// By so many cycles on end memory must stay as it is. Allocators take a while to come to it, and
+/// what sessions leave behind never does.
+const CYCLES_STEADY: usize = 5;
+const CYCLES_MAX: usize = 25;
 /// What allocators leave over: less than the least that a session could leave.
 const LEFT_BYTES_MAX: f64 = 150.0;
 /// A worker, the ledger and the admin API open files of their own now and then.
@@ -209,19 +212,27 @@ impl Load {
     /// gone memory is looked at: what each leaves behind shows however little it is.
     fn in_cycles(&self, target: &Target, checks: &mut Checks) -> Result<(u64, u64), Failure> {
         let (mut all_came, mut all_asked) = (0, 0);
-        let mut memory = Memory::default();
-        for cycle in 0..CYCLES {
+        let mut memory = Levels::default();
+        let bytes = loop {
             let at_once = |turn| (turn < CYCLE).then_some(Duration::ZERO);
             let (came, asked) = self.come_and_go_when(target, at_once)?;
             (all_came, all_asked) = (all_came + came, all_asked + asked);
             self.wait_for_sessions(self.idle as u64)?;
-            memory.add(f64::from(cycle), usage::memory_kb(self.proxy.pid()) as f64);
-        }
-        let bytes = memory.step_kb() * 1024.0 / CYCLE as f64;
+            memory.add(usage::memory_kb(self.proxy.pid()));
+            if let Some(step_kb) = memory.step_kb(CYCLES_STEADY) {
+                let bytes = step_kb * 1024.0 / CYCLE as f64;
+                if bytes < LEFT_BYTES_MAX || memory.len() == CYCLES_MAX {
+                    break bytes;
+                }
+            }
+        };
         checks.hold(
             bytes < LEFT_BYTES_MAX,
             "memory that is left of a session that went",
-            format!("{bytes:.0} bytes, by the median of cycles of {CYCLE}: {memory}"),
+            format!(
+                "{bytes:.0} bytes, by the median of the last {CYCLES_STEADY} of cycles of {CYCLE}: \
+                 {memory}"
+            ),
         );
         Ok((all_came, all_asked))
     }

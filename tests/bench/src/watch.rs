@@ -84,21 +84,6 @@ impl Memory {
         self.samples.get(start..).unwrap_or_default()
     }
 
-    /// By how much each sample behind the warm-up exceeds the one before, in the median: an
-    /// allocator that once takes or gives back a lot moves no median.
-    pub(crate) fn step_kb(&self) -> f64 {
-        let pairs = self.settled().iter().zip(self.settled().iter().skip(1));
-        let mut steps: Vec<f64> = pairs.map(|((_, before), (_, after))| after - before).collect();
-        steps.sort_unstable_by(f64::total_cmp);
-        let middle = steps.len() / 2;
-        let at = |place: usize| steps.get(place).copied().unwrap_or(f64::NAN);
-        if steps.len() % 2 == 1 {
-            at(middle)
-        } else {
-            f64::midpoint(at(middle.wrapping_sub(1)), at(middle))
-        }
-    }
-
     /// By linear regression over what is behind the warm-up.
     pub(crate) fn slope_kb_per_minute(&self) -> f64 {
         60.0 * slope(self.settled())
@@ -116,11 +101,38 @@ impl Memory {
     }
 }
 
+/// Memory each time after the same was done, in KB.
+#[derive(Debug, Default)]
+pub(crate) struct Levels(Vec<u64>);
+
+impl Levels {
+    pub(crate) fn add(&mut self, kb: u64) {
+        self.0.push(kb);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// By how much each of the last `count` exceeds the one before, in the median: an allocator
+    /// that once takes or gives back a lot moves no median. None where there are not so many.
+    pub(crate) fn step_kb(&self, count: usize) -> Option<f64> {
+        let first = self.0.len().checked_sub(count + 1)?;
+        let last = self.0.get(first..)?;
+        let steps = last.iter().zip(last.iter().skip(1));
+        let mut steps: Vec<f64> =
+            steps.map(|(before, after)| *after as f64 - *before as f64).collect();
+        steps.sort_unstable_by(f64::total_cmp);
+        let at = |place: usize| steps.get(place).copied();
+        Some(f64::midpoint(at(count.checked_sub(1)? / 2)?, at(count / 2)?))
+    }
+}
+
 /// In MB, one by one.
-impl fmt::Display for Memory {
+impl fmt::Display for Levels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (_, kb) in &self.samples {
-            write!(f, "{:.2} ", kb / 1024.0)?;
+        for kb in &self.0 {
+            write!(f, "{:.2} ", *kb as f64 / 1024.0)?;
         }
         f.write_str("MB")
     }
@@ -155,20 +167,29 @@ mod tests {
     }
 
     #[test]
-    fn what_each_leaves_shows_beside_one_step_of_the_allocator() {
-        let of = |leak: f64, at: u32, step: f64| {
-            let mut memory = Memory::default();
-            for cycle in 0..7 {
-                let moved = if cycle >= at { step } else { 0.0 };
-                memory.add(f64::from(cycle), 40_000.0 + leak * f64::from(cycle) + moved);
+    fn what_each_leaves_shows_beside_steps_of_the_allocator() {
+        let of = |leak: u64, steps: [i64; 2]| {
+            let mut levels = Levels::default();
+            for cycle in 0..8 {
+                let moved =
+                    if cycle >= 3 { steps[0] } else { 0 } + if cycle >= 5 { steps[1] } else { 0 };
+                levels.add((40_000 + leak * cycle).saturating_add_signed(moved));
             }
-            memory.step_kb()
+            levels.step_kb(5)
         };
-        for (at, step) in [(3, 2_048.0), (5, 2_048.0), (4, -2_048.0)] {
-            assert!(of(0.0, at, step).abs() < 1e-6);
-            assert!((of(300.0, at, step) - 300.0).abs() < 1e-6);
+        for steps in [[2_048, 500], [2_048, -2_048], [-2_048, 90]] {
+            assert_eq!(of(0, steps), Some(0.0));
+            assert_eq!(of(300, steps), Some(300.0));
         }
-        assert!(Memory::default().step_kb().is_nan());
+    }
+
+    #[test]
+    fn a_step_is_known_from_so_many_on() {
+        let mut levels = Levels::default();
+        for (kb, step) in [(10, None), (11, None), (14, Some(2.0)), (14, Some(1.5))] {
+            levels.add(kb);
+            assert_eq!(levels.step_kb(2), step);
+        }
     }
 
     #[test]
