@@ -62,8 +62,9 @@ fn analyzed(text: &str, scope: &Scope<'_>, limits: &Limits, asked: Asked) -> Vec
             let asked = in_doubt
                 && measure.depth_binary <= OPINION_DEPTH_MAX
                 && (strings || !measure.backslash);
-            let opinions = if asked { opinions(text) } else { None };
-            read(Source { text, tokens: &measure.tokens }, &parsed, tree, opinions, scope)
+            let source = Source { text, tokens: &measure.tokens };
+            let opinions = if asked { opinions_of_all(source, &parsed) } else { None };
+            read(source, &parsed, tree, opinions, scope)
         }
         // The tree is deeper than its encoding allows.
         Err(pg_query::Error::Decode(_)) => {
@@ -94,6 +95,17 @@ fn analyzed(text: &str, scope: &Scope<'_>, limits: &Limits, asked: Asked) -> Vec
         }
     }
     statements
+}
+
+/// What the second reader says of a text, and by itself of each statement that it took for data.
+fn opinions_of_all(source: Source<'_>, parsed: &[RawStmt]) -> Option<Vec<Opinion>> {
+    let mut all = opinions(source.text)?;
+    if all.last().is_some_and(|last| last.takes_rest) {
+        for raw in parsed.get(all.len()..).unwrap_or_default() {
+            all.extend(opinions(source.part(raw)?.text)?);
+        }
+    }
+    Some(all)
 }
 
 /// Reads the statements of a text that parsed.

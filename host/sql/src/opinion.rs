@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use portcullis_policy::statement::Action;
-use sqlparser::ast::{Ident, ObjectName, SetExpr, Statement, visit_relations};
+use sqlparser::ast::{CopyTarget, Ident, ObjectName, SetExpr, Statement, visit_relations};
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 
@@ -20,6 +20,8 @@ pub(crate) struct Opinion {
     pub action: Option<Action>,
     /// Folded names, schema first where one was written.
     pub relations: Vec<Vec<String>>,
+    /// COPY FROM STDIN: all that followed was taken for its data, as a script has it.
+    pub takes_rest: bool,
 }
 
 /// Kinds of nodes of which ordinary queries and changes are made. A relation in them is a
@@ -58,7 +60,8 @@ fn opinion(statement: &Statement) -> Opinion {
             ControlFlow::Continue(())
         });
     }
-    Opinion { action, relations }
+    let takes_rest = matches!(statement, Statement::Copy { target: CopyTarget::Stdin, .. });
+    Opinion { action, relations, takes_rest }
 }
 
 fn action(statement: &Statement) -> Option<Action> {

@@ -40,9 +40,21 @@ fn whatever_else_there_is_makes_a_text_doubtful() {
 
 #[test]
 fn who_is_asked_can_disagree() {
-    // The second reader takes what follows for the data.
-    let found = lines("COPY users FROM STDIN; DELETE FROM orders");
-    assert!(found.contains("!readers disagree: 2 statements or 1"), "{found}");
+    // The second reader takes a function without parentheses for a relation.
+    let found = lines("LISTEN changes; SELECT * FROM current_date");
+    assert!(found.contains("!readers disagree: current_date"), "{found}");
+}
+
+#[test]
+fn what_follows_copy_from_stdin_is_no_data() {
+    // In a script it would be, and for the second reader it is, who is asked of each again.
+    assert_eq!(
+        lines("COPY users FROM STDIN; DELETE FROM orders; COPY users FROM STDIN; SELECT 1"),
+        "COPY [copy-in] write:public.users\nDELETE [delete] write:public.orders unbounded-write\n\
+         COPY [copy-in] write:public.users\nSELECT [select]"
+    );
+    let found = lines("COPY users FROM STDIN; SELECT * FROM current_date");
+    assert!(found.contains("!readers disagree: current_date"), "{found}");
 }
 
 #[test]

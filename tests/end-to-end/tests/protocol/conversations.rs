@@ -13,9 +13,8 @@ use super::{bare, guarded};
 const CONVERSATIONS: &str = include_str!("../../../conversations.txt");
 
 /// What these say the guard cannot read, and refuses. They are held in memory, without it.
-const UNREAD: [&str; 4] = [
-    "COPY from the client among statements",
-    "a description in a transaction that has failed, behind a text that few can read",
+const UNREAD: [&str; 3] = [
+    "a description in a transaction that has failed, behind what nobody sees into",
     "a statement that is bound where the transaction has failed, behind what nobody sees into",
     "the same behind what leaves that transaction, in one pipeline",
 ];
