@@ -154,15 +154,32 @@ pub enum Undo {
 /// What a name stood for, and what it stands for now.
 pub struct Change<T> {
     name: Name,
-    before: Option<Rc<T>>,
-    now: Option<Rc<T>>,
+    before: Option<Meant<T>>,
+    now: Meant<T>,
 }
 
 /// Few names are longer than this, and those of drivers never.
 type Name = SmallVec<[u8; 16]>;
 
-/// Whether the message that made something had no effect; then what its name stood for before.
-pub struct Undone<T>(RefCell<Option<Option<Rc<T>>>>);
+/// What a name stands for.
+enum Meant<T> {
+    Something(Rc<T>),
+    /// Nothing any more, if the message that has taken it away has its effect.
+    Nothing(Rc<Undone<T>>),
+}
+
+impl<T> Clone for Meant<T> {
+    fn clone(&self) -> Meant<T> {
+        match self {
+            Meant::Something(thing) => Meant::Something(thing.clone()),
+            Meant::Nothing(undone) => Meant::Nothing(undone.clone()),
+        }
+    }
+}
+
+/// Whether the message that made something, or took it away, had no effect; then what its name
+/// stood for before.
+pub struct Undone<T>(RefCell<Option<Option<Meant<T>>>>);
 
 impl<T> Default for Undone<T> {
     fn default() -> Undone<T> {
@@ -187,8 +204,27 @@ impl Named for Portal {
     }
 }
 
+impl<T: Named> Meant<T> {
+    fn undone(&self) -> &Undone<T> {
+        match self {
+            Meant::Something(thing) => thing.undone(),
+            Meant::Nothing(undone) => undone,
+        }
+    }
+
+    fn is(&self, other: &Meant<T>) -> bool {
+        match (self, other) {
+            (Meant::Something(one), Meant::Something(other)) => Rc::ptr_eq(one, other),
+            (Meant::Nothing(one), Meant::Nothing(other)) => Rc::ptr_eq(one, other),
+            (Meant::Something(_), Meant::Nothing(_)) | (Meant::Nothing(_), Meant::Something(_)) => {
+                false
+            }
+        }
+    }
+}
+
 /// One name space.
-struct Space<T>(FxHashMap<Name, Rc<T>>);
+struct Space<T>(FxHashMap<Name, Meant<T>>);
 
 impl<T> Default for Space<T> {
     fn default() -> Space<T> {
@@ -197,12 +233,17 @@ impl<T> Default for Space<T> {
 }
 
 impl<T: Named> Space<T> {
+    fn get(&self, name: &[u8]) -> Option<&Rc<T>> {
+        match self.0.get(name)? {
+            Meant::Something(thing) => Some(thing),
+            Meant::Nothing(_) => None,
+        }
+    }
+
     fn set(&mut self, name: &[u8], now: Option<Rc<T>>) -> Change<T> {
         let name = Name::from_slice(name);
-        let before = match &now {
-            Some(now) => self.0.insert(name.clone(), now.clone()),
-            None => self.0.remove(&name),
-        };
+        let now = now.map_or_else(|| Meant::Nothing(Rc::default()), Meant::Something);
+        let before = self.0.insert(name.clone(), now.clone());
         Change { name, before, now }
     }
 
@@ -218,16 +259,23 @@ impl<T: Named> Space<T> {
         {
             before = earlier;
         }
-        let is_latest = match (self.0.get(&name), &now) {
-            (Some(current), Some(now)) => Rc::ptr_eq(current, now),
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => false,
-        };
-        if let Some(now) = now {
-            now.undone().0.replace(Some(before.clone()));
-        }
+        let is_latest = self.0.get(&name).is_some_and(|latest| latest.is(&now));
+        now.undone().0.replace(Some(before.clone()));
         if is_latest {
-            self.set(&name, before);
+            match before {
+                Some(before) => self.0.insert(name, before),
+                None => self.0.remove(&name),
+            };
+        }
+    }
+
+    /// What a message changed stands: a name that it has taken away is not remembered any longer.
+    fn confirm(&mut self, change: Change<T>) {
+        let Change { name, now, .. } = change;
+        if matches!(now, Meant::Nothing(_))
+            && self.0.get(&name).is_some_and(|latest| latest.is(&now))
+        {
+            self.0.remove(&name);
         }
     }
 }
@@ -254,11 +302,11 @@ impl Names {
     }
 
     pub fn statement(&self, name: &[u8]) -> Option<&Rc<Prepared>> {
-        self.statements.0.get(name)
+        self.statements.get(name)
     }
 
     pub fn portal(&self, name: &[u8]) -> Option<&Rc<Portal>> {
-        self.portals.0.get(name)
+        self.portals.get(name)
     }
 
     pub fn set_statement(&mut self, name: &[u8], prepared: Option<Rc<Prepared>>) -> Undo {
@@ -282,6 +330,14 @@ impl Names {
         }
     }
 
+    /// The message that changed a name has had its effect.
+    pub fn confirm(&mut self, undo: Undo) {
+        match undo {
+            Undo::Statement(change) => self.statements.confirm(change),
+            Undo::Portal(change) => self.portals.confirm(change),
+        }
+    }
+
     pub fn forget_statements(&mut self) {
         self.statements.0.clear();
     }
@@ -294,7 +350,8 @@ impl Names {
     /// what was bound and never executed.
     pub fn end_transaction(&mut self) -> Vec<Bound> {
         let mut unused = Vec::new();
-        self.portals.0.retain(|_, portal| {
+        self.portals.0.retain(|_, meant| {
+            let Meant::Something(portal) = meant else { return true };
             // One that the server has not confirmed was bound behind what has ended here.
             let stays = portal.holds || !portal.confirmed.get();
             if !stays {
@@ -308,10 +365,18 @@ impl Names {
     /// Something ran that nobody saw into: any name may stand for something else now.
     /// Gives back what was bound and never executed.
     pub fn taint(&mut self) -> Vec<Bound> {
-        let portals = self.portals.0.drain();
-        let unused = portals.filter_map(|(_, portal)| portal.bound.take()).collect();
-        self.statements.0.retain(|_, prepared| !prepared.by_sql);
-        self.statements.0.values().for_each(|prepared| prepared.stale.set(true));
+        let unused = self.portals.0.drain().filter_map(|(_, meant)| match meant {
+            Meant::Something(portal) => portal.bound.take(),
+            Meant::Nothing(_) => None,
+        });
+        let unused = unused.collect();
+        self.statements.0.retain(|_, meant| match meant {
+            Meant::Something(prepared) => {
+                prepared.stale.set(true);
+                !prepared.by_sql
+            }
+            Meant::Nothing(_) => true,
+        });
         unused
     }
 }

@@ -66,17 +66,13 @@ impl Random {
                 .strip_prefix(&refusals_alike(&expected))
                 .map(|more| !more.is_empty());
             let is_early = more == Some(true) && number + 1 < self.turns.len();
-            if more != Some(false) && !(is_early && flushes(&proxied) > flushes(&direct)) {
+            if more != Some(false) && !(is_early && proxied.flushes > direct.flushes) {
                 return Err(format!("turn {number}: heard {heard}, not {expected}"));
             }
         }
         silent_behind_refusals(&proxied)?;
         goes(play)
     }
-}
-
-fn flushes(postgres: &Postgres) -> usize {
-    postgres.heard.iter().filter(|(tag, _)| *tag == b'H').count()
 }
 
 /// What the server calls a syntax error, and `forbidden` missing, the proxy refuses.

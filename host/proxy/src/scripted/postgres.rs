@@ -32,6 +32,8 @@ pub struct Postgres {
     sent: Vec<u8>,
     /// Every message it was sent, in order.
     pub heard: Vec<(u8, Vec<u8>)>,
+    /// How often it was sent a Flush that it did not discard.
+    pub flushes: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -181,6 +183,7 @@ impl Postgres {
                 return self.ready();
             }
             Frontend::Flush => {
+                self.flushes += 1;
                 self.flush();
                 Ok(())
             }
@@ -404,13 +407,15 @@ impl Postgres {
         if self.status == Status::Failed && !effect.ends_transaction() && !empty {
             return Err("25P02");
         }
-        if matches!(effect, Effect::Fails) {
-            return Err("22012");
-        }
         if portal.is_empty() {
             self.portals.remove(portal);
         } else if self.portals.contains_key(portal) {
             return Err("42P03");
+        }
+        if matches!(effect, Effect::Fails) {
+            // A real one is left with a portal that does nothing, until the transaction that has
+            // failed is over: to the proxy, and so here, there is none.
+            return Err("22012");
         }
         let rows_left = match effect {
             Effect::Rows(count) => Some(count),

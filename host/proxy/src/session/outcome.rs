@@ -92,10 +92,12 @@ impl Session {
             SessionEffect::None | SessionEffect::Execute { .. } | SessionEffect::Fetch { .. } => {}
             SessionEffect::Prepare { name, body } => {
                 let prepared = self.defined(running, body);
-                self.names.set_statement(name.as_bytes(), prepared);
+                let done = self.names.set_statement(name.as_bytes(), prepared);
+                self.names.confirm(done);
             }
             SessionEffect::Deallocate { name: Some(name) } => {
-                self.names.set_statement(name.as_bytes(), None);
+                let done = self.names.set_statement(name.as_bytes(), None);
+                self.names.confirm(done);
             }
             SessionEffect::Deallocate { name: None } => self.names.forget_statements(),
             SessionEffect::Declare { name, body, holds } => {
@@ -117,10 +119,12 @@ impl Session {
                         _held: Held::default(),
                     })
                 });
-                self.names.set_portal(name.as_bytes(), portal);
+                let done = self.names.set_portal(name.as_bytes(), portal);
+                self.names.confirm(done);
             }
             SessionEffect::CloseCursor { name: Some(name) } => {
-                self.names.set_portal(name.as_bytes(), None);
+                let done = self.names.set_portal(name.as_bytes(), None);
+                self.names.confirm(done);
             }
             SessionEffect::CloseCursor { name: None } => self.names.forget_cursors(),
             SessionEffect::DiscardAll => {

@@ -269,6 +269,7 @@ impl Session {
             }
             _ => {}
         }
+        run.undo.take().into_iter().for_each(|undo| self.names.confirm(undo));
         Ok(if matches!(run.role, Role::Client) { Flow::Forward } else { Flow::Keep })
     }
 
@@ -357,6 +358,7 @@ impl Session {
             unused.into_iter().for_each(|bound| self.record_unused(bound));
         }
         let mut run = entry.payload;
+        run.undo.take().into_iter().for_each(|undo| self.names.confirm(undo));
         // A FunctionCall has no completion of its own, and an empty text no statement.
         self.end_current(&mut run, Ending::Completed { tag: String::new() });
         // Of several statements a server that says nothing of them has run who knows which.
