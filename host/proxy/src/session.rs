@@ -537,7 +537,7 @@ impl Session {
             if !matches!(end, End::Upstream) {
                 // Only a server that waits for the next message understands a goodbye.
                 outbox.terminate();
-                let _ = upstream.write_all(outbox.queue().pending()).await;
+                let _ = upstream.write_last(outbox.queue().pending()).await;
                 if upstream.is_tls() {
                     upstream.shutdown().await;
                 }
