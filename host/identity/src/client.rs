@@ -42,6 +42,14 @@ impl ScramClient {
         ScramClient::begin_with(mechanisms, binding, keys, "", nonce)
     }
 
+    /// Begins a login before the upstream has said what it offers, as the last login there did
+    /// that succeeded. `None` where there was none, or where the upstream
+    /// [waits to be asked](UpstreamKeys::wait_to_be_asked).
+    pub fn begin_ahead(binding: &ChannelBinding, keys: &Arc<UpstreamKeys>) -> Option<ScramClient> {
+        let mechanism = keys.mechanism()?;
+        ScramClient::begin([mechanism], binding, keys.clone()).ok()
+    }
+
     pub(crate) fn begin_with<'m>(
         mechanisms: impl IntoIterator<Item = &'m str>,
         binding: &ChannelBinding,
@@ -49,25 +57,12 @@ impl ScramClient {
         name: &str,
         nonce: String,
     ) -> Result<ScramClient, LoginError> {
-        let (mut plain, mut plus) = (false, false);
-        for mechanism in mechanisms {
-            plain |= mechanism == SCRAM_SHA_256;
-            plus |= mechanism == SCRAM_SHA_256_PLUS;
-        }
-        let (mechanism, flag, hash) = match binding {
-            ChannelBinding::TlsServerEndPoint(hash) if plus => {
-                (SCRAM_SHA_256_PLUS, BindingFlag::TlsServerEndPoint, hash.as_slice())
-            }
-            ChannelBinding::TlsServerEndPoint(_) if plain => {
-                (SCRAM_SHA_256, BindingFlag::NotOffered, [].as_slice())
-            }
-            ChannelBinding::Unavailable if plain => {
-                (SCRAM_SHA_256, BindingFlag::Unable, [].as_slice())
-            }
-            ChannelBinding::TlsServerEndPoint(_) | ChannelBinding::Unavailable => {
-                return Err(LoginError::NoMechanism);
-            }
+        let (can_bind, hash) = match binding {
+            ChannelBinding::TlsServerEndPoint(hash) => (true, hash.as_slice()),
+            ChannelBinding::Unavailable => (false, [].as_slice()),
         };
+        let (mechanism, flag) = choose(mechanisms, can_bind).ok_or(LoginError::NoMechanism)?;
+        let hash = if flag == BindingFlag::TlsServerEndPoint { hash } else { &[] };
         Ok(ScramClient {
             keys,
             mechanism,
@@ -77,6 +72,12 @@ impl ScramClient {
             nonce,
             state: State::Begun,
         })
+    }
+
+    /// True where the login would have begun just so with an upstream that offers `mechanisms`.
+    pub fn suits<'m>(&self, mechanisms: impl IntoIterator<Item = &'m str>) -> bool {
+        let can_bind = self.flag != BindingFlag::Unable;
+        choose(mechanisms, can_bind) == Some((self.mechanism, self.flag))
     }
 
     /// The mechanism chosen, for SASLInitialResponse.
@@ -128,11 +129,29 @@ impl ScramClient {
         let State::Proven { keys, signature } = state else { return Err(LoginError::Malformed) };
         match ServerFinal::parse(server_final)? {
             ServerFinal::Signature(theirs) if bool::from(theirs.ct_eq(&signature)) => {
-                self.keys.keep(keys);
+                self.keys.keep(keys, self.mechanism);
                 Ok(())
             }
             ServerFinal::Signature(_) => Err(LoginError::Signature),
             ServerFinal::Refused => Err(LoginError::Refused),
         }
+    }
+}
+
+/// Bound to the channel if both sides can; `None` where the upstream offers nothing known.
+fn choose<'m>(
+    mechanisms: impl IntoIterator<Item = &'m str>,
+    can_bind: bool,
+) -> Option<(&'static str, BindingFlag)> {
+    let (mut plain, mut plus) = (false, false);
+    for mechanism in mechanisms {
+        plain |= mechanism == SCRAM_SHA_256;
+        plus |= mechanism == SCRAM_SHA_256_PLUS;
+    }
+    match can_bind {
+        true if plus => Some((SCRAM_SHA_256_PLUS, BindingFlag::TlsServerEndPoint)),
+        true if plain => Some((SCRAM_SHA_256, BindingFlag::NotOffered)),
+        false if plain => Some((SCRAM_SHA_256, BindingFlag::Unable)),
+        true | false => None,
     }
 }

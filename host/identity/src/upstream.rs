@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use md5::{Digest, Md5};
 
@@ -64,11 +64,19 @@ impl From<Malformed> for LoginError {
     }
 }
 
-/// The password for one upstream, and the keys derived from it. Shared by all connections
+/// The password for one upstream, and what logins there have shown. Shared by all connections
 /// and workers: only the first login with a salt pays for the derivation.
 pub struct UpstreamKeys {
     password: String,
-    cached: Mutex<Vec<Derived>>,
+    shown: Mutex<Shown>,
+}
+
+#[derive(Default)]
+struct Shown {
+    keys: Vec<Derived>,
+    /// Of the last login that succeeded.
+    mechanism: Option<&'static str>,
+    waits_to_be_asked: bool,
 }
 
 #[derive(Clone)]
@@ -81,7 +89,7 @@ pub(crate) struct Derived {
 
 impl UpstreamKeys {
     pub fn new(password: String) -> UpstreamKeys {
-        UpstreamKeys { password, cached: Mutex::new(Vec::new()) }
+        UpstreamKeys { password, shown: Mutex::default() }
     }
 
     /// The password itself, for an upstream that asks for it in clear text or as md5.
@@ -89,10 +97,25 @@ impl UpstreamKeys {
         &self.password
     }
 
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The mechanism by which the next login may begin before it is asked for.
+    pub(crate) fn mechanism(&self) -> Option<&'static str> {
+        let shown = self.shown();
+        shown.mechanism.filter(|_| !shown.waits_to_be_asked)
+    }
+
+    /// The upstream did not take up a login that began before it had asked for one: none begins
+    /// so any more.
+    pub fn wait_to_be_asked(&self) {
+        self.shown().waits_to_be_asked = true;
+    }
+
     pub(crate) fn cached(&self, salt: &[u8], iterations: u32) -> Option<Derived> {
-        let cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |keys: &&Derived| keys.salt == salt && keys.iterations == iterations;
-        cached.iter().find(fits).cloned()
+        self.shown().keys.iter().find(fits).cloned()
     }
 
     pub(crate) fn derive(&self, salt: &[u8], iterations: u32) -> Derived {
@@ -109,17 +132,18 @@ impl UpstreamKeys {
         }
     }
 
-    /// Keeps keys that led to a login: what a stranger asked for is not worth keeping.
-    pub(crate) fn keep(&self, keys: Derived) {
-        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Keeps what led to a login: what a stranger asked for is not worth keeping.
+    pub(crate) fn keep(&self, keys: Derived, mechanism: &'static str) {
+        let mut shown = self.shown();
+        shown.mechanism = Some(mechanism);
         let same = |known: &Derived| known.salt == keys.salt && known.iterations == keys.iterations;
-        if cached.iter().any(same) {
+        if shown.keys.iter().any(same) {
             return;
         }
-        if cached.len() >= CACHED_MAX {
-            cached.remove(0);
+        if shown.keys.len() >= CACHED_MAX {
+            shown.keys.remove(0);
         }
-        cached.push(keys);
+        shown.keys.push(keys);
     }
 }
 

@@ -1,5 +1,7 @@
 //! A connection to the database, logged in with the proxy's own credential.
 
+#[cfg(test)]
+mod tests;
 mod verify;
 
 use std::io;
@@ -11,7 +13,7 @@ use rustls_pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
-use portcullis_identity::{ChannelBinding, ScramClient, md5_response};
+use portcullis_identity::{ChannelBinding, ScramClient, UpstreamKeys, md5_response};
 use portcullis_wire::backend::{self, Authentication, TransactionStatus};
 use portcullis_wire::encode;
 
@@ -87,7 +89,64 @@ pub async fn connect(
     parameters: &[(String, String)],
 ) -> Result<Upstream, UpstreamError> {
     let transport = open(settings).await?;
-    log_in(transport, settings, parameters).await
+    let mut ahead = Ahead::of(&transport, settings);
+    let tried = log_in(transport, settings, parameters, &mut ahead).await;
+    if ahead.is_taken_up(&tried) {
+        return tried;
+    }
+    drop(ahead);
+    log_in(open(settings).await?, settings, parameters, &mut Ahead::default()).await
+}
+
+/// A login whose first message goes with the startup packet, before the server asks for it: that
+/// saves a round trip. It tells the server no more than it could ask for.
+#[derive(Default)]
+struct Ahead<'a>(Option<(ScramClient, &'a UpstreamKeys)>);
+
+impl<'a> Ahead<'a> {
+    fn of(transport: &Transport, settings: &'a UpstreamSettings) -> Ahead<'a> {
+        let begin = |keys: &'a Arc<UpstreamKeys>| {
+            let client = ScramClient::begin_ahead(&binding_of(transport), keys)?;
+            Some((client, &**keys))
+        };
+        Ahead(settings.password.as_ref().and_then(begin))
+    }
+
+    fn client(&self) -> Option<&ScramClient> {
+        self.0.as_ref().map(|(client, _)| client)
+    }
+
+    /// The server has asked for it.
+    fn take_up(&mut self) -> Option<ScramClient> {
+        self.0.take().map(|(client, _)| client)
+    }
+
+    /// True where the server asked for it, as it came to that.
+    fn is_taken_up(&mut self, tried: &Result<Upstream, UpstreamError>) -> bool {
+        if let Err(UpstreamError::Refused(body)) = tried
+            && !is_connection_exception(body)
+        {
+            // It lets nobody in, or not now.
+            self.take_up();
+        }
+        self.0.is_none()
+    }
+}
+
+/// A server that asks for something else, hangs up, or does nothing at all, is waited for the next
+/// time.
+impl Drop for Ahead<'_> {
+    fn drop(&mut self) {
+        if let Some((_, keys)) = &self.0 {
+            keys.wait_to_be_asked();
+        }
+    }
+}
+
+/// Class 08: what was said is not understood.
+fn is_connection_exception(body: &[u8]) -> bool {
+    let fields = backend::notice_fields(body).unwrap_or_default();
+    backend::field(&fields, b'C').is_none_or(|sqlstate| sqlstate.starts_with(b"08"))
 }
 
 /// Asks the server to cancel what a session of its runs. The server answers nothing.
@@ -172,21 +231,26 @@ async fn log_in(
     mut transport: Transport,
     settings: &UpstreamSettings,
     parameters: &[(String, String)],
+    ahead: &mut Ahead<'_>,
 ) -> Result<Upstream, UpstreamError> {
     let mut out = Vec::new();
     let mut startup =
         vec![("user", settings.user.as_str()), ("database", settings.database.as_str())];
     startup.extend(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     encode::startup(&mut out, &startup);
+    if let Some(client) = ahead.client() {
+        encode::sasl_initial(&mut out, client.mechanism(), client.first());
+    }
     transport.write_all(&out).await?;
     let mut frames = Frames::default();
-    authenticate((&mut transport, &mut frames), settings).await?;
+    authenticate((&mut transport, &mut frames), settings, ahead).await?;
     until_ready(transport, frames).await
 }
 
 async fn authenticate(
     (transport, frames): (&mut Transport, &mut Frames),
     settings: &UpstreamSettings,
+    ahead: &mut Ahead<'_>,
 ) -> Result<(), UpstreamError> {
     let keys = || {
         let missing = || protocol("the server asks for a password, and none is configured");
@@ -197,7 +261,18 @@ async fn authenticate(
     for _ in 0..LOGIN_FRAMES_MAX {
         let body = login_frame(transport, frames, b'R').await?;
         let mut out = Vec::new();
-        match backend::authentication(&body).map_err(invalid)? {
+        let asked = backend::authentication(&body).map_err(invalid)?;
+        if let Some(client) = ahead.client() {
+            let Authentication::Sasl { mechanisms } = &asked else {
+                return Err(protocol("the server asks for another login than the last time"));
+            };
+            if !client.suits(known_names(mechanisms)) {
+                return Err(protocol("the server offers other mechanisms than the last time"));
+            }
+            scram = ahead.take_up();
+            continue;
+        }
+        match asked {
             // A server that began SCRAM must finish it: its proof is half of the exchange.
             Authentication::Ok if scram.is_some() && !proved => {
                 return Err(protocol("the server skipped its own proof"));
@@ -217,13 +292,12 @@ async fn authenticate(
                 encode::password(&mut out, &md5_response(&settings.user, keys()?.password(), salt));
             }
             Authentication::Sasl { mechanisms } => {
-                let binding = certificate_of(transport)
-                    .map_or(ChannelBinding::Unavailable, |der| {
-                        ChannelBinding::to_certificate(&der)
-                    });
-                let offered = mechanisms.iter().filter_map(|name| std::str::from_utf8(name).ok());
-                let client = ScramClient::begin(offered, &binding, keys()?.clone())
-                    .map_err(|error| protocol(error.to_string()))?;
+                let client = ScramClient::begin(
+                    known_names(&mechanisms),
+                    &binding_of(transport),
+                    keys()?.clone(),
+                )
+                .map_err(|error| protocol(error.to_string()))?;
                 encode::sasl_initial(&mut out, client.mechanism(), client.first());
                 scram = Some(client);
             }
@@ -275,6 +349,16 @@ fn is_loopback(settings: &UpstreamSettings) -> bool {
             host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
         }
     }
+}
+
+/// Names of mechanisms are ASCII.
+fn known_names<'a>(mechanisms: &'a [&[u8]]) -> impl Iterator<Item = &'a str> {
+    mechanisms.iter().filter_map(|name| std::str::from_utf8(name).ok())
+}
+
+fn binding_of(transport: &Transport) -> ChannelBinding {
+    let certificate = certificate_of(transport);
+    certificate.map_or(ChannelBinding::Unavailable, |der| ChannelBinding::to_certificate(&der))
 }
 
 fn certificate_of(transport: &Transport) -> Option<Vec<u8>> {

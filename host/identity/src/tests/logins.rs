@@ -70,3 +70,40 @@ fn a_user_kept_to_some_databases_may_use_no_other() {
     assert!(proven.may_use("shop"));
     assert!(!proven.may_use("payroll"));
 }
+
+#[test]
+fn a_login_begins_as_the_last_one_did_and_suits_no_other_offer() {
+    let channel = ChannelBinding::TlsServerEndPoint(b"a".to_vec());
+    let plain = ChannelBinding::Unavailable;
+    for (ours, theirs, offered) in [
+        (&plain, &plain, vec!["SCRAM-SHA-256"]),
+        (&channel, &plain, vec!["SCRAM-SHA-256"]),
+        (&channel, &channel, vec!["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"]),
+    ] {
+        let keys = keys("pencil");
+        assert!(ScramClient::begin_ahead(ours, &keys).is_none(), "nothing is known yet");
+        let mut server = ScramServer::begin(&users(), "user", theirs.clone());
+        let mut client = ScramClient::begin(offered.iter().copied(), ours, keys.clone()).unwrap();
+        let challenge = server.first(client.mechanism(), &client.first()).unwrap();
+        let (last, _) = server.finish(&client.respond(&challenge).unwrap()).unwrap();
+        assert!(
+            ScramClient::begin_ahead(ours, &keys).is_none(),
+            "the server has not proved itself"
+        );
+        client.verify(&last).unwrap();
+        let mut ahead = ScramClient::begin_ahead(ours, &keys).unwrap();
+        assert_eq!(ahead.mechanism(), client.mechanism());
+        assert!(ahead.suits(offered.iter().copied()));
+        let binds = ahead.mechanism() == "SCRAM-SHA-256-PLUS";
+        // Whoever takes the binding away, or offers it now, is another server than before.
+        assert_eq!(ahead.suits(["SCRAM-SHA-256"]), !binds);
+        assert_eq!(ahead.suits(["SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"]), binds || *ours == plain);
+        assert!(!ahead.suits(["SCRAM-SHA-512"]));
+        let mut server = ScramServer::begin(&users(), "user", theirs.clone());
+        let challenge = server.first(ahead.mechanism(), &ahead.first()).unwrap();
+        let (last, _) = server.finish(&ahead.respond(&challenge).unwrap()).unwrap();
+        ahead.verify(&last).unwrap();
+        keys.wait_to_be_asked();
+        assert!(ScramClient::begin_ahead(ours, &keys).is_none());
+    }
+}
