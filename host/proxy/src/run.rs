@@ -139,8 +139,9 @@ pub struct Run {
 }
 
 impl Run {
-    pub fn new(role: Role) -> Run {
-        Run {
+    /// In a place of its own: on its way through the pipeline it moves often.
+    pub fn new(role: Role) -> Box<Run> {
+        Box::new(Run {
             role,
             statements: Vec::new(),
             current: 0,
@@ -151,10 +152,10 @@ impl Run {
             plan: None,
             tally: Tally::default(),
             over_limit: false,
-        }
+        })
     }
 
-    pub fn client() -> Run {
+    pub fn client() -> Box<Run> {
         Run::new(Role::Client)
     }
 

@@ -116,7 +116,7 @@ pub struct Session {
     client_is_behind: bool,
     /// To the client; always whole messages.
     reply: Queue,
-    pipeline: Pipeline<Run>,
+    pipeline: Pipeline<Box<Run>>,
     names: Names,
     /// The latest description of a result: the next is mostly the same.
     described: Option<Rc<Described>>,

@@ -187,7 +187,7 @@ impl Session {
                 self.running(of, known.clone(), event, &policies, permitted.limit_rows);
             running.withhold = self.withholds(&running, &facts, &policies).await;
             running.ended = Ended::WithBind(ended.clone());
-            run.statements.push(running);
+            run.statements = vec![running];
         }
         if let Some(statement) = statements.first()
             && !statement.opaque.is_empty()
@@ -399,7 +399,7 @@ impl Session {
             self.note_effects(&facts, running.statement());
             // Its own function cannot have closed it while it ran.
             self.names.set_portal(name, Some(portal.clone()));
-            run.statements.push(running);
+            run.statements = vec![running];
         }
         run.portal = Some(portal);
         // What is stopped at its limit must not be what was sent behind it.

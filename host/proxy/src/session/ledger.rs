@@ -152,7 +152,7 @@ impl Session {
 
     /// The connection is over: what becomes of what is still running is not known.
     pub(super) fn record_lost(&mut self) {
-        let runs: Vec<Run> = self.pipeline.drain().map(|entry| entry.payload).collect();
+        let runs: Vec<Box<Run>> = self.pipeline.drain().map(|entry| entry.payload).collect();
         runs.iter().for_each(|run| self.record_unrun(run, &Ending::Lost));
         self.names.end_transaction().into_iter().for_each(|bound| self.record_unused(bound));
         self.shared.commit_quietly();

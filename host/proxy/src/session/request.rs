@@ -294,6 +294,7 @@ impl Session {
         };
         self.remember(&facts);
         let mut run = Run::client();
+        run.statements.reserve_exact(known.len());
         drop(statements);
         let mut resolved = resolved.into_iter();
         for (index, (known, event)) in known.into_iter().zip(events).enumerate() {

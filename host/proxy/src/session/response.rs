@@ -234,7 +234,7 @@ impl Session {
     }
 
     /// A message that completes what was asked.
-    fn done(&mut self, frame: Frame<'_>, entry: Entry<Run>) -> Result<Flow, End> {
+    fn done(&mut self, frame: Frame<'_>, entry: Entry<Box<Run>>) -> Result<Flow, End> {
         let mut run = entry.payload;
         match frame.tag {
             b'1' => run.prepared.iter().for_each(|prepared| prepared.confirmed.set(true)),
@@ -276,8 +276,8 @@ impl Session {
     fn failed(
         &mut self,
         frame: Frame<'_>,
-        failed: Entry<Run>,
-        skipped: Vec<Entry<Run>>,
+        failed: Entry<Box<Run>>,
+        skipped: Vec<Entry<Box<Run>>>,
     ) -> Result<Flow, End> {
         for entry in skipped.into_iter().rev() {
             self.record_unrun(&entry.payload, &Ending::Skipped);
@@ -316,7 +316,7 @@ impl Session {
     }
 
     /// A message had no effect on the names it would have changed.
-    fn undo(&mut self, run: Run, failed: bool) {
+    fn undo(&mut self, mut run: Box<Run>, failed: bool) {
         if let (Role::Swallowed, Some(prepared)) = (&run.role, &run.prepared) {
             prepared.stale.set(true);
         }
@@ -324,12 +324,12 @@ impl Session {
             // A Describe of it was not answered.
             portal.described.set(false);
         }
-        if let Some(undo) = run.undo {
+        if let Some(undo) = run.undo.take() {
             self.names.undo(undo, failed);
         }
     }
 
-    fn ready(&mut self, frame: Frame<'_>, entry: Entry<Run>) -> Result<Flow, End> {
+    fn ready(&mut self, frame: Frame<'_>, entry: Entry<Box<Run>>) -> Result<Flow, End> {
         self.status = match TransactionStatus::read(frame.body) {
             Ok(status) => status,
             Err(malformed) => {
