@@ -47,6 +47,7 @@ mod masker;
 #[cfg(test)]
 mod double;
 mod rows;
+mod few;
 mod fields;
 mod copy;
 

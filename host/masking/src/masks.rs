@@ -3,6 +3,7 @@
 use portcullis_policy::{Cells, PolicySet};
 
 use crate::call::{Answer, Seen, write_edited};
+use crate::few::append_few;
 use crate::outcome::Flushed;
 use crate::plan::{Plan, Scratch, Step};
 use crate::together::Group;
@@ -317,7 +318,7 @@ impl Column {
 fn append(cell: Option<&[u8]>, out: &mut Vec<u8>) -> Put {
     match cell {
         Some(cell) => {
-            out.extend_from_slice(cell);
+            append_few(cell, out);
             Put::Value
         }
         None => Put::Null,

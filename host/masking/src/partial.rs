@@ -3,6 +3,7 @@
 use portcullis_policy::mask::{Partial, ValueForm};
 
 use crate::email::sign_of_email;
+use crate::few::append_few;
 
 /// Appends the masked form of a text; `None` when it is not UTF-8. The fill stands once, whatever
 /// it stands for, so that the length is not told.
@@ -35,9 +36,9 @@ pub(crate) fn write_partial(partial: &Partial, cell: &[u8], out: &mut Vec<u8>) -
             (None, mark.and_then(|mark| cell.get(mark..)))
         }
     };
-    out.extend_from_slice(first.unwrap_or_default());
-    out.extend_from_slice(partial.fill.as_bytes());
-    out.extend_from_slice(tail.unwrap_or_default());
+    append_few(first.unwrap_or_default(), out);
+    append_few(partial.fill.as_bytes(), out);
+    append_few(tail.unwrap_or_default(), out);
     Some(())
 }
 

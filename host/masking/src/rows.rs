@@ -6,6 +6,7 @@ use portcullis_policy::PolicySet;
 
 use crate::batch::{HEADER_BYTES, ROWS_FULL, close_frame};
 use crate::column::MaskColumn;
+use crate::few::append_part;
 use crate::keys::Keys;
 use crate::masks::{Masks, Put};
 use crate::outcome::{Flushed, MalformedRow};
@@ -114,7 +115,8 @@ impl RowMasker {
         let start = out.len();
         let mut taken = Taken::default();
         while let Some(frame) = taken.next(frames, most) {
-            if let Err(malformed) = self.write_row(frame, taken.rows, out) {
+            let rest = frames.get(taken.bytes..).unwrap_or_default();
+            if let Err(malformed) = self.write_row((frame, rest), taken.rows, out) {
                 // What was counted of the row is not to count. Those before it have been written
                 // once, and will be once more.
                 out.truncate(start);
@@ -127,10 +129,11 @@ impl RowMasker {
         Ok(taken)
     }
 
-    /// Writes a row. What is not changed is copied from one changed cell to the next.
+    /// Writes a row, which is the first of `frames`. What is not changed is copied from one changed
+    /// cell to the next.
     fn write_row(
         &mut self,
-        frame: &[u8],
+        (frame, frames): (&[u8], &[u8]),
         number: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), MalformedRow> {
@@ -141,7 +144,7 @@ impl RowMasker {
             row.skip_to(*column)?;
             let begin = row.at;
             let old = row.cell()?;
-            out.extend_from_slice(frame.get(copied..begin).unwrap_or_default());
+            append_part(frames, copied, begin, out);
             let word = out.len();
             out.extend_from_slice(&[0; WORD_BYTES]);
             copied = row.at;
@@ -159,7 +162,7 @@ impl RowMasker {
             }
         }
         row.end()?;
-        out.extend_from_slice(frame.get(copied..).unwrap_or_default());
+        append_part(frames, copied, frame.len(), out);
         close_frame(start, out);
         Ok(())
     }

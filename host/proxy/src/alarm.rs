@@ -4,7 +4,9 @@
 //! a look at the clock and a timer in the kernel, tens of thousands of times a second for what is
 //! due two hundred times. A timer of the system's is a file that becomes readable once.
 
+use std::future::poll_fn;
 use std::io;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 #[cfg(not(target_os = "linux"))]
@@ -18,10 +20,11 @@ mod system {
         Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
         timerfd_settime,
     };
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncRead, ReadBuf};
     use tokio::net::unix::pipe::Receiver;
 
-    use super::{Duration, io};
+    use super::{Context, Duration, Poll, io};
+    use std::pin::Pin;
 
     pub struct Alarm {
         /// To the runtime a file that something can be read from, like a pipe.
@@ -39,47 +42,78 @@ mod system {
             Ok(Alarm { timer: Receiver::from_owned_fd_unchecked(timer)? })
         }
 
-        /// Ready when so much time has passed.
-        ///
-        /// Cancel safe: the next wait sets the timer anew.
+        /// It is to ring when so much time has passed, and not when it was to before.
         ///
         /// # Errors
         /// Where the system refuses the timer.
-        pub async fn after(&mut self, delay: Duration) -> io::Result<()> {
+        pub fn set(&mut self, delay: Duration) -> io::Result<()> {
             // None at all would mean never.
             let delay = delay.max(Duration::from_nanos(1));
             let once = Itimerspec {
                 it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
                 it_value: delay.try_into().map_err(io::Error::other)?,
             };
-            timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once)?;
+            Ok(timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once).map(|_| ())?)
+        }
+
+        /// Ready when it has rung.
+        ///
+        /// # Errors
+        /// Where the timer cannot be read.
+        pub fn poll_rung(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
             // How often it rang.
-            self.timer.read(&mut [0; 8]).await.map(|_| ())
+            let mut count = [0; 8];
+            Pin::new(&mut self.timer).poll_read(cx, &mut ReadBuf::new(&mut count))
         }
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 mod runtime {
-    use super::{Duration, io};
+    use super::{Context, Duration, Poll, io};
+    use std::pin::Pin;
+    use tokio::time::{Sleep, sleep};
 
-    pub struct Alarm;
+    pub struct Alarm {
+        sleep: Pin<Box<Sleep>>,
+    }
 
     impl Alarm {
         /// # Errors
         /// None here.
         pub fn new() -> io::Result<Alarm> {
-            Ok(Alarm)
+            Ok(Alarm { sleep: Box::pin(sleep(Duration::ZERO)) })
         }
 
-        /// Ready when so much time has passed.
+        /// It is to ring when so much time has passed, and not when it was to before.
         ///
         /// # Errors
         /// None here.
-        pub async fn after(&mut self, delay: Duration) -> io::Result<()> {
-            tokio::time::sleep(delay).await;
+        pub fn set(&mut self, delay: Duration) -> io::Result<()> {
+            self.sleep = Box::pin(sleep(delay));
             Ok(())
         }
+
+        /// Ready when it has rung.
+        ///
+        /// # Errors
+        /// None here.
+        pub fn poll_rung(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.sleep.as_mut().poll(cx).map(Ok)
+        }
+    }
+}
+
+impl Alarm {
+    /// Ready when so much time has passed.
+    ///
+    /// Cancel safe: the next wait sets the timer anew.
+    ///
+    /// # Errors
+    /// Where the system refuses the timer.
+    pub async fn after(&mut self, delay: Duration) -> io::Result<()> {
+        self.set(delay)?;
+        poll_fn(|cx| self.poll_rung(cx)).await
     }
 }
 

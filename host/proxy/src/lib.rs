@@ -27,6 +27,7 @@ mod known;
 mod run;
 mod masks;
 mod gate;
+mod gathering;
 mod parameters;
 mod balancer;
 mod startup;

@@ -224,17 +224,25 @@ impl<T: Named> Meant<T> {
 }
 
 /// One name space.
-struct Space<T>(FxHashMap<Name, Meant<T>>);
+struct Space<T> {
+    names: FxHashMap<Name, Meant<T>>,
+    /// Names that stand for nothing any more.
+    gone: usize,
+}
 
 impl<T> Default for Space<T> {
     fn default() -> Space<T> {
-        Space(FxHashMap::default())
+        Space { names: FxHashMap::default(), gone: 0 }
     }
 }
 
 impl<T: Named> Space<T> {
+    fn len(&self) -> usize {
+        self.names.len() - self.gone
+    }
+
     fn get(&self, name: &[u8]) -> Option<&Rc<T>> {
-        match self.0.get(name)? {
+        match self.names.get(name)? {
             Meant::Something(thing) => Some(thing),
             Meant::Nothing(_) => None,
         }
@@ -243,8 +251,19 @@ impl<T: Named> Space<T> {
     fn set(&mut self, name: &[u8], now: Option<Rc<T>>) -> Change<T> {
         let name = Name::from_slice(name);
         let now = now.map_or_else(|| Meant::Nothing(Rc::default()), Meant::Something);
-        let before = self.0.insert(name.clone(), now.clone());
+        let before = self.put(name.clone(), Some(now.clone()));
         Change { name, before, now }
+    }
+
+    fn put(&mut self, name: Name, now: Option<Meant<T>>) -> Option<Meant<T>> {
+        let is_gone = |meant: &Option<Meant<T>>| matches!(meant, Some(Meant::Nothing(_)));
+        self.gone += usize::from(is_gone(&now));
+        let before = match now {
+            Some(now) => self.names.insert(name, now),
+            None => self.names.remove(&name),
+        };
+        self.gone -= usize::from(is_gone(&before));
+        before
     }
 
     /// What a message changed stands as before. A Parse or Bind of the unnamed that failed in the
@@ -259,24 +278,34 @@ impl<T: Named> Space<T> {
         {
             before = earlier;
         }
-        let is_latest = self.0.get(&name).is_some_and(|latest| latest.is(&now));
         now.undone().0.replace(Some(before.clone()));
-        if is_latest {
-            match before {
-                Some(before) => self.0.insert(name, before),
-                None => self.0.remove(&name),
-            };
+        if self.is_latest(&name, &now) {
+            self.put(name, before);
         }
     }
 
     /// What a message changed stands: a name that it has taken away is not remembered any longer.
     fn confirm(&mut self, change: Change<T>) {
         let Change { name, now, .. } = change;
-        if matches!(now, Meant::Nothing(_))
-            && self.0.get(&name).is_some_and(|latest| latest.is(&now))
-        {
-            self.0.remove(&name);
+        if matches!(now, Meant::Nothing(_)) && self.is_latest(&name, &now) {
+            self.put(name, None);
         }
+    }
+
+    fn is_latest(&self, name: &Name, meant: &Meant<T>) -> bool {
+        self.names.get(name).is_some_and(|latest| latest.is(meant))
+    }
+
+    /// Forgets what does not `stay`; what has been taken away may still come back.
+    fn retain(&mut self, mut stays: impl FnMut(&Rc<T>) -> bool) {
+        self.names.retain(|_, meant| match meant {
+            Meant::Something(thing) => stays(thing),
+            Meant::Nothing(_) => true,
+        });
+    }
+
+    fn clear(&mut self) {
+        *self = Space::default();
     }
 }
 
@@ -298,7 +327,7 @@ impl Names {
     }
 
     pub fn len(&self) -> usize {
-        self.statements.0.len() + self.portals.0.len()
+        self.statements.len() + self.portals.len()
     }
 
     pub fn statement(&self, name: &[u8]) -> Option<&Rc<Prepared>> {
@@ -339,19 +368,18 @@ impl Names {
     }
 
     pub fn forget_statements(&mut self) {
-        self.statements.0.clear();
+        self.statements.clear();
     }
 
     pub fn forget_cursors(&mut self) {
-        self.portals.0.clear();
+        self.portals.clear();
     }
 
     /// The transaction is over, and with it every portal that was not DECLAREd WITH HOLD. Gives back
     /// what was bound and never executed.
     pub fn end_transaction(&mut self) -> Vec<Bound> {
         let mut unused = Vec::new();
-        self.portals.0.retain(|_, meant| {
-            let Meant::Something(portal) = meant else { return true };
+        self.portals.retain(|portal| {
             // One that the server has not confirmed was bound behind what has ended here.
             let stays = portal.holds || !portal.confirmed.get();
             if !stays {
@@ -365,17 +393,14 @@ impl Names {
     /// Something ran that nobody saw into: any name may stand for something else now.
     /// Gives back what was bound and never executed.
     pub fn taint(&mut self) -> Vec<Bound> {
-        let unused = self.portals.0.drain().filter_map(|(_, meant)| match meant {
-            Meant::Something(portal) => portal.bound.take(),
-            Meant::Nothing(_) => None,
+        let mut unused = Vec::new();
+        self.portals.retain(|portal| {
+            unused.extend(portal.bound.take());
+            false
         });
-        let unused = unused.collect();
-        self.statements.0.retain(|_, meant| match meant {
-            Meant::Something(prepared) => {
-                prepared.stale.set(true);
-                !prepared.by_sql
-            }
-            Meant::Nothing(_) => true,
+        self.statements.retain(|prepared| {
+            prepared.stale.set(true);
+            !prepared.by_sql
         });
         unused
     }

@@ -32,10 +32,11 @@ use crate::cancel::CancelKey;
 use crate::database::DatabaseState;
 use crate::facts::{Facts, Reading};
 use crate::gate::Outbox;
+use crate::gathering::Gathering;
 use crate::names::{Described, Names};
 use crate::refusal::Refusal;
 use crate::registry::{Entry, Signal};
-use crate::run::Run;
+use crate::run::{Masks, Run};
 use crate::shared::{Phase, Shared};
 use crate::transport::Transport;
 use crate::upstream::{self, Upstream};
@@ -177,6 +178,7 @@ pub struct Session {
     server_ends: bool,
     /// What this transaction has run, the latest.
     transaction: VecDeque<Rc<Facts>>,
+    gathering: Gathering,
 }
 
 /// What a session is made of.
@@ -259,6 +261,7 @@ impl Session {
             held_bytes: 0,
             server_ends: false,
             transaction: VecDeque::new(),
+            gathering: Gathering::default(),
         }
     }
 
@@ -275,7 +278,12 @@ impl Session {
             self.shared.look_at_the_clocks();
             let handled = match wake {
                 Wake::Client(buffer, count) => self.on_client(buffer, count).await,
-                Wake::Upstream(buffer, count) => self.on_upstream(buffer, count).await,
+                Wake::Upstream(buffer, count) => {
+                    let handled = self.on_upstream(buffer, count).await;
+                    let goes_on = self.is_in_result();
+                    self.gathering.has_read(&self.upstream, count, goes_on);
+                    handled
+                }
                 Wake::Phase(phase) => self.on_phase(phase),
                 Wake::Decided(decided) => {
                     self.on_decided(decided);
@@ -362,6 +370,7 @@ impl Session {
                 Poll::Ready(Ok(count)) => return Poll::Ready(Wake::Upstream(buffer, count)),
                 Poll::Pending => self.shared.buffers.give_back(buffer),
             }
+            self.gathering.poll(cx, &self.upstream);
         }
         if self.leaving.is_none() && self.may_read_client() {
             let mut buffer = self.shared.buffers.take();
@@ -450,6 +459,11 @@ impl Session {
         let needs_more = self.pipeline.is_copy_in() || matches!(self.hold, Hold::Waiting { .. });
         let behind = !self.inbox.is_empty() && !self.pipeline.is_empty();
         !self.reply.is_empty() || (behind || self.is_asked()) && !needs_more
+    }
+
+    /// Rows or COPY data are arriving.
+    fn is_in_result(&self) -> bool {
+        self.pipeline.front().is_some_and(|entry| !matches!(entry.payload.masks, Masks::Undecided))
     }
 
     /// ReadyForQuery is due.

@@ -4,6 +4,8 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::SetUsize;
 use rustix::net::SendFlags;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -42,6 +44,23 @@ impl Transport {
             #[cfg(any(test, feature = "scripted"))]
             Transport::Memory(_) => None,
         }
+    }
+
+    /// Has the kernel wake who reads when so many bytes are there, or all there will be. False
+    /// where it cannot be told so.
+    ///
+    /// Source: `socket(7)`, SO_RCVLOWAT.
+    pub fn wake_at(&self, bytes: usize) -> bool {
+        let stream = match self {
+            Transport::Tcp(stream) => stream,
+            Transport::ClientTls(stream) => stream.get_ref().0,
+            Transport::ServerTls(stream) => stream.get_ref().0,
+            // Whoever waits for one of these is woken by any byte.
+            Transport::Unix(_) => return false,
+            #[cfg(any(test, feature = "scripted"))]
+            Transport::Memory(_) => return false,
+        };
+        setsockopt(stream, LowWaterMark, &bytes).is_ok()
     }
 
     pub fn poll_read(
@@ -142,6 +161,12 @@ impl Transport {
         };
     }
 }
+
+/// Of what was received and not read.
+#[derive(Clone, Copy, Debug)]
+struct LowWaterMark;
+
+nix::setsockopt_impl!(LowWaterMark, libc::SOL_SOCKET, libc::SO_RCVLOWAT, usize, SetUsize);
 
 /// More is to come, which the kernel waits for.
 #[cfg(target_os = "linux")]

@@ -1,6 +1,7 @@
 //! The protocol byte by byte: what is malformed, hostile or rare.
 
 mod conversations;
+mod long;
 mod segments;
 mod upstreams;
 
