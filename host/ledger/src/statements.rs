@@ -146,10 +146,10 @@ pub(crate) fn write_outcome(buffer: &mut Vec<u8>, outcome: &Outcome) {
 }
 
 /// A list of texts, left out where it is empty.
-fn list(buffer: &mut Vec<u8>, name: &'static str, items: &[String]) {
+fn list(buffer: &mut Vec<u8>, name: &'static str, items: &[impl AsRef<str>]) {
     if !items.is_empty() {
         named(buffer, name);
-        texts(buffer, items.iter().map(String::as_str));
+        texts(buffer, items.iter().map(AsRef::as_ref));
     }
 }
 

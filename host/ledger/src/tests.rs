@@ -50,7 +50,7 @@ fn outcome(id: EventId) -> Event {
         rows: 3,
         bytes: 120,
         cells_masked: 2,
-        labels_masked: vec!["pii.email".to_owned()],
+        labels_masked: vec!["pii.email".into()],
         duration_us: 815,
         revision: 4,
     })

@@ -46,7 +46,7 @@ fn measure(what: &str, actions: [ColumnAction; 6]) {
         format: WireFormat::Text,
         not_null: false,
         action,
-        labels: vec!["pii".to_owned()],
+        labels: vec!["pii".into()],
     };
     let columns = actions.into_iter().map(column).collect();
     let policies = double::unchanged();

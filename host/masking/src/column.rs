@@ -1,5 +1,7 @@
 //! What is to be done with one column of a result.
 
+use std::sync::Arc;
+
 use portcullis_policy::{ColumnAction, WireFormat};
 
 /// One column of a result, as described by the server and planned by the maskers.
@@ -14,5 +16,5 @@ pub struct MaskColumn {
     /// value.
     pub not_null: bool,
     pub action: ColumnAction,
-    pub labels: Vec<String>,
+    pub labels: Vec<Arc<str>>,
 }

@@ -56,5 +56,5 @@ pub use codec::{binary_to_text, text_to_binary};
 pub use column::MaskColumn;
 pub use copy::CopyMasker;
 pub use keys::Keys;
-pub use outcome::{Flushed, MalformedRow};
+pub use outcome::{Flushed, LabelCounts, MalformedRow};
 pub use rows::{MaskedRows, RowMasker};

@@ -222,7 +222,7 @@ impl Masks {
             flushed.cells_masked += masked;
             if masked > 0 {
                 for label in &column.plan.labels {
-                    flushed.count_label(label, masked);
+                    flushed.labels_masked.add(label, masked);
                 }
             }
             column.answer = Answer::Kept;

@@ -1,9 +1,10 @@
 //! What comes out of masking beside the rows.
 
-use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use portcullis_policy::{Fault, PolicyName};
+use smallvec::SmallVec;
 
 /// What one flush did, for the ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,20 +13,37 @@ pub struct Flushed {
     pub rows: u64,
     /// Cells whose bytes are not those that came.
     pub cells_masked: u64,
-    /// Labels of the columns in which cells were masked, and how many.
-    pub labels_masked: BTreeMap<String, u64>,
+    /// By the labels of their columns.
+    pub labels_masked: LabelCounts,
     /// Calls that failed; their columns were masked whole in this batch.
     pub faults: Vec<(PolicyName, Fault)>,
 }
 
-impl Flushed {
-    pub(crate) fn count_label(&mut self, label: &str, cells: u64) {
-        match self.labels_masked.get_mut(label) {
-            Some(count) => *count += cells,
-            None => {
-                self.labels_masked.insert(label.to_owned(), cells);
-            }
+/// Labels, and how many cells of columns with each were masked: mostly it is one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LabelCounts(SmallVec<[(Arc<str>, u64); 1]>);
+
+impl LabelCounts {
+    pub fn add(&mut self, label: &Arc<str>, cells: u64) {
+        match self.0.iter_mut().find(|(known, _)| known == label) {
+            Some((_, count)) => *count += cells,
+            None => self.0.push((label.clone(), cells)),
         }
+    }
+
+    pub fn add_all(&mut self, other: &LabelCounts) {
+        other.iter().for_each(|(label, cells)| self.add(label, cells));
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, u64)> {
+        self.0.iter().map(|(label, cells)| (label, *cells))
+    }
+
+    /// The labels alone, in order.
+    pub fn into_labels(self) -> Vec<Arc<str>> {
+        let mut labels: Vec<Arc<str>> = self.0.into_iter().map(|(label, _)| label).collect();
+        labels.sort_unstable();
+        labels
     }
 }
 

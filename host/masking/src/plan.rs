@@ -1,5 +1,7 @@
 //! What a column's action comes to for its type: decided once per result.
 
+use std::sync::Arc;
+
 use portcullis_policy::mask::{Call, Partial};
 use portcullis_policy::{ColumnAction, PolicyName, WireFormat};
 
@@ -26,7 +28,7 @@ pub(crate) struct Plan {
     /// The cell that stands where the value is lost; `None` is NULL.
     pub(crate) lost: Option<Vec<u8>>,
     pub(crate) step: Step,
-    pub(crate) labels: Vec<String>,
+    pub(crate) labels: Vec<Arc<str>>,
 }
 
 #[derive(Clone, Debug)]

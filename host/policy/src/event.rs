@@ -62,7 +62,7 @@ pub struct Outcome {
     pub bytes: u64,
     pub cells_masked: u64,
     /// Labels of what was masked.
-    pub labels_masked: Vec<String>,
+    pub labels_masked: Vec<Arc<str>>,
     pub duration_us: u64,
     pub revision: u64,
 }

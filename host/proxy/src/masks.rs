@@ -328,12 +328,12 @@ pub fn is_of_nobody_known(column: &ColumnRef) -> bool {
     column.origin.is_none() && !own.iter().any(|schema| column.relation.starts_with(schema))
 }
 
-fn labels(column: &OutputColumn) -> Vec<String> {
-    let mut labels: Vec<String> =
-        column.sources.iter().flat_map(|source| &source.labels).cloned().collect();
+fn labels(column: &OutputColumn) -> Vec<Arc<str>> {
+    let mut labels: Vec<&String> =
+        column.sources.iter().flat_map(|source| &source.labels).collect();
     labels.sort_unstable();
     labels.dedup();
-    labels
+    labels.into_iter().map(|label| label.as_str().into()).collect()
 }
 
 /// The principal and database of a session, shared by everything it asks.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use portcullis_masking::LabelCounts;
+
 /// Upper bounds of the duration buckets, in microseconds; one more takes the rest.
 pub const DURATION_BOUNDS_US: [u64; 14] = [
     50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 500_000, 1_000_000,
@@ -93,13 +95,13 @@ impl WorkerMetrics {
         self.swaps.add(microseconds);
     }
 
-    pub fn masked(&self, labels: &BTreeMap<String, u64>) {
+    pub fn masked(&self, labels: &LabelCounts) {
         let mut known = self.labels.lock().unwrap_or_else(PoisonError::into_inner);
-        for (label, cells) in labels {
-            match known.get_mut(label) {
+        for (label, cells) in labels.iter() {
+            match known.get_mut(&**label) {
                 Some(count) => *count += cells,
                 None => {
-                    known.insert(label.clone(), *cells);
+                    known.insert(label.to_string(), cells);
                 }
             }
         }
@@ -211,7 +213,8 @@ mod tests {
         metrics.worker(0).took(50);
         metrics.worker(1).took(51);
         metrics.worker(1).took(u64::MAX);
-        let labels = BTreeMap::from([("pii.email".to_owned(), 4)]);
+        let mut labels = LabelCounts::default();
+        labels.add(&"pii.email".into(), 4);
         metrics.worker(0).masked(&labels);
         metrics.worker(1).masked(&labels);
         let view = metrics.view(9);

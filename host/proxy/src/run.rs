@@ -1,11 +1,10 @@
 //! What the session remembers of a message on its way: the proxy's part of a pipeline entry.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Instant;
 
-use portcullis_masking::{CopyMasker, RowMasker};
+use portcullis_masking::{CopyMasker, LabelCounts, RowMasker};
 use portcullis_policy::event::EventId;
 use portcullis_policy::{PolicySet, Statement};
 
@@ -105,7 +104,7 @@ pub struct Tally {
     pub bytes: u64,
     pub cells_masked: u64,
     /// Cells masked, by label.
-    pub labels_masked: BTreeMap<String, u64>,
+    pub labels_masked: LabelCounts,
 }
 
 /// Why a message is on its way.

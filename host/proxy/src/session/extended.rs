@@ -315,13 +315,14 @@ impl Session {
         let statements = first(&facts, &resolved);
         let known = self.known(&facts, &resolved, &policies);
         let judged = {
-            let bind = Frontend::read(bind_frame(&portal.bind));
+            let is_read = policies.reads().parameters;
+            let bind = is_read.then(|| Frontend::read(bind_frame(&portal.bind)));
             let bound = match &bind {
-                Ok(Frontend::Bind(bind)) => {
+                Some(Ok(Frontend::Bind(bind))) => {
                     Some(BoundParameters { bind, types: &portal.prepared.parameter_types })
                 }
                 // A cursor has no parameters.
-                Ok(_) | Err(_) => None,
+                Some(Ok(_) | Err(_)) | None => None,
             };
             let parameters: &dyn Parameters = match &bound {
                 Some(bound) => bound,
@@ -397,8 +398,10 @@ impl Session {
             self.withholding |= running.withhold && !running.statement().is_read_only();
             self.describe_for_masks(&portal, name, running.statement());
             self.note_effects(&facts, running.statement());
-            // Its own function cannot have closed it while it ran.
-            self.names.set_portal(name, Some(portal.clone()));
+            if facts.leave_something {
+                // Its own function cannot have closed it while it ran.
+                self.names.set_portal(name, Some(portal.clone()));
+            }
             run.statements = vec![running];
         }
         run.portal = Some(portal);

@@ -105,7 +105,7 @@ impl Session {
         if tally.cells_masked > 0 {
             metrics.add(Count::CellsMasked, tally.cells_masked);
             metrics.masked(&tally.labels_masked);
-            labels_masked.extend(tally.labels_masked.into_keys());
+            labels_masked = tally.labels_masked.into_labels();
         }
         self.shared.append(&Event::Outcome(Outcome {
             id: running.event,

@@ -425,9 +425,7 @@ impl Session {
         if let Some(entry) = self.pipeline.front_mut() {
             let tally = &mut entry.payload.tally;
             tally.cells_masked += flushed.cells_masked;
-            for (label, cells) in flushed.labels_masked {
-                *tally.labels_masked.entry(label).or_default() += cells;
-            }
+            tally.labels_masked.add_all(&flushed.labels_masked);
         }
         self.record_faults(flushed.faults);
     }
