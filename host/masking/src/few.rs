@@ -4,8 +4,8 @@
 /// From this many on a call is worth it.
 const MANY: usize = 64;
 
-/// Appends `bytes[start..end]`, which must be a part of them. Of what stands behind it a little is
-/// read, where there is as much.
+/// Appends `bytes[start..end]`. Where as much stands behind it, a piece of constant length is copied
+/// and cut: what is too much lies behind the end of `out`, where nobody reads.
 #[inline(always)] // A few times for each row.
 pub(crate) fn append_part(bytes: &[u8], start: usize, end: usize, out: &mut Vec<u8>) {
     let rest = bytes.get(start..).unwrap_or_default();

@@ -116,7 +116,7 @@ impl RowMasker {
         let mut taken = Taken::default();
         while let Some(frame) = taken.next(frames, most) {
             let rest = frames.get(taken.bytes..).unwrap_or_default();
-            if let Err(malformed) = self.write_row((frame, rest), taken.rows, out) {
+            if let Err(malformed) = self.write_row(rest, frame.len(), taken.rows, out) {
                 // What was counted of the row is not to count. Those before it have been written
                 // once, and will be once more.
                 out.truncate(start);
@@ -129,15 +129,17 @@ impl RowMasker {
         Ok(taken)
     }
 
-    /// Writes a row, which is the first of `frames`. What is not changed is copied from one changed
-    /// cell to the next.
+    /// Writes the first row of `frames`, which is so long. What is not changed is copied from one
+    /// changed cell to the next.
     fn write_row(
         &mut self,
-        (frame, frames): (&[u8], &[u8]),
+        frames: &[u8],
+        length: usize,
         number: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), MalformedRow> {
         let start = out.len();
+        let frame = frames.get(..length).unwrap_or_default();
         let mut row = Row::open(frame, self.columns)?;
         let mut copied = 0;
         for (position, column) in &self.changing {
@@ -162,7 +164,7 @@ impl RowMasker {
             }
         }
         row.end()?;
-        append_part(frames, copied, frame.len(), out);
+        append_part(frames, copied, length, out);
         close_frame(start, out);
         Ok(())
     }

@@ -17,7 +17,7 @@ use crate::transport::Transport;
 const LONG_BYTES: usize = 2 << 20;
 /// Less than a buffer, so that a read takes all that there is; and less than the kernel takes
 /// without being asked for.
-const MARK_BYTES: usize = 48 << 10;
+const MARK_BYTES: u16 = 48 << 10;
 /// How long less than the mark may wait.
 const PATIENCE: Duration = Duration::from_millis(2);
 
@@ -65,5 +65,64 @@ impl Gathering {
             upstream.wake_at(1);
         }
         *self = Gathering::default();
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// Long for what is on its way already.
+    const NEVER: Duration = Duration::from_millis(100);
+    const SOON: Duration = Duration::from_secs(20);
+
+    /// Ready when something is there, by the runtime's word, with or without the alarm.
+    async fn read(upstream: &mut Transport, mut gathering: Option<&mut Gathering>) -> usize {
+        let mut space = vec![0; 1 << 16];
+        let wait = poll_fn(|cx| {
+            let read = upstream.poll_read(cx, &mut space);
+            if let (true, Some(gathering)) = (read.is_pending(), &mut gathering) {
+                gathering.poll(cx, upstream);
+            }
+            read
+        });
+        wait.await.expect("the connection stands")
+    }
+
+    #[tokio::test]
+    async fn less_than_the_mark_waits_for_more_or_for_the_alarm() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut server = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut upstream = Transport::Tcp(listener.accept().await.unwrap().0);
+        let mut gathering = Gathering::default();
+        let half = vec![0; usize::from(MARK_BYTES) / 2];
+
+        gathering.has_read(&upstream, LONG_BYTES - 1, true);
+        server.write_all(&[0]).await.unwrap();
+        assert_eq!(timeout(SOON, read(&mut upstream, None)).await, Ok(1), "it is not long yet");
+
+        gathering.has_read(&upstream, 1, true);
+        server.write_all(&half).await.unwrap();
+        assert!(timeout(NEVER, read(&mut upstream, None)).await.is_err(), "it is below the mark");
+        server.write_all(&half).await.unwrap();
+        assert_eq!(timeout(SOON, read(&mut upstream, None)).await, Ok(2 * half.len()));
+
+        gathering.has_read(&upstream, 1, true);
+        server.write_all(&half).await.unwrap();
+        let late = read(&mut upstream, Some(&mut gathering));
+        assert_eq!(timeout(SOON, late).await, Ok(half.len()), "the alarm lets it through");
+        server.write_all(&[0]).await.unwrap();
+        assert_eq!(timeout(SOON, read(&mut upstream, None)).await, Ok(1), "and what follows");
+
+        gathering.has_read(&upstream, LONG_BYTES, true);
+        gathering.has_read(&upstream, 1, false);
+        server.write_all(&[0]).await.unwrap();
+        assert_eq!(timeout(SOON, read(&mut upstream, None)).await, Ok(1), "the result is over");
     }
 }

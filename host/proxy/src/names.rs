@@ -284,10 +284,13 @@ impl<T: Named> Space<T> {
         }
     }
 
-    /// What a message changed stands: a name that it has taken away is not remembered any longer.
+    /// What a message changed stands: a name that it has taken away is not remembered any longer,
+    /// also where a later message that is undone had made something of it.
     fn confirm(&mut self, change: Change<T>) {
         let Change { name, now, .. } = change;
-        if matches!(now, Meant::Nothing(_)) && self.is_latest(&name, &now) {
+        let Meant::Nothing(undone) = &now else { return };
+        undone.0.replace(Some(None));
+        if self.is_latest(&name, &now) {
             self.put(name, None);
         }
     }
@@ -403,5 +406,58 @@ impl Names {
             !prepared.by_sql
         });
         unused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Thing(Undone<Thing>);
+
+    impl Named for Thing {
+        fn undone(&self) -> &Undone<Thing> {
+            &self.0
+        }
+    }
+
+    fn thing() -> Rc<Thing> {
+        Rc::new(Thing(Undone::default()))
+    }
+
+    #[test]
+    fn nothing_is_kept_of_a_name_that_is_gone() {
+        let mut space: Space<Thing> = Space::default();
+        for number in 0..100_u32 {
+            let name = number.to_be_bytes();
+            // A Close that has its effect, and behind it a Parse that fails.
+            let (closed, made) = (space.set(&name, None), space.set(&name, Some(thing())));
+            space.confirm(closed);
+            space.undo(made, true);
+            // The same where the answers come before the next is sent.
+            let made = space.set(&name, Some(thing()));
+            space.confirm(made);
+            let closed = space.set(&name, None);
+            assert_eq!((space.len(), space.get(&name).is_some()), (0, false));
+            space.confirm(closed);
+        }
+        assert_eq!((space.names.len(), space.gone), (0, 0));
+    }
+
+    #[test]
+    fn what_is_undone_leads_back_to_what_stands() {
+        let mut space: Space<Thing> = Space::default();
+        let first = thing();
+        let made = space.set(b"s", Some(first.clone()));
+        space.confirm(made);
+        // In one pipeline, which fails at its beginning; then one more Parse that fails.
+        let (failed, closed) = (space.set(b"s", Some(thing())), space.set(b"s", None));
+        let late = space.set(b"s", Some(thing()));
+        space.undo(closed, false);
+        space.undo(failed, true);
+        assert!(space.get(b"s").is_some_and(|now| !Rc::ptr_eq(now, &first)));
+        space.undo(late, true);
+        assert!(space.get(b"s").is_some_and(|now| Rc::ptr_eq(now, &first)));
+        assert_eq!((space.len(), space.gone), (1, 0));
     }
 }

@@ -1,12 +1,13 @@
 //! A connection, with or without TLS, by TCP or by Unix socket; in tests, in memory.
 
 use std::io;
+use std::os::fd::AsFd;
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use nix::sys::socket::setsockopt;
-use nix::sys::socket::sockopt::SetUsize;
-use rustix::net::SendFlags;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -46,11 +47,9 @@ impl Transport {
         }
     }
 
-    /// Has the kernel wake who reads when so many bytes are there, or all there will be. False
-    /// where it cannot be told so.
-    ///
-    /// Source: `socket(7)`, SO_RCVLOWAT.
-    pub fn wake_at(&self, bytes: usize) -> bool {
+    /// Has the kernel wake who reads when so many bytes are there, or all there will be; if there
+    /// are as many now, at once. False where it cannot be told so.
+    pub fn wake_at(&self, bytes: u16) -> bool {
         let stream = match self {
             Transport::Tcp(stream) => stream,
             Transport::ClientTls(stream) => stream.get_ref().0,
@@ -60,7 +59,7 @@ impl Transport {
             #[cfg(any(test, feature = "scripted"))]
             Transport::Memory(_) => return false,
         };
-        setsockopt(stream, LowWaterMark, &bytes).is_ok()
+        set_low_water_mark(stream, bytes)
     }
 
     pub fn poll_read(
@@ -126,7 +125,7 @@ impl Transport {
     pub async fn write_last(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut rest = bytes;
         if let Transport::Tcp(stream) = self {
-            let send = || Ok(rustix::net::send(&*stream, bytes, MORE)?);
+            let send = || SockRef::from(&*stream).send_with_flags(bytes, MORE);
             let sent = stream.try_io(Interest::WRITABLE, send).unwrap_or_default();
             rest = rest.get(sent..).unwrap_or_default();
         }
@@ -162,17 +161,34 @@ impl Transport {
     }
 }
 
-/// Of what was received and not read.
-#[derive(Clone, Copy, Debug)]
-struct LowWaterMark;
+/// No crate that we know sets this one. Where a mark is lowered below what is there, Linux wakes
+/// whoever waits (`tcp_set_rcvlowat`), and that is counted on; elsewhere nobody says so.
+///
+/// Source: `socket(7)`, SO_RCVLOWAT.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code)]
+fn set_low_water_mark(socket: &impl AsFd, bytes: u16) -> bool {
+    let (socket, bytes) = (socket.as_fd().as_raw_fd(), libc::c_int::from(bytes));
+    let length = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the descriptor is open as long as it is borrowed. The kernel reads one int, and is
+    // told how long that is.
+    let set = unsafe {
+        let value = (&raw const bytes).cast();
+        libc::setsockopt(socket, libc::SOL_SOCKET, libc::SO_RCVLOWAT, value, length)
+    };
+    set == 0
+}
 
-nix::setsockopt_impl!(LowWaterMark, libc::SOL_SOCKET, libc::SO_RCVLOWAT, usize, SetUsize);
+#[cfg(not(target_os = "linux"))]
+fn set_low_water_mark(_: &impl AsFd, _: u16) -> bool {
+    false
+}
 
 /// More is to come, which the kernel waits for.
 #[cfg(target_os = "linux")]
-const MORE: SendFlags = SendFlags::MORE.union(SendFlags::NOSIGNAL);
+const MORE: libc::c_int = libc::MSG_MORE | libc::MSG_NOSIGNAL;
 #[cfg(not(target_os = "linux"))]
-const MORE: SendFlags = SendFlags::empty();
+const MORE: libc::c_int = 0;
 
 /// A protocol violation, where I/O errors are what a caller handles.
 pub fn invalid(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {

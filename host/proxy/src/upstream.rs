@@ -84,22 +84,33 @@ fn protocol(what: impl Into<String>) -> UpstreamError {
 
 /// Connects and logs in; `parameters` go into the startup packet beside user and database. Whoever
 /// calls it waits for [`CONNECT_TIMEOUT`] at most.
+///
+/// Not cancel safe as regards time: given up before the server has answered at all, it makes the
+/// logins that follow a round trip longer.
 pub async fn connect(
     settings: &UpstreamSettings,
     parameters: &[(String, String)],
 ) -> Result<Upstream, UpstreamError> {
     let transport = open(settings).await?;
     let mut ahead = Ahead::of(&transport, settings);
-    let tried = log_in(transport, settings, parameters, &mut ahead).await;
-    if ahead.is_taken_up(&tried) {
-        return tried;
+    match log_in(transport, settings, parameters, &mut ahead).await {
+        Err(error) if ahead.is_pending() && is_confused(&error) => {
+            tracing::info!(%error, "the server did not take up a login that began unasked");
+            drop(ahead);
+            log_in(open(settings).await?, settings, parameters, &mut Ahead::default()).await
+        }
+        tried => {
+            ahead.take_up();
+            tried
+        }
     }
-    drop(ahead);
-    log_in(open(settings).await?, settings, parameters, &mut Ahead::default()).await
 }
 
 /// A login whose first message goes with the startup packet, before the server asks for it: that
 /// saves a round trip. It tells the server no more than it could ask for.
+///
+/// Dropped before the server has asked, it is the last there is: also where somebody lost patience
+/// with a server that did nothing at all.
 #[derive(Default)]
 struct Ahead<'a>(Option<(ScramClient, &'a UpstreamKeys)>);
 
@@ -112,29 +123,20 @@ impl<'a> Ahead<'a> {
         Ahead(settings.password.as_ref().and_then(begin))
     }
 
+    fn is_pending(&self) -> bool {
+        self.0.is_some()
+    }
+
     fn client(&self) -> Option<&ScramClient> {
         self.0.as_ref().map(|(client, _)| client)
     }
 
-    /// The server has asked for it.
+    /// The server has asked for it, or lets nobody in.
     fn take_up(&mut self) -> Option<ScramClient> {
         self.0.take().map(|(client, _)| client)
     }
-
-    /// True where the server asked for it, as it came to that.
-    fn is_taken_up(&mut self, tried: &Result<Upstream, UpstreamError>) -> bool {
-        if let Err(UpstreamError::Refused(body)) = tried
-            && !is_connection_exception(body)
-        {
-            // It lets nobody in, or not now.
-            self.take_up();
-        }
-        self.0.is_none()
-    }
 }
 
-/// A server that asks for something else, hangs up, or does nothing at all, is waited for the next
-/// time.
 impl Drop for Ahead<'_> {
     fn drop(&mut self) {
         if let Some((_, keys)) = &self.0 {
@@ -143,10 +145,16 @@ impl Drop for Ahead<'_> {
     }
 }
 
-/// Class 08: what was said is not understood.
-fn is_connection_exception(body: &[u8]) -> bool {
-    let fields = backend::notice_fields(body).unwrap_or_default();
-    backend::field(&fields, b'C').is_none_or(|sqlstate| sqlstate.starts_with(b"08"))
+/// A server may say so where it hears what it has not asked for: by hanging up, by asking for
+/// something else, or by an error of class 08.
+fn is_confused(error: &UpstreamError) -> bool {
+    match error {
+        UpstreamError::Io(_) => true,
+        UpstreamError::Refused(body) => {
+            let fields = backend::notice_fields(body).unwrap_or_default();
+            backend::field(&fields, b'C').is_none_or(|sqlstate| sqlstate.starts_with(b"08"))
+        }
+    }
 }
 
 /// Asks the server to cancel what a session of its runs. The server answers nothing.

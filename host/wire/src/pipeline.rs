@@ -126,6 +126,17 @@ impl<T> Pipeline<T> {
         self.entries.front_mut()
     }
 
+    /// Takes out the message in front while what it has remembered is dealt with; it is to be put
+    /// back.
+    pub fn lift(&mut self) -> Option<Entry<T>> {
+        self.entries.pop_front()
+    }
+
+    /// Puts back in front what was taken out.
+    pub fn put_back(&mut self, entry: Entry<T>) {
+        self.entries.push_front(entry);
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Entry<T>> {
         self.entries.iter()
     }

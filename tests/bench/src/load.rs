@@ -230,7 +230,7 @@ impl Load {
             bytes < LEFT_BYTES_MAX,
             "memory that is left of a session that went",
             format!(
-                "{bytes:.0} bytes, by the median of the last {CYCLES_STEADY} of cycles of {CYCLE}: \
+                "{bytes:.0} bytes, by the last {CYCLES_STEADY} of cycles of {CYCLE}: \
                  {memory}"
             ),
         );

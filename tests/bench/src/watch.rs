@@ -114,8 +114,9 @@ impl Levels {
         self.0.len()
     }
 
-    /// By how much each of the last `count` exceeds the one before, in the median: an allocator
-    /// that once takes or gives back a lot moves no median. None where there are not so many.
+    /// By how much each of the last `count` exceeds the one before, in the median or the mean,
+    /// whichever is more: neither one step of an allocator up or down nor steps that come now and
+    /// then hide what each adds. None where there are not so many.
     pub(crate) fn step_kb(&self, count: usize) -> Option<f64> {
         let first = self.0.len().checked_sub(count + 1)?;
         let last = self.0.get(first..)?;
@@ -124,7 +125,8 @@ impl Levels {
             steps.map(|(before, after)| *after as f64 - *before as f64).collect();
         steps.sort_unstable_by(f64::total_cmp);
         let at = |place: usize| steps.get(place).copied();
-        Some(f64::midpoint(at(count.checked_sub(1)? / 2)?, at(count / 2)?))
+        let median = f64::midpoint(at(count.checked_sub(1)? / 2)?, at(count / 2)?);
+        Some(median.max(steps.iter().sum::<f64>() / count as f64))
     }
 }
 
@@ -177,10 +179,11 @@ mod tests {
             }
             levels.step_kb(5)
         };
-        for steps in [[2_048, 500], [2_048, -2_048], [-2_048, 90]] {
+        for steps in [[2_048, -2_048], [-2_048, 90]] {
             assert_eq!(of(0, steps), Some(0.0));
             assert_eq!(of(300, steps), Some(300.0));
         }
+        assert_eq!(of(0, [500, 500]), Some(200.0), "what comes now and then comes");
     }
 
     #[test]

@@ -187,6 +187,7 @@ impl Session {
                 self.running(of, known.clone(), event, &policies, permitted.limit_rows);
             running.withhold = self.withholds(&running, &facts, &policies).await;
             running.ended = Ended::WithBind(ended.clone());
+            // Room for one, where `push` would make room for four.
             run.statements = vec![running];
         }
         if let Some(statement) = statements.first()

@@ -31,14 +31,11 @@ const FIELDS_WITHOUT_VALUES: [u8; 8] = *b"SVCstcdn";
 impl Session {
     /// CommandComplete of one statement of a Query.
     pub(super) fn complete(&mut self, frame: Frame<'_>) -> Flow {
-        // Taken out so that the session can be changed by what the statement did.
-        let Some(entry) = self.pipeline.front_mut() else { return Flow::Keep };
-        let mut run = std::mem::replace(&mut entry.payload, Run::client());
-        let over = run.over();
-        self.complete_run(frame, &mut run);
-        if let Some(entry) = self.pipeline.front_mut() {
-            entry.payload = run;
-        }
+        // So that the session can be changed by what the statement did.
+        let Some(mut entry) = self.pipeline.lift() else { return Flow::Keep };
+        let over = entry.payload.over();
+        self.complete_run(frame, &mut entry.payload);
+        self.pipeline.put_back(entry);
         // It was complete before it could be stopped.
         let Some(over) = over else { return Flow::Forward };
         encode::error(self.reply.tail(), &over.report());
@@ -157,17 +154,15 @@ impl Session {
 
     /// An error that ends a Query, a Sync or a FunctionCall.
     pub(super) fn error(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
-        let Some(entry) = self.pipeline.front_mut() else { return Ok(Flow::Forward) };
-        let mut run = std::mem::replace(&mut entry.payload, Run::client());
-        let flow = self.client_error(frame, &run);
+        let Some(mut entry) = self.pipeline.lift() else { return Ok(Flow::Forward) };
+        let run = &mut entry.payload;
+        let flow = self.client_error(frame, run);
         if flow.is_ok() {
             // It is recorded; nothing of this message will run any more.
             run.current = run.statements.len();
             run.masks = Masks::Undecided;
         }
-        if let Some(entry) = self.pipeline.front_mut() {
-            entry.payload = run;
-        }
+        self.pipeline.put_back(entry);
         flow
     }
 

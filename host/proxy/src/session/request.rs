@@ -519,6 +519,7 @@ impl Session {
             encode::error(self.reply.tail(), &refusal.report());
             encode::ready_for_query(self.reply.tail(), self.status);
             self.entry.line().is_ready(self.status != TransactionStatus::Idle);
+            forgotten.into_iter().for_each(|forgotten| self.names.confirm(forgotten));
             return Ok(Handled::Done);
         }
         let tag = format!("portcullis_denied_{}", self.shared.event_id());

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use portcullis_identity::{MockSecret, ScramServer, UserConfig, Users, Verifier};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -9,8 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 
 const PASSWORD: &str = "pencil";
-/// How long a login may take here.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a login is waited for that nobody answers.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What a server does with a login whose first message came with the startup packet.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,9 +33,7 @@ async fn serve(listener: &TcpListener, told: Told) -> (TcpStream, bool) {
     let length = stream.read_u32().await.unwrap() as usize;
     stream.read_exact(&mut vec![0; length - 4]).await.unwrap();
     // What was sent in one go has come in one piece.
-    let mut first = [0];
-    let ahead = tokio::time::timeout(Duration::from_millis(50), stream.peek(&mut first)).await;
-    let is_ahead = matches!(ahead, Ok(Ok(1)));
+    let is_ahead = matches!(stream.peek(&mut [0]).now_or_never(), Some(Ok(1)));
     if is_ahead {
         let error =
             |sqlstate: &str| message(b'E', format!("SFATAL\0C{sqlstate}\0Mno\0\0").as_bytes());
@@ -116,11 +115,13 @@ async fn logins(told: Told) -> ([bool; 2], Vec<bool>) {
         ssl: SslMode::Disable,
         roots: None,
     };
-    let connect_soon = || async {
+    let patience = if told == Told::DoesNothing { PATIENCE } else { CONNECT_TIMEOUT };
+    let connect_within = |patience| {
         let connect = connect(&settings, &[]);
-        matches!(tokio::time::timeout(PATIENCE, connect).await, Ok(Ok(_)))
+        async move { matches!(tokio::time::timeout(patience, connect).await, Ok(Ok(_))) }
     };
-    let (first, (_, is_ahead)) = tokio::join!(connect_soon(), serve(&listener, told));
+    let (first, (_, is_ahead)) =
+        tokio::join!(connect_within(CONNECT_TIMEOUT), serve(&listener, told));
     assert_eq!((first, is_ahead), (true, false), "nothing is known of the server yet");
     let (mut connections, mut ahead) = (Vec::new(), Vec::new());
     let serving = async {
@@ -130,7 +131,7 @@ async fn logins(told: Told) -> ([bool; 2], Vec<bool>) {
             ahead.push(is_ahead);
         }
     };
-    let both = async { [connect_soon().await, connect_soon().await] };
+    let both = async { [connect_within(patience).await, connect_within(CONNECT_TIMEOUT).await] };
     let logged_in = tokio::select! {
         logged_in = both => logged_in,
         () = serving => unreachable!("it serves for ever"),
