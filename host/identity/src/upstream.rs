@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use md5::{Digest, Md5};
 
@@ -13,6 +14,10 @@ use crate::message::Malformed;
 /// whoever poses as the upstream guess the password cheaply from our proof; more would let
 /// it spend our processor.
 pub const ITERATIONS_ACCEPTED: RangeInclusive<u32> = 4096..=600_000;
+
+/// How long an upstream is not told ahead any more that did not take it up. It may have been
+/// restarting.
+const WAITS_FOR: Duration = Duration::from_secs(600);
 
 /// A role's verifier changes when its password does; while one does, two are in use.
 const CACHED_MAX: usize = 4;
@@ -76,7 +81,8 @@ struct Shown {
     keys: Vec<Derived>,
     /// Of the last login that succeeded.
     mechanism: Option<&'static str>,
-    waits_to_be_asked: bool,
+    /// Until then the next login waits until it is asked for.
+    waits_until: Option<Instant>,
 }
 
 #[derive(Clone)]
@@ -104,13 +110,14 @@ impl UpstreamKeys {
     /// The mechanism by which the next login may begin before it is asked for.
     pub(crate) fn mechanism(&self) -> Option<&'static str> {
         let shown = self.shown();
-        shown.mechanism.filter(|_| !shown.waits_to_be_asked)
+        let waits = shown.waits_until.is_some_and(|until| Instant::now() < until);
+        shown.mechanism.filter(|_| !waits)
     }
 
-    /// The upstream did not take up a login that began before it had asked for one: none begins
-    /// so any more.
+    /// The upstream did not take up a login that began before it had asked for one: for
+    /// a while none begins so any more.
     pub fn wait_to_be_asked(&self) {
-        self.shown().waits_to_be_asked = true;
+        self.shown().waits_until = Instant::now().checked_add(WAITS_FOR);
     }
 
     pub(crate) fn cached(&self, salt: &[u8], iterations: u32) -> Option<Derived> {

@@ -71,6 +71,11 @@ impl Outbox {
         encode::frame(self.queue.tail(), b'H', &[]);
     }
 
+    /// Ends a COPY that the client does not know of.
+    pub fn end_copy(&mut self) {
+        encode::frame(self.queue.tail(), b'f', b"an earlier result was stopped\0");
+    }
+
     /// Asks for the columns of a portal's result.
     pub fn describe_portal(&mut self, name: &[u8]) {
         let mut body = vec![b'P'];

@@ -156,6 +156,8 @@ pub struct Change<T> {
     name: Name,
     before: Option<Meant<T>>,
     now: Meant<T>,
+    /// How often names had been tainted by then.
+    taints: u64,
 }
 
 /// Few names are longer than this, and those of drivers never.
@@ -190,17 +192,31 @@ impl<T> Default for Undone<T> {
 /// What a name can stand for.
 trait Named: Sized {
     fn undone(&self) -> &Undone<Self>;
+
+    /// Something ran that nobody saw into, and may have made something else of its name. False
+    /// where it is of no use any more.
+    fn taint(&self) -> bool;
 }
 
 impl Named for Prepared {
     fn undone(&self) -> &Undone<Prepared> {
         &self.undone
     }
+
+    fn taint(&self) -> bool {
+        self.stale.set(true);
+        !self.by_sql
+    }
 }
 
 impl Named for Portal {
     fn undone(&self) -> &Undone<Portal> {
         &self.undone
+    }
+
+    /// Nothing could make it anew.
+    fn taint(&self) -> bool {
+        false
     }
 }
 
@@ -228,11 +244,13 @@ struct Space<T> {
     names: FxHashMap<Name, Meant<T>>,
     /// Names that stand for nothing any more.
     gone: usize,
+    /// How often all of them were tainted.
+    taints: u64,
 }
 
 impl<T> Default for Space<T> {
     fn default() -> Space<T> {
-        Space { names: FxHashMap::default(), gone: 0 }
+        Space { names: FxHashMap::default(), gone: 0, taints: 0 }
     }
 }
 
@@ -252,7 +270,7 @@ impl<T: Named> Space<T> {
         let name = Name::from_slice(name);
         let now = now.map_or_else(|| Meant::Nothing(Rc::default()), Meant::Something);
         let before = self.put(name.clone(), Some(now.clone()));
-        Change { name, before, now }
+        Change { name, before, now, taints: self.taints }
     }
 
     fn put(&mut self, name: Name, now: Option<Meant<T>>) -> Option<Meant<T>> {
@@ -271,12 +289,19 @@ impl<T: Named> Space<T> {
     /// back. What a later message has made of the name is that message's, until it is undone as
     /// well.
     fn undo(&mut self, change: Change<T>, failed: bool) {
-        let Change { name, before, now } = change;
+        let Change { name, before, now, taints } = change;
         let mut before = before.filter(|_| !(failed && name.is_empty()));
         while let Some(earlier) =
             before.as_ref().and_then(|before| before.undone().0.borrow().clone())
         {
             before = earlier;
+        }
+        if taints != self.taints {
+            // It was out of sight then.
+            before = before.filter(|before| match before {
+                Meant::Something(thing) => thing.taint(),
+                Meant::Nothing(_) => true,
+            });
         }
         now.undone().0.replace(Some(before.clone()));
         if self.is_latest(&name, &now) {
@@ -307,8 +332,14 @@ impl<T: Named> Space<T> {
         });
     }
 
+    fn taint(&mut self) {
+        self.taints += 1;
+        self.retain(|thing| thing.taint());
+    }
+
     fn clear(&mut self) {
-        *self = Space::default();
+        self.names.clear();
+        self.gone = 0;
     }
 }
 
@@ -396,15 +427,14 @@ impl Names {
     /// Something ran that nobody saw into: any name may stand for something else now.
     /// Gives back what was bound and never executed.
     pub fn taint(&mut self) -> Vec<Bound> {
-        let mut unused = Vec::new();
-        self.portals.retain(|portal| {
-            unused.extend(portal.bound.take());
-            false
+        let portals = self.portals.names.values();
+        let unused = portals.filter_map(|meant| match meant {
+            Meant::Something(portal) => portal.bound.take(),
+            Meant::Nothing(_) => None,
         });
-        self.statements.retain(|prepared| {
-            prepared.stale.set(true);
-            !prepared.by_sql
-        });
+        let unused = unused.collect();
+        self.portals.taint();
+        self.statements.taint();
         unused
     }
 }
@@ -413,16 +443,26 @@ impl Names {
 mod tests {
     use super::*;
 
-    struct Thing(Undone<Thing>);
+    #[derive(Default)]
+    struct Thing {
+        undone: Undone<Thing>,
+        is_tainted: Cell<bool>,
+        is_of_use: bool,
+    }
 
     impl Named for Thing {
         fn undone(&self) -> &Undone<Thing> {
-            &self.0
+            &self.undone
+        }
+
+        fn taint(&self) -> bool {
+            self.is_tainted.set(true);
+            self.is_of_use
         }
     }
 
     fn thing() -> Rc<Thing> {
-        Rc::new(Thing(Undone::default()))
+        Rc::default()
     }
 
     #[test]
@@ -459,5 +499,27 @@ mod tests {
         space.undo(late, true);
         assert!(space.get(b"s").is_some_and(|now| Rc::ptr_eq(now, &first)));
         assert_eq!((space.len(), space.gone), (1, 0));
+    }
+    #[test]
+    fn what_comes_back_is_as_tainted_as_what_stayed() {
+        for is_of_use in [true, false] {
+            let mut space: Space<Thing> = Space::default();
+            let first = Rc::new(Thing { is_of_use, ..Thing::default() });
+            let made = space.set(b"s", Some(first.clone()));
+            space.confirm(made);
+            let closed = space.set(b"s", None);
+            space.taint();
+            let late = space.set(b"s", Some(thing()));
+            space.undo(closed, false);
+            space.undo(late, true);
+            assert_eq!((space.get(b"s").is_some(), first.is_tainted.get()), (is_of_use, true));
+            // Of what is made behind it nothing is held against it.
+            let again = thing();
+            let made = space.set(b"t", Some(again.clone()));
+            space.confirm(made);
+            let closed = space.set(b"t", None);
+            space.undo(closed, false);
+            assert!(space.get(b"t").is_some() && !again.is_tainted.get());
+        }
     }
 }

@@ -551,7 +551,13 @@ impl Session {
             if !matches!(end, End::Upstream) {
                 // Only a server that waits for the next message understands a goodbye.
                 outbox.terminate();
-                let _ = upstream.write_last(outbox.queue().pending()).await;
+                let pending = outbox.queue().pending();
+                // Answers that nobody has read make the close a reset, which takes with it what
+                // waits for it.
+                let _ = match still_running {
+                    true => upstream.write_all(pending).await,
+                    false => upstream.write_last(pending).await,
+                };
                 if upstream.is_tls() {
                     upstream.shutdown().await;
                 }

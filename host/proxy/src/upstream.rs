@@ -95,9 +95,14 @@ pub async fn connect(
     let mut ahead = Ahead::of(&transport, settings);
     match log_in(transport, settings, parameters, &mut ahead).await {
         Err(error) if ahead.is_pending() && is_confused(&error) => {
-            tracing::info!(%error, "the server did not take up a login that began unasked");
-            drop(ahead);
-            log_in(open(settings).await?, settings, parameters, &mut Ahead::default()).await
+            let transport = open(settings).await?;
+            let logged_in = log_in(transport, settings, parameters, &mut Ahead::default()).await;
+            match logged_in {
+                Ok(_) => tracing::info!(%error, "the server wants to ask for a login first"),
+                // It is no server to learn anything from.
+                Err(_) => drop(ahead.take_up()),
+            }
+            logged_in
         }
         tried => {
             ahead.take_up();
@@ -109,8 +114,8 @@ pub async fn connect(
 /// A login whose first message goes with the startup packet, before the server asks for it: that
 /// saves a round trip. It tells the server no more than it could ask for.
 ///
-/// Dropped before the server has asked, it is the last there is: also where somebody lost patience
-/// with a server that did nothing at all.
+/// Dropped before the server has asked, it is the last for a while: also where somebody lost
+/// patience with a server that did nothing at all.
 #[derive(Default)]
 struct Ahead<'a>(Option<(ScramClient, &'a UpstreamKeys)>);
 

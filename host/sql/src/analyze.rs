@@ -98,11 +98,17 @@ fn analyzed(text: &str, scope: &Scope<'_>, limits: &Limits, asked: Asked) -> Vec
 }
 
 /// What the second reader says of a text, and by itself of each statement that it took for data.
-fn opinions_of_all(source: Source<'_>, parsed: &[RawStmt]) -> Option<Vec<Opinion>> {
-    let mut all = opinions(source.text)?;
-    if all.last().is_some_and(|last| last.takes_rest) {
+fn opinions_of_all(source: Source<'_>, parsed: &[RawStmt]) -> Option<Vec<Option<Opinion>>> {
+    let of_text = opinions(source.text)?;
+    let takes_rest = of_text.last().is_some_and(|last| last.takes_rest);
+    let mut all: Vec<Option<Opinion>> = of_text.into_iter().map(Some).collect();
+    if takes_rest {
         for raw in parsed.get(all.len()..).unwrap_or_default() {
-            all.extend(opinions(source.part(raw)?.text)?);
+            match source.part(raw).and_then(|part| opinions(part.text)) {
+                Some(of_part) => all.extend(of_part.into_iter().map(Some)),
+                // Of one that it cannot read it says nothing, and of the others all the same.
+                None => all.push(None),
+            }
         }
     }
     Some(all)
@@ -113,7 +119,7 @@ fn read(
     source: Source<'_>,
     parsed: &[RawStmt],
     tree: Option<Tree>,
-    opinions: Option<Vec<Opinion>>,
+    opinions: Option<Vec<Option<Opinion>>>,
     scope: &Scope<'_>,
 ) -> Vec<Statement> {
     let count = opinions.as_ref().map_or(parsed.len(), Vec::len);
@@ -121,7 +127,7 @@ fn read(
     let mut nodes = tree.iter().flat_map(Tree::roots);
     let mut statements: Vec<Statement> = Vec::with_capacity(parsed.len());
     for (index, raw) in parsed.iter().enumerate() {
-        let opinion = opinions.as_ref().and_then(|all| all.get(index));
+        let opinion = opinions.as_ref().and_then(|all| all.get(index)?.as_ref());
         let node = nodes.next().and_then(|node| node.node("stmt"));
         statements.push(read_one(source, raw, node, opinion, scope));
     }

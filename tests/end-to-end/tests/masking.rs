@@ -4,6 +4,7 @@
 mod attacks;
 mod carriers;
 mod channels;
+mod copies;
 mod meanings;
 mod sessions;
 mod views;

@@ -214,6 +214,10 @@ impl Session {
         };
         match kind {
             Harmless::CopyDone | Harmless::CopyFail => {
+                // Behind the COPY the rest of a Query's text runs, which may change what the next
+                // message means. Data in between has let the client be read again.
+                self.stalled |=
+                    self.pipeline.front().is_some_and(|entry| entry.expect == Expect::Query);
                 self.pipeline.push(Expect::CopyEnd, Run::client());
             }
             // The server would ignore it.

@@ -220,6 +220,12 @@ impl Session {
             // Results behind the one that was stopped: the client has heard that it is over.
             return Ok(Flow::Keep);
         }
+        if self.silent_until_ready && frame.tag == b'G' {
+            // And data that the server waits for: the client does not know of it.
+            self.outbox.end_copy();
+            self.pipeline.push(Expect::CopyEnd, Run::new(Role::Swallowed));
+            return Ok(Flow::Keep);
+        }
         match frame.tag {
             b'T' => self.row_description(frame).await,
             b'D' => self.first_row(frame).await,

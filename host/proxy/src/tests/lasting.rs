@@ -35,6 +35,32 @@ fn behind_a_limit_a_text_is_silent() {
     });
 }
 
+/// Where the rest of that text waits for data, the proxy ends the wait: the client has heard that it
+/// is over, and sends none.
+#[test]
+fn behind_a_limit_no_copy_waits_for_the_client() {
+    let limited = Verdict { limit_rows: Some(1), ..Verdict::allow() };
+    let rules = Rules::new(move |_, _| limited.clone(), |_| MaskAction::Pass);
+    stage_with(Given { rules, ..Given::default() }, |stage| {
+        let mut play = stage.rig.play();
+        let text = "select id from people; copy notes from stdin; select 1";
+        play.client_says(new().query(text).bytes());
+        let result = new().columns(&[("id", (0, 0), 23)]).row(&[Some(b"1")]).row(&[Some(b"2")]);
+        play.server.receive();
+        play.server_says(result.complete("SELECT 2").copy(b'G', 2).bytes());
+        assert_eq!(sequence(&play.client.receive()), "T D*1 E:54000");
+        let (told, _) = messages(&play.server.receive());
+        assert_eq!(told.iter().map(|(tag, _)| char::from(*tag)).collect::<String>(), "f");
+        play.server_says(new().error("57014", "called off").ready(b'I').bytes());
+        assert_eq!(sequence(&play.client.receive()), "Z:I");
+        play.client_says(new().query("select 1").bytes());
+        let (told, _) = messages(&play.server.receive());
+        assert_eq!(told.iter().map(|(tag, _)| char::from(*tag)).collect::<String>(), "Q");
+        let ends = stage.records("outcome").iter().map(|o| o["ending"].clone()).collect::<Vec<_>>();
+        assert_eq!(ends, ["completed", "failed", "skipped"]);
+    });
+}
+
 /// The one cell of the result of the same query again, as the client is shown it.
 fn shown(play: &mut Play, status: u8) -> Option<Vec<u8>> {
     play.client_says(new().query("select upper(name) from people").bytes());

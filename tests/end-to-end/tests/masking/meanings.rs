@@ -38,6 +38,14 @@ impl Bench {
         Bench { database, needles, portcullis }
     }
 
+    /// With no guard, for what that would refuse.
+    pub(super) async fn masking_alone() -> Bench {
+        let database = cluster().await.database().await;
+        let needles = Needles::of(&database).await;
+        let portcullis = super::masked(&database).await;
+        Bench { database, needles, portcullis }
+    }
+
     pub(super) async fn session(&self) -> Session {
         self.portcullis.session(ANA).await
     }
