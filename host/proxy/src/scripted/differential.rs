@@ -58,6 +58,9 @@ impl Random {
             told.append(&mut direct.answer(turn.bytes()));
             play.client.send(turn.bytes());
             heard.append(&mut play.answered_by(&mut proxied));
+            if direct.is_unclear {
+                break;
+            }
             let (expected, heard) = (sequence(&told), sequence(&heard));
             if play.is_over() {
                 return ended(&expected, &heard);

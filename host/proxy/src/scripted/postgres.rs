@@ -34,6 +34,11 @@ pub struct Postgres {
     pub heard: Vec<(u8, Vec<u8>)>,
     /// How often it was sent a Flush that it did not discard.
     pub flushes: usize,
+    /// The data of a COPY was wrong, and the client has not ended it.
+    is_past_data: bool,
+    /// A Sync came behind wrong data of a COPY, and before its end. Whether it was answered depends
+    /// on whether the server had read that data, which nobody in between can know.
+    pub is_unclear: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -150,6 +155,9 @@ impl Postgres {
         if self.copying.is_some() {
             return self.copy_message(frame, &message);
         }
+        self.is_past_data &=
+            matches!(message, Frontend::CopyData | Frontend::Flush | Frontend::Sync);
+        self.is_unclear |= self.is_past_data && matches!(message, Frontend::Sync);
         if self.skipping && !matches!(message, Frontend::Sync) {
             return;
         }
@@ -336,7 +344,10 @@ impl Postgres {
         let ended = match message {
             Frontend::CopyDone => Ok(()),
             Frontend::CopyFail => Err("57014"),
-            Frontend::CopyData if frame.body.starts_with(b"bad") => Err("22P02"),
+            Frontend::CopyData if frame.body.starts_with(b"bad") => {
+                self.is_past_data = true;
+                Err("22P02")
+            }
             Frontend::CopyData | Frontend::Flush | Frontend::Sync => {
                 copying.rows += frame.body.iter().filter(|byte| **byte == b'\n').count();
                 self.copying = Some(copying);

@@ -214,7 +214,8 @@ impl Session {
                 return Ok(Flow::Keep);
             }
             Role::Refused { .. } if frame.tag == b'E' => return Ok(self.refused_error(frame)),
-            Role::Refused { .. } | Role::Client => {}
+            Role::Refused { .. } => return Err(self.malformed("an answer to what can only fail")),
+            Role::Client => {}
         }
         if self.silent_until_ready && matches!(frame.tag, b'T' | b'D' | b'H' | b'd' | b'c') {
             // Results behind the one that was stopped: the client has heard that it is over.
