@@ -95,9 +95,11 @@ pub async fn connect(
     let mut ahead = Ahead::of(&transport, settings);
     match log_in(transport, settings, parameters, &mut ahead).await {
         Err(error) if ahead.is_pending() && is_confused(&error) => {
-            let transport = open(settings).await?;
-            let logged_in = log_in(transport, settings, parameters, &mut Ahead::default()).await;
-            match logged_in {
+            let again = async {
+                log_in(open(settings).await?, settings, parameters, &mut Ahead::default()).await
+            };
+            let logged_in = again.await;
+            match &logged_in {
                 Ok(_) => tracing::info!(%error, "the server wants to ask for a login first"),
                 // It is no server to learn anything from.
                 Err(_) => drop(ahead.take_up()),
