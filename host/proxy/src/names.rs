@@ -78,6 +78,24 @@ impl Drop for Held {
     }
 }
 
+/// What decides how a text is cut into tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadAs {
+    /// None: not known.
+    pub standard_conforming_strings: Option<bool>,
+    pub is_utf8: bool,
+}
+
+impl ReadAs {
+    /// False where the server may have read a text otherwise than it would be read now. What is not
+    /// known now is not trusted anyway.
+    pub fn holds(self, now: ReadAs, text: &[u8]) -> bool {
+        let strings = now.standard_conforming_strings;
+        let same_strings = strings.is_none() || strings == self.standard_conforming_strings;
+        (same_strings || !text.contains(&b'\\')) && (self.is_utf8 == now.is_utf8 || text.is_ascii())
+    }
+}
+
 /// A prepared statement.
 pub struct Prepared {
     /// As the client sent it, in its encoding.
@@ -87,6 +105,8 @@ pub struct Prepared {
     pub facts: RefCell<Rc<Facts>>,
     /// The reading the facts were made under, by its number in the session.
     pub reading: Cell<u64>,
+    /// How the server read the text, which it does once for each time it is sent.
+    pub read_as: Cell<ReadAs>,
     /// Its result's columns once described; their formats are not yet known.
     pub described: RefCell<Option<Rc<Described>>>,
     /// The server has said ParseComplete.

@@ -51,6 +51,8 @@ pub enum Refusal {
     },
     /// It would run in a transaction that has failed.
     TransactionFailed,
+    /// It was prepared while strings or letters were read otherwise.
+    ReadOtherwise,
     /// The text cannot be read.
     Encoding(String),
     Malformed(Malformed),
@@ -138,6 +140,13 @@ impl Refusal {
             ),
             Refusal::Unsupported(what) => report("0A000", what.clone(), None),
             Refusal::UnknownName { sqlstate, what } => report(sqlstate, what.clone(), None),
+            Refusal::ReadOtherwise => report(
+                "55000",
+                "the statement was prepared under another standard_conforming_strings or \
+                 client_encoding"
+                    .to_owned(),
+                Some("Prepare it again."),
+            ),
             Refusal::TransactionFailed => report(
                 "25P02",
                 "current transaction is aborted, commands ignored until end of transaction block"

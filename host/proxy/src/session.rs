@@ -141,7 +141,7 @@ pub struct Session {
     encoding_unknown: bool,
     /// What comes next depends on what is still running.
     stalled: bool,
-    /// Nothing is sent meanwhile.
+    /// Nothing of the client's is sent meanwhile.
     stopping: Option<Stopping>,
     /// The client says no more, but may be listening for the rest of its answers; until then.
     leaving: Option<Leaving>,

@@ -37,7 +37,10 @@ impl Session {
         let policies = self.shared.policies.current();
         // Drivers prepare the same text again and again.
         let serves = |before: &&Rc<Prepared>| {
-            *before.text == *text && !self.encoding_unknown && before.facts.borrow().lasting
+            *before.text == *text
+                && !self.encoding_unknown
+                && before.facts.borrow().lasting
+                && before.read_as.get().holds(self.read_as(), text)
         };
         let again = self.names.statement(name).filter(serves).cloned();
         let facts = match &again {
@@ -92,6 +95,7 @@ impl Session {
             undone: Undone::default(),
             stale: Cell::new(false),
             segment: self.segment,
+            read_as: Cell::new(self.read_as()),
             by_sql: false,
             _held: held,
         });
@@ -234,6 +238,7 @@ impl Session {
         if !prepared.stale.replace(false) {
             return;
         }
+        prepared.read_as.set(self.read_as());
         self.outbox.prepare_anew(name, &prepared.text, &prepared.parameter_types);
         for expect in [Expect::Close, Expect::Parse] {
             let mut run = Run::new(Role::Swallowed);

@@ -7,7 +7,7 @@ use portcullis_policy::{Action, Opaque, Outputs, PolicySet, Statement};
 
 use super::Session;
 use crate::facts::Facts;
-use crate::names::Prepared;
+use crate::names::{Prepared, ReadAs};
 use crate::refusal::Refusal;
 use crate::run::Running;
 
@@ -114,6 +114,12 @@ impl Session {
         content
     }
 
+    /// How the server reads what is sent now.
+    pub(super) fn read_as(&self) -> ReadAs {
+        let standard_conforming_strings = self.reading().standard_conforming_strings;
+        ReadAs { standard_conforming_strings, is_utf8: self.is_utf8 }
+    }
+
     /// The facts of a prepared statement as the database is now.
     pub(super) async fn current_facts(
         &mut self,
@@ -129,6 +135,10 @@ impl Session {
         if is_current {
             self.database.refresh_ahead(now);
             return Ok(known);
+        }
+        if !prepared.read_as.get().holds(self.read_as(), &prepared.text) {
+            // The server goes on with what it took the text for then.
+            return Err(Refusal::ReadOtherwise);
         }
         let facts = self.analyse(&prepared.text, policies).await?;
         prepared.facts.replace(facts.clone());

@@ -31,8 +31,14 @@ pub(super) fn is_extended(message: &Frontend<'_>) -> bool {
 }
 
 /// The server cuts long names and converts others, so that two of the client's could be one
-/// of the server's.
+/// of the server's. And a portal that stands in for what was refused must not be there.
 pub(super) fn unsafe_name(message: &Frontend<'_>) -> Option<Refusal> {
+    if let Frontend::Bind(bind) = message
+        && bind.portal.starts_with(STAND_IN.as_bytes())
+    {
+        let why = format!("names of portals do not begin with {STAND_IN} here");
+        return Some(Refusal::Unsupported(why));
+    }
     let is_unsafe = |name: &&[u8]| name.len() > NAME_BYTES_MAX || !name.is_ascii();
     names(message)?.iter().any(is_unsafe).then(|| {
         Refusal::Unsupported(format!(
@@ -60,6 +66,9 @@ fn names<'m>(message: &Frontend<'m>) -> Option<[&'m [u8]; 2]> {
         | Frontend::Password => None,
     }
 }
+
+/// What the name of a stand-in begins with.
+pub(super) const STAND_IN: &str = "portcullis_denied_";
 
 /// `NAMEDATALEN` less its terminating zero.
 const NAME_BYTES_MAX: usize = 63;

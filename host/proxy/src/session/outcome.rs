@@ -88,7 +88,7 @@ impl Session {
         match &statement.effect {
             SessionEffect::None | SessionEffect::Execute { .. } | SessionEffect::Fetch { .. } => {}
             SessionEffect::Prepare { name, body } => {
-                let prepared = self.defined(running, body);
+                let prepared = self.defined(run, running, body);
                 let done = self.names.set_statement(name.as_bytes(), prepared);
                 self.names.confirm(done);
             }
@@ -98,7 +98,7 @@ impl Session {
             }
             SessionEffect::Deallocate { name: None } => self.names.forget_statements(),
             SessionEffect::Declare { name, body, holds } => {
-                let portal = self.defined(running, body).map(|prepared| {
+                let portal = self.defined(run, running, body).map(|prepared| {
                     let opened = prepared.facts.borrow().clone();
                     Rc::new(Portal {
                         prepared,
@@ -131,9 +131,13 @@ impl Session {
         }
     }
 
-    /// What PREPARE or DECLARE defined; none where its text could not be analysed, and then
-    /// the name stays unknown.
-    fn defined(&self, running: &Running, body: &str) -> Option<Rc<Prepared>> {
+    /// What PREPARE or DECLARE defined; none where its text could not be analysed, and where what
+    /// runs behind it in the same message may define the name anew, unseen: then it stays unknown.
+    fn defined(&self, run: &Run, running: &Running, body: &str) -> Option<Rc<Prepared>> {
+        let behind = run.statements.get(run.current + 1..).unwrap_or_default();
+        if behind.iter().any(|later| !later.statement().opaque.is_empty()) {
+            return None;
+        }
         let (facts, reading) = running.inner.clone()?;
         let held = self.room(body.len()).ok()?;
         Some(Rc::new(Prepared {
@@ -147,6 +151,7 @@ impl Session {
             undone: Undone::default(),
             stale: Cell::new(false),
             segment: self.segment,
+            read_as: Cell::new(self.read_as()),
             by_sql: true,
             _held: held,
         }))

@@ -10,7 +10,7 @@ use portcullis_wire::frame::cut;
 use portcullis_wire::{Expect, Frame, Frontend, encode};
 
 use super::holding::{Asked, Hold, Settled};
-use super::messages::{expected, is_extended, unsafe_name};
+use super::messages::{STAND_IN, expected, is_extended, unsafe_name};
 use super::{End, Session, UNANSWERED_MAX, WAITING_BYTES_MAX};
 use crate::effects::{changes_reading, makes_unseen_code};
 use crate::facts::{Facts, Reading};
@@ -526,7 +526,7 @@ impl Session {
             forgotten.into_iter().for_each(|forgotten| self.names.confirm(forgotten));
             return Ok(Handled::Done);
         }
-        let tag = format!("portcullis_denied_{}", self.shared.event_id());
+        let tag = format!("{STAND_IN}{}", self.shared.event_id());
         let mut run = Run::new(Role::Refused { tag: tag.clone(), refusal: Box::new(refusal) });
         run.undo = forgotten;
         if is_simple {

@@ -243,6 +243,9 @@ impl Session {
     /// A message that completes what was asked.
     fn done(&mut self, frame: Frame<'_>, entry: Entry<Box<Run>>) -> Result<Flow, End> {
         let mut run = entry.payload;
+        if matches!(run.role, Role::Refused { .. }) {
+            return Err(self.malformed("an answer to what can only fail"));
+        }
         match frame.tag {
             b'1' => run.prepared.iter().for_each(|prepared| prepared.confirmed.set(true)),
             b'2' => run.portal.iter().for_each(|portal| portal.confirmed.set(true)),

@@ -78,9 +78,10 @@ impl Place {
 /// Nothing of what waits is seen, and nobody may frame, keep or script the page.
 fn check_private(page: &Page) {
     assert_eq!(page.status, 200, "{page:#?}");
-    for word in ["UPDATE", "orders", "ana"] {
-        assert!(!page.body.contains(word), "{word}: {page:#?}");
-    }
+    // A token may have any letters in a row, and has no others around them.
+    let mut words = page.body.split(|letter: char| !letter.is_ascii_alphanumeric());
+    let told = words.find(|word| ["UPDATE", "orders", "ana"].contains(word));
+    assert_eq!(told, None, "{page:#?}");
     check_headers(page);
 }
 

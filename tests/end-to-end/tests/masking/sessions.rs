@@ -16,6 +16,24 @@ pub(crate) const SESSIONS: &[Attack] = &[
         HARMLESS,
     ),
     attack(
+        "a name prepared anew by a block behind its definition",
+        &[
+            "PREPARE sure AS SELECT 'x'::text AS a; DO $$ BEGIN EXECUTE 'DEALLOCATE sure'; EXECUTE 'PREPARE sure AS SELECT reverse(email) AS a FROM customers'; END $$",
+            "EXECUTE sure",
+        ],
+        HARMLESS,
+    ),
+    attack(
+        "a cursor opened anew by a block behind its declaration",
+        &[
+            "BEGIN",
+            "DECLARE sure CURSOR FOR SELECT 'x'::text AS a; DO $$ DECLARE c refcursor := 'sure'; BEGIN CLOSE c; OPEN c FOR SELECT reverse(email) AS a FROM customers; END $$",
+            "FETCH 5 FROM sure",
+            "ROLLBACK",
+        ],
+        HARMLESS,
+    ),
+    attack(
         "a cursor opened by a block",
         &[
             "BEGIN",
@@ -98,6 +116,26 @@ pub(crate) const SESSIONS: &[Attack] = &[
         &[
             "SET standard_conforming_strings = off",
             "SELECT '\\' , word FROM scratch --', email FROM customers LIMIT 5",
+        ],
+        HARMLESS,
+    ),
+    attack(
+        "a text prepared while strings were read another way",
+        &[
+            "SET standard_conforming_strings = off",
+            "PREPARE otherwise AS SELECT '\\'' || reverse(email) FROM customers --'",
+            "SET standard_conforming_strings = on",
+            "EXECUTE otherwise",
+        ],
+        HARMLESS,
+    ),
+    attack(
+        "a cursor declared while strings were read another way",
+        &[
+            "SET standard_conforming_strings = off",
+            "DECLARE otherwise CURSOR WITH HOLD FOR SELECT '\\'' || reverse(email) FROM customers --'",
+            "SET standard_conforming_strings = on",
+            "FETCH 5 FROM otherwise",
         ],
         HARMLESS,
     ),

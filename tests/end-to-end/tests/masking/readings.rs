@@ -1,0 +1,44 @@
+//! Texts that the server has read under other settings than those of now.
+
+use end_to_end::frames::{Batch, first_column, sequence, sqlstate_of};
+
+use super::meanings::Bench;
+
+/// With backslashes as escapes it reads what is hidden, and without them it is a constant.
+const TWOFOLD: &str = r"SELECT '\'' || reverse(email) FROM customers --'";
+const OFF: &str = "SET standard_conforming_strings = off";
+const ON: &str = "SET standard_conforming_strings = on";
+
+/// The server goes on with what it took a text for when it was prepared.
+#[tokio::test]
+async fn what_was_read_otherwise_is_not_run() {
+    let bench = Bench::new().await;
+    let mut session = bench.session().await;
+    let run = |name: &str| Batch::new().bind("", name, &[], false).execute("", 0).sync();
+    for (first, then) in [(OFF, ON), (ON, OFF)] {
+        session.query(first).await;
+        let prepared = session.exchange(Batch::new().parse("s", TWOFOLD).sync()).await;
+        assert_eq!(sequence(&prepared), "1 Z:I", "{first}");
+        session.query(then).await;
+        let answer = session.exchange(run("s")).await;
+        bench.unharmed(first, &session, &answer).await;
+        assert_eq!(sqlstate_of(&answer).as_deref(), Some("55000"), "{}", sequence(&answer));
+        // Under the settings of then it is what it was, and prepared again it is something else.
+        session.query(first).await;
+        let answer = session.exchange(run("s")).await;
+        assert_eq!(sqlstate_of(&answer), None, "{}", sequence(&answer));
+        bench.unharmed(first, &session, &answer).await;
+        session.query(then).await;
+        session.exchange(Batch::new().close(b'S', "s").sync()).await;
+        let again = session.exchange(Batch::new().parse("s", TWOFOLD).sync()).await;
+        assert_eq!(sequence(&again), "1 Z:I");
+        let answer = session.exchange(run("s")).await;
+        assert_eq!(sqlstate_of(&answer), None, "{}", sequence(&answer));
+        bench.unharmed(first, &session, &answer).await;
+        session.exchange(Batch::new().close(b'S', "s").sync()).await;
+    }
+    // What holds no backslash is read the same.
+    session.exchange(Batch::new().parse("plain", "SELECT 'plain'::text").sync()).await;
+    session.query(ON).await;
+    assert_eq!(first_column(&session.exchange(run("plain")).await), ["plain"]);
+}
