@@ -65,15 +65,28 @@ pub(crate) fn find_or_get() -> Result<PathBuf, Failure> {
     Ok(files)
 }
 
-/// The major version of the suite.
-pub(crate) fn version(files: &Path) -> Result<u32, Failure> {
+/// The release that the suite is of, such as `15.18`.
+fn release(files: &Path) -> Result<String, Failure> {
     let configure = tree(files)?.join("configure");
     let text = repository::read(&configure)?;
-    let number = text.split("PACKAGE_VERSION='").nth(1).and_then(|rest| {
-        let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
-        digits.parse().ok()
-    });
-    number.ok_or_else(|| Failure::new(format!("{} names no version", configure.display())))
+    let named = text.split("PACKAGE_VERSION='").nth(1).and_then(|rest| rest.split('\'').next());
+    let missing = || Failure::new(format!("{} names no version", configure.display()));
+    named.map(str::to_owned).ok_or_else(missing)
+}
+
+/// The major version of the suite.
+pub(crate) fn version(files: &Path) -> Result<u32, Failure> {
+    let release = release(files)?;
+    let digits = release.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+    digits.parse().map_err(|_| Failure::new(format!("PostgreSQL {release} is no version")))
+}
+
+/// True where psql in `clients` is of the suite's own release: what it shows may change with each.
+pub(crate) fn is_of_release(clients: &Path, files: &Path) -> Result<bool, Failure> {
+    let said = program::read(program::command(clients.join("bin/psql")).arg("--version"));
+    let said = said.ok_or_else(|| Failure::new("psql does not say its version"))?;
+    let release = release(files)?;
+    Ok(said.split_whitespace().any(|word| word == release))
 }
 
 /// Where the client programs of the suite's version are: psql in `bin`, and what runs the suite
