@@ -209,6 +209,8 @@ impl Script {
             }
             (b'S', _) => put(out, b'Z', &[b"I"]),
             (b'H', _) => {}
+            // The real server asks for proof, and so the proxy begins one here as well, once.
+            (b'p', _) => return Err(io::Error::other("a proof that was not asked for")),
             _ => {
                 self.counts.unknown.fetch_add(1, Ordering::Relaxed);
                 return Err(io::Error::other("not in the script"));
