@@ -32,6 +32,7 @@ mod json;
 mod array;
 mod codec;
 mod email;
+mod few;
 mod partial;
 mod generalize;
 mod permute;
@@ -47,7 +48,6 @@ mod masker;
 #[cfg(test)]
 mod double;
 mod rows;
-mod few;
 mod fields;
 mod copy;
 

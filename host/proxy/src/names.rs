@@ -405,6 +405,18 @@ impl Names {
         Undo::Portal(self.portals.set(name, portal))
     }
 
+    /// What a statement that has run made of a name, or that it took it away.
+    pub fn define_statement(&mut self, name: &[u8], now: Option<Rc<Prepared>>) {
+        let done = self.set_statement(name, now);
+        self.confirm(done);
+    }
+
+    /// The same for a cursor.
+    pub fn define_portal(&mut self, name: &[u8], now: Option<Rc<Portal>>) {
+        let done = self.set_portal(name, now);
+        self.confirm(done);
+    }
+
     /// The message that changed a name was discarded by the server, or `failed` in the attempt.
     pub fn undo(&mut self, undo: Undo, failed: bool) {
         match undo {
@@ -520,6 +532,7 @@ mod tests {
         assert!(space.get(b"s").is_some_and(|now| Rc::ptr_eq(now, &first)));
         assert_eq!((space.len(), space.gone), (1, 0));
     }
+
     #[test]
     fn what_comes_back_is_as_tainted_as_what_stayed() {
         for is_of_use in [true, false] {

@@ -94,7 +94,7 @@ pub async fn connect(
     let transport = open(settings).await?;
     let mut ahead = Ahead::of(&transport, settings);
     match log_in(transport, settings, parameters, &mut ahead).await {
-        Err(error) if ahead.is_pending() && is_confused(&error) => {
+        Err(error) if ahead.client().is_some() && is_confused(&error) => {
             let again = async {
                 log_in(open(settings).await?, settings, parameters, &mut Ahead::default()).await
             };
@@ -130,10 +130,7 @@ impl<'a> Ahead<'a> {
         Ahead(settings.password.as_ref().and_then(begin))
     }
 
-    fn is_pending(&self) -> bool {
-        self.0.is_some()
-    }
-
+    /// While the server has not asked for it.
     fn client(&self) -> Option<&ScramClient> {
         self.0.as_ref().map(|(client, _)| client)
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::failure::Failure;
+use crate::rounds::median;
 use crate::usage;
 
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -121,12 +122,9 @@ impl Levels {
         let first = self.0.len().checked_sub(count + 1)?;
         let last = self.0.get(first..)?;
         let steps = last.iter().zip(last.iter().skip(1));
-        let mut steps: Vec<f64> =
-            steps.map(|(before, after)| *after as f64 - *before as f64).collect();
-        steps.sort_unstable_by(f64::total_cmp);
-        let at = |place: usize| steps.get(place).copied();
-        let median = f64::midpoint(at(count.checked_sub(1)? / 2)?, at(count / 2)?);
-        Some(median.max(steps.iter().sum::<f64>() / count as f64))
+        let steps: Vec<f64> = steps.map(|(before, after)| *after as f64 - *before as f64).collect();
+        let mean = steps.iter().sum::<f64>() / count as f64;
+        Some(median(steps).max(mean))
     }
 }
 

@@ -171,6 +171,12 @@ impl Batch {
         self
     }
 
+    /// Those of another behind these.
+    pub fn and(mut self, other: &Batch) -> Batch {
+        self.0.extend_from_slice(&other.0);
+        self
+    }
+
     /// Parse, Bind and Execute of one statement without parameters, without a description.
     pub fn run(self, text: &str) -> Batch {
         self.parse("", text).bind("", "", &[], false).execute("", 0)

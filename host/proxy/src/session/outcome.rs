@@ -89,12 +89,10 @@ impl Session {
             SessionEffect::None | SessionEffect::Execute { .. } | SessionEffect::Fetch { .. } => {}
             SessionEffect::Prepare { name, body } => {
                 let prepared = self.defined(run, running, body);
-                let done = self.names.set_statement(name.as_bytes(), prepared);
-                self.names.confirm(done);
+                self.names.define_statement(name.as_bytes(), prepared);
             }
             SessionEffect::Deallocate { name: Some(name) } => {
-                let done = self.names.set_statement(name.as_bytes(), None);
-                self.names.confirm(done);
+                self.names.define_statement(name.as_bytes(), None);
             }
             SessionEffect::Deallocate { name: None } => self.names.forget_statements(),
             SessionEffect::Declare { name, body, holds } => {
@@ -116,12 +114,10 @@ impl Session {
                         _held: Held::default(),
                     })
                 });
-                let done = self.names.set_portal(name.as_bytes(), portal);
-                self.names.confirm(done);
+                self.names.define_portal(name.as_bytes(), portal);
             }
             SessionEffect::CloseCursor { name: Some(name) } => {
-                let done = self.names.set_portal(name.as_bytes(), None);
-                self.names.confirm(done);
+                self.names.define_portal(name.as_bytes(), None);
             }
             SessionEffect::CloseCursor { name: None } => self.names.forget_cursors(),
             SessionEffect::DiscardAll => {

@@ -155,6 +155,10 @@ impl Session {
         if frame.tag != b'D' && frame.tag != b'd' {
             self.flush_copy();
         }
+        let front = self.pipeline.front().map(|entry| &entry.payload.role);
+        if matches!(front, Some(Role::Refused { .. })) && !b"ENSAZ".contains(&frame.tag) {
+            return Err(self.malformed("an answer to what can only fail"));
+        }
         let flow = match self.pipeline.answer(frame.tag)? {
             Step::Asynchronous => self.asynchronous(frame)?,
             Step::Current => self.current(frame).await?,
@@ -214,8 +218,7 @@ impl Session {
                 return Ok(Flow::Keep);
             }
             Role::Refused { .. } if frame.tag == b'E' => return Ok(self.refused_error(frame)),
-            Role::Refused { .. } => return Err(self.malformed("an answer to what can only fail")),
-            Role::Client => {}
+            Role::Refused { .. } | Role::Client => {}
         }
         if self.silent_until_ready && matches!(frame.tag, b'T' | b'D' | b'H' | b'd' | b'c') {
             // Results behind the one that was stopped: the client has heard that it is over.
@@ -243,9 +246,6 @@ impl Session {
     /// A message that completes what was asked.
     fn done(&mut self, frame: Frame<'_>, entry: Entry<Box<Run>>) -> Result<Flow, End> {
         let mut run = entry.payload;
-        if matches!(run.role, Role::Refused { .. }) {
-            return Err(self.malformed("an answer to what can only fail"));
-        }
         match frame.tag {
             b'1' => run.prepared.iter().for_each(|prepared| prepared.confirmed.set(true)),
             b'2' => run.portal.iter().for_each(|portal| portal.confirmed.set(true)),

@@ -51,9 +51,8 @@ async fn what_runs_behind_a_copy_is_known_before_what_follows_is_read() {
                     for line in data {
                         batch = batch.raw(b'd', line);
                     }
-                    let batch = [batch.raw(end.0, end.1), (way.used)()];
-                    let bytes: Vec<u8> = batch.iter().flat_map(|b| b.bytes().to_vec()).collect();
-                    session.send(&bytes).await;
+                    let batch = batch.raw(end.0, end.1).and(&(way.used)());
+                    session.send(batch.bytes()).await;
                     let first = session.until_ready().await;
                     let used = session.until_ready().await;
                     let what = format!("{ahead} {number} {}", sequence(&first));
@@ -81,9 +80,8 @@ async fn what_comes_back_may_have_been_taken_over() {
         let block =
             format!("DO $$ BEGIN EXECUTE '{}'; EXECUTE '{} {hidden}'; END $$", steps[0], steps[1]);
         let failing = Batch::new().parse("b", "SELECT 1/0").bind("b", "b", &[], false);
-        let batch = [failing.execute("b", 0).close(kind, name).sync(), Batch::new().query(&block)];
-        let bytes: Vec<u8> = batch.iter().flat_map(|batch| batch.bytes().to_vec()).collect();
-        session.send(&bytes).await;
+        let batch = failing.execute("b", 0).close(kind, name).sync().query(&block);
+        session.send(batch.bytes()).await;
         session.until_ready().await;
         let ran = session.until_ready().await;
         let used = session.exchange((way.used)()).await;

@@ -33,16 +33,19 @@ pub(super) struct Bench {
 impl Bench {
     pub(super) async fn new() -> Bench {
         let database = cluster().await.database().await;
-        let needles = Needles::of(&database).await;
         let portcullis = protected(&database).await;
-        Bench { database, needles, portcullis }
+        Bench::of(database, portcullis).await
     }
 
     /// With no guard, for what that would refuse.
     pub(super) async fn masking_alone() -> Bench {
         let database = cluster().await.database().await;
-        let needles = Needles::of(&database).await;
         let portcullis = super::masked(&database).await;
+        Bench::of(database, portcullis).await
+    }
+
+    async fn of(database: Database, portcullis: Portcullis) -> Bench {
+        let needles = Needles::of(&database).await;
         Bench { database, needles, portcullis }
     }
 
@@ -367,10 +370,6 @@ async fn a_sync_inside_copy_puts_no_answer_out_of_step() {
     let bench = Bench::new().await;
     let copy = || Batch::new().run("COPY pg_temp.counted FROM STDIN");
     let line = |line: &str| Batch::new().raw(b'd', line.as_bytes());
-    let join = |parts: Vec<Batch>| {
-        let bytes: Vec<u8> = parts.iter().flat_map(|part| part.bytes().to_vec()).collect();
-        bytes
-    };
     let done = || Batch::new().raw(b'c', b"");
     let sync = || Batch::new().sync();
     // Behind the server's CopyInResponse.
@@ -385,7 +384,7 @@ async fn a_sync_inside_copy_puts_no_answer_out_of_step() {
         let mut session = bench.session().await;
         session.query("CREATE TEMP TABLE counted (a integer)").await;
         step(&mut session, (copy().flush(), b"GE")).await;
-        session.send(&join(parts)).await;
+        session.send(parts.iter().fold(Batch::new(), Batch::and).bytes()).await;
         session.until(b"E").await;
         // One more Sync than needed may be answered; what is asked then must not be shown.
         let harmless = Batch::new().run("SELECT 'harmless'::text").sync();
