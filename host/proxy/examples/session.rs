@@ -1,6 +1,7 @@
 //! What a session's own work on a statement costs, without sockets:
-//! `cargo run --release -p portcullis-proxy --features scripted --example session [RUNS]`
+//! `cargo run --release -p portcullis-proxy --features scripted --example session [RUNS] [NAME]`
 //!
+//! NAME is one of `simple`, `extended`, `prepared`; without it, all three.
 //! Eight sessions in turn, so that each finds caches as the others leave them.
 
 // A program for a terminal.
@@ -8,7 +9,7 @@
 
 use std::time::Instant;
 
-use portcullis_proxy::scripted::{Frames, Given, Play, Rig};
+use portcullis_proxy::scripted::{Frames, Given, Play, Rig, Rules};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -20,10 +21,12 @@ const INT4: u32 = 23;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runs = std::env::args().nth(1).map_or(Ok(20_000), |runs| runs.parse())?;
+    let only = std::env::args().nth(2);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _entered = runtime.enter();
     let directory = tempfile::tempdir()?;
-    let mut rig = Rig::new(directory.path(), Given::default())?;
+    let rules = Rules::default().reading_nothing();
+    let mut rig = Rig::new(directory.path(), Given { rules, ..Given::default() })?;
     let mut plays: Vec<Play> = (0..SESSIONS).map(|_| rig.play()).collect();
     for play in &mut plays {
         play.client_says(Frames::new().parse("s", TEXT).sync().bytes());
@@ -45,6 +48,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let extended = rows(&parsed.and(&bound));
     let prepared = rows(&bound);
     let mut measure = |name: &str, answer: &Frames, ask: &dyn Fn(usize) -> Frames| {
+        if only.as_deref().is_some_and(|only| only != name) {
+            return;
+        }
         let asked: Vec<Frames> = (0..1024).map(|key| ask(100_000 + key * 7)).collect();
         for _ in 0..ROUNDS {
             let begun = Instant::now();

@@ -20,6 +20,7 @@ type Plan = dyn Fn(&OutputColumn) -> MaskAction;
 pub struct Rules {
     judge: Box<Judge>,
     plan: Box<Plan>,
+    reads: Reads,
     /// Meanwhile the masker gives no plans.
     pub fails: Rc<Cell<bool>>,
 }
@@ -42,7 +43,13 @@ impl Rules {
         judge: impl Fn(&Statement, &dyn Parameters) -> Verdict + 'static,
         plan: impl Fn(&OutputColumn) -> MaskAction + 'static,
     ) -> Rules {
-        Rules { judge: Box::new(judge), plan: Box::new(plan), fails: Rc::default() }
+        let reads = Reads { text: false, parameters: true };
+        Rules { judge: Box::new(judge), plan: Box::new(plan), reads, fails: Rc::default() }
+    }
+
+    /// Looks at neither texts nor values.
+    pub fn reading_nothing(self) -> Rules {
+        Rules { reads: Reads::default(), ..self }
     }
 }
 
@@ -119,7 +126,7 @@ impl PolicySet for Set {
     }
 
     fn reads(&self) -> Reads {
-        Reads { text: false, parameters: true }
+        self.rules.reads
     }
 
     fn terms(&self, _: &PolicyName) -> Terms {
