@@ -128,10 +128,10 @@ impl Asking {
                 return Err(io::ErrorKind::InvalidData.into());
             }
             match tag {
-                b'D' => rows.push(row(&body)?),
+                b'D' => rows.push(row(body)?),
                 b'C' => answers.push(std::mem::take(&mut rows)),
                 b'E' => {
-                    let fields = backend::notice_fields(&body).map_err(invalid)?;
+                    let fields = backend::notice_fields(body).map_err(invalid)?;
                     let message = backend::field(&fields, b'M').unwrap_or_default();
                     let code = backend::field(&fields, b'C').unwrap_or_default();
                     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();

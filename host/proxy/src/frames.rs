@@ -26,14 +26,15 @@ impl Frames {
         &mut self,
         transport: &mut Transport,
         bytes_max: usize,
-    ) -> io::Result<(u8, Vec<u8>)> {
+    ) -> io::Result<(u8, &[u8])> {
         loop {
             // Checks the length before anything is allocated for it.
             let waiting = self.bytes.get(self.given..).unwrap_or_default();
             if let Some(frame) = cut(waiting, bytes_max).map_err(invalid)? {
-                let message = (frame.tag, frame.body.to_vec());
+                let (tag, length) = (frame.tag, frame.body.len());
                 self.given += frame.bytes.len();
-                return Ok(message);
+                let body = self.given - length..self.given;
+                return Ok((tag, self.bytes.get(body).unwrap_or_default()));
             }
             self.bytes.drain(..self.given);
             self.given = 0;

@@ -72,6 +72,9 @@ const UNREADABLE: [&str; 17] = [
 
 /// True for UTF-8 and PostgreSQL's single-byte encodings.
 pub fn is_readable_encoding(encoding: &str) -> bool {
+    if encoding.eq_ignore_ascii_case("UTF8") {
+        return true;
+    }
     let plain: String = encoding
         .chars()
         .filter(char::is_ascii_alphanumeric)

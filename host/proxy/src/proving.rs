@@ -177,7 +177,7 @@ fn certificate(login: &Login, settings: &Settings) -> Result<Proven, Unproven> {
 async fn password_message(login: &mut Login) -> io::Result<Vec<u8>> {
     let Login { transport, frames, .. } = login;
     match frames.next(transport, PASSWORD_BYTES_MAX).await? {
-        (b'p', body) => Ok(body),
+        (b'p', body) => Ok(body.to_vec()),
         (tag, _) => {
             Err(invalid(portcullis_wire::Malformed::Unexpected { tag, state: "during login" }))
         }

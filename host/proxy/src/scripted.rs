@@ -39,7 +39,7 @@ use crate::session::{Parts, Session};
 use crate::settings::{Audit, DatabaseSettings, Limits};
 use crate::shared::{Phase, Shared};
 use crate::transport::Transport;
-use crate::upstream::Upstream;
+use crate::upstream::{Reported, Upstream};
 
 pub use crate::memory::Peer;
 pub use crate::registry::SessionView;
@@ -169,15 +169,17 @@ impl Rig {
         );
         let Ok(cancel_key) = cancel_key else { panic!("no random numbers") };
         let issued = (cancel_key.process_id, cancel_key.secret_key.clone());
-        let parameters = [("client_encoding", "UTF8"), ("standard_conforming_strings", "on")];
-        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut reported = Reported::default();
+        for parameter in ["client_encoding\0UTF8\0", "standard_conforming_strings\0on\0"] {
+            reported.add(parameter.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
+        }
         let upstream = Upstream {
             transport: Transport::Memory(server),
             frames: Read::default(),
             notices: Vec::new(),
             process_id,
             secret_key,
-            parameters: parameters.into(),
+            reported,
         };
         let parts = Parts {
             database: self.database.clone(),

@@ -196,16 +196,9 @@ pub struct Parts {
 
 impl Session {
     pub fn new(shared: Rc<Shared>, parts: Parts) -> Session {
-        let parameter = |name: &str| {
-            parts
-                .upstream
-                .parameters
-                .iter()
-                .find(|(known, _)| known == name)
-                .map(|(_, value)| value.as_str())
-        };
-        let strings = parameter("standard_conforming_strings").map(|value| value == "on");
-        let is_utf8 = parameter("client_encoding").is_none_or(|encoding| encoding == "UTF8");
+        let reported = &parts.upstream.reported;
+        let strings = reported.value("standard_conforming_strings").map(|value| value == b"on");
+        let is_utf8 = reported.value("client_encoding").is_none_or(|encoding| encoding == b"UTF8");
         let view = parts.database.view();
         let reading = Reading {
             search_path: Some(view.search_path.clone()),

@@ -15,7 +15,8 @@ use tokio_rustls::TlsConnector;
 
 use portcullis_identity::{ChannelBinding, ScramClient, UpstreamKeys, md5_response};
 use portcullis_wire::backend::{self, Authentication, TransactionStatus};
-use portcullis_wire::encode;
+use portcullis_wire::frame::cut;
+use portcullis_wire::{Malformed, encode};
 
 use crate::frames::Frames;
 use crate::settings::{Endpoint, SslMode, UpstreamSettings};
@@ -39,8 +40,38 @@ pub struct Upstream {
     pub notices: Vec<Vec<u8>>,
     pub process_id: u32,
     pub secret_key: Vec<u8>,
-    /// ParameterStatus as reported at login.
-    pub parameters: Vec<(String, String)>,
+    pub reported: Reported,
+}
+
+/// What a server says of its parameters at login: ParameterStatus messages, as they came.
+#[derive(Default)]
+pub struct Reported {
+    messages: Vec<u8>,
+}
+
+impl Reported {
+    /// # Errors
+    /// When it is not the body of a ParameterStatus.
+    pub fn add(&mut self, body: &[u8]) -> Result<(), Malformed> {
+        backend::parameter_status(body)?;
+        encode::frame(&mut self.messages, b'S', body);
+        Ok(())
+    }
+
+    pub fn messages(&self) -> &[u8] {
+        &self.messages
+    }
+
+    pub fn value(&self, name: &str) -> Option<&[u8]> {
+        let mut rest = &*self.messages;
+        while let Ok(Some(frame)) = cut(rest, usize::MAX) {
+            match backend::parameter_status(frame.body) {
+                Ok((known, value)) if known == name.as_bytes() => return Some(value),
+                Ok(_) | Err(_) => rest = rest.get(frame.bytes.len()..).unwrap_or_default(),
+            }
+        }
+        None
+    }
 }
 
 /// Why there is no upstream session.
@@ -394,9 +425,9 @@ async fn login_frame(
     for _ in 0..LOGIN_FRAMES_MAX {
         let (tag, body) = frames.next(transport, LOGIN_FRAME_BYTES_MAX).await?;
         match tag {
-            b'E' => return Err(UpstreamError::Refused(body)),
+            b'E' => return Err(UpstreamError::Refused(body.to_vec())),
             b'N' | b'v' => {}
-            tag if tag == expected => return Ok(body),
+            tag if tag == expected => return Ok(body.to_vec()),
             tag => {
                 return Err(protocol(format!(
                     "unexpected message '{}' at login",
@@ -412,33 +443,29 @@ async fn until_ready(
     mut transport: Transport,
     mut frames: Frames,
 ) -> Result<Upstream, UpstreamError> {
-    let (mut parameters, mut notices) = (Vec::new(), Vec::new());
+    let (mut reported, mut notices) = (Reported::default(), Vec::new());
     let (mut process_id, mut secret_key) = (0, Vec::new());
     for _ in 0..LOGIN_FRAMES_MAX {
         let (tag, body) = frames.next(&mut transport, LOGIN_FRAME_BYTES_MAX).await?;
         match tag {
-            b'S' => {
-                let (name, value) = backend::parameter_status(&body).map_err(invalid)?;
-                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                parameters.push((text(name), text(value)));
-            }
+            b'S' => reported.add(body).map_err(invalid)?,
             b'K' => {
-                let (id, key) = backend::backend_key(&body).map_err(invalid)?;
+                let (id, key) = backend::backend_key(body).map_err(invalid)?;
                 (process_id, secret_key) = (id, key.to_vec());
             }
             b'Z' => {
-                TransactionStatus::read(&body).map_err(invalid)?;
+                TransactionStatus::read(body).map_err(invalid)?;
                 return Ok(Upstream {
                     transport,
                     frames,
                     process_id,
                     secret_key,
-                    parameters,
+                    reported,
                     notices,
                 });
             }
-            b'E' => return Err(UpstreamError::Refused(body)),
-            b'N' if notices.len() < LOGIN_NOTICES_MAX => notices.push(body),
+            b'E' => return Err(UpstreamError::Refused(body.to_vec())),
+            b'N' if notices.len() < LOGIN_NOTICES_MAX => notices.push(body.to_vec()),
             b'N' => {}
             tag => {
                 return Err(protocol(format!(

@@ -361,9 +361,9 @@ async fn connect(
         }
     })?;
     database.forget_temporary();
-    let encoding = upstream.parameters.iter().find(|(name, _)| name == "client_encoding");
-    if let Some((_, encoding)) = encoding.filter(|(_, encoding)| !is_readable_encoding(encoding)) {
-        return Err(unreadable_encoding(encoding));
+    let encoding = upstream.reported.value("client_encoding").map(String::from_utf8_lossy);
+    if let Some(encoding) = encoding.filter(|encoding| !is_readable_encoding(encoding)) {
+        return Err(unreadable_encoding(&encoding));
     }
     let id = common.session_numbers.fetch_add(1, Ordering::Relaxed) + 1;
     let asker = asker(principal, &database.settings.database);
@@ -418,9 +418,7 @@ fn greeting(owed: Vec<u8>, upstream: &Upstream, key: &crate::cancel::CancelKey) 
             encode::frame(&mut out, b'N', notice);
         }
     }
-    for (name, value) in &upstream.parameters {
-        encode::parameter_status(&mut out, name, value);
-    }
+    out.extend_from_slice(upstream.reported.messages());
     encode::backend_key(&mut out, key.process_id, &key.secret_key);
     encode::ready_for_query(&mut out, backend::TransactionStatus::Idle);
     out

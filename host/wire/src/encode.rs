@@ -6,8 +6,7 @@ use pgwire::messages::extendedquery::{Close, Execute, Parse};
 use pgwire::messages::response::{ErrorResponse, NoticeResponse};
 use pgwire::messages::simplequery::Query;
 use pgwire::messages::startup::{
-    Authentication, NegotiateProtocolVersion, ParameterStatus, Password, SASLInitialResponse,
-    SASLResponse,
+    Authentication, NegotiateProtocolVersion, Password, SASLInitialResponse, SASLResponse,
 };
 
 use crate::backend::TransactionStatus;
@@ -96,10 +95,6 @@ pub fn authentication_sasl_continue(out: &mut Vec<u8>, data: Vec<u8>) {
 
 pub fn authentication_sasl_final(out: &mut Vec<u8>, data: Vec<u8>) {
     put(out, &Authentication::SASLFinal(data.into()));
-}
-
-pub fn parameter_status(out: &mut Vec<u8>, name: &str, value: &str) {
-    put(out, &ParameterStatus::new(clean(name), clean(value)));
 }
 
 /// BackendKeyData with a key of any length: 4 bytes in protocol 3.0, more from 3.2 on.
