@@ -22,8 +22,8 @@ const TICK: Duration = Duration::from_millis(1);
 /// How often it is looked whether a call is under way.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Without a call for so long the clock rests. To wake it costs more than a few looks.
-const REST_AFTER: Duration = Duration::from_secs(1);
+/// Without a call for so long the clock rests. To wake it costs a few looks.
+const REST_AFTER: Duration = Duration::from_millis(100);
 
 /// Compiles and runs components.
 #[derive(Clone)]
