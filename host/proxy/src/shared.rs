@@ -35,6 +35,8 @@ pub enum Phase {
 pub struct Moment {
     pub instant: Instant,
     pub time: SystemTime,
+    /// Of that, since the Unix epoch.
+    pub seconds: u32,
 }
 
 impl Moment {
@@ -42,13 +44,12 @@ impl Moment {
         // In this order: the time of day that is counted on from it is late at most, and never
         // has to step back.
         let time = SystemTime::now();
-        Moment { instant: Instant::now(), time }
+        Moment::at(Instant::now(), time)
     }
 
-    /// Since the Unix epoch.
-    pub fn seconds(&self) -> u32 {
-        let since = self.time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
+    fn at(instant: Instant, time: SystemTime) -> Moment {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Moment { instant, time, seconds: u32::try_from(since.as_secs()).unwrap_or(u32::MAX) }
     }
 }
 
@@ -121,7 +122,7 @@ impl Shared {
         let (agreed, instant) = (self.agreed.get(), Instant::now());
         let since = instant.saturating_duration_since(agreed.instant);
         if since < CLOCKS_AGREE {
-            self.moment.set(Moment { instant, time: agreed.time + since });
+            self.moment.set(Moment::at(instant, agreed.time + since));
         } else {
             self.moment.set(Moment::now());
             self.agreed.set(self.moment.get());
@@ -228,7 +229,7 @@ impl Drop for Shared {
 
 /// What is committed reaches its segment, and what has ended is committed, within this: long enough
 /// that many records go together, and short enough that nobody who reads them notices.
-const PASS_ON_DELAY: Duration = Duration::from_millis(5);
+const PASS_ON_DELAY: Duration = Duration::from_millis(10);
 /// After a failure, of which the stream tells the log, it is tried again.
 const PASS_ON_AGAIN: Duration = Duration::from_millis(200);
 
