@@ -87,6 +87,14 @@ struct Front {
     stale_ns: AtomicU64,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Age {
+    Young,
+    /// To be read again soon.
+    Due,
+    Stale,
+}
+
 impl Front {
     fn of(view: &View) -> Front {
         let front = Front {
@@ -115,12 +123,12 @@ impl Front {
         u64::try_from(at.saturating_duration_since(self.begun).as_nanos()).unwrap_or(u64::MAX)
     }
 
-    fn is_due(&self, now: Instant) -> bool {
-        self.due_ns.load(Ordering::Acquire) <= self.ns(now)
-    }
-
-    fn is_stale(&self, now: Instant) -> bool {
-        self.stale_ns.load(Ordering::Acquire) <= self.ns(now)
+    fn age(&self, now: Instant) -> Age {
+        let now = self.ns(now);
+        if now >= self.stale_ns.load(Ordering::Acquire) {
+            return Age::Stale;
+        }
+        if now >= self.due_ns.load(Ordering::Acquire) { Age::Due } else { Age::Young }
     }
 }
 
@@ -260,11 +268,21 @@ impl DatabaseState {
     }
 
     pub fn is_stale(&self) -> bool {
-        self.is_stale_at(Instant::now())
+        self.has_changed() || self.front.age(Instant::now()) == Age::Stale
     }
 
-    pub fn is_stale_at(&self, now: Instant) -> bool {
-        self.front.is_stale(now) || self.has_changed()
+    /// Whether the view may be counted on at this moment. While it may, the catalog is read again
+    /// soon enough that no statement has to wait for it; by the thread that this is called on, which
+    /// goes on with its sessions meanwhile.
+    pub fn is_up_to_date(self: &Arc<Self>, now: Instant) -> bool {
+        let age = self.front.age(now);
+        if age == Age::Stale || self.has_changed() {
+            return false;
+        }
+        if age == Age::Due {
+            self.read_ahead();
+        }
+        true
     }
 
     /// The catalog is known to have changed since it was read.
@@ -307,16 +325,14 @@ impl DatabaseState {
         }
     }
 
-    /// Has the catalog read again soon enough that no statement has to wait for it; by the
-    /// thread that this is called on, while it goes on with its sessions.
-    pub fn refresh_ahead(self: &Arc<Self>, now: Instant) {
-        if !self.front.is_due(now) || self.is_read_ahead.swap(true, Ordering::AcqRel) {
+    fn read_ahead(self: &Arc<Self>) {
+        if self.is_read_ahead.swap(true, Ordering::AcqRel) {
             return;
         }
         let database = self.clone();
         tokio::task::spawn_local(async move {
             let mut asking = database.asking.lock().await;
-            if database.front.is_due(Instant::now())
+            if database.front.age(Instant::now()) != Age::Young
                 && let Err(error) = database.read(&mut asking).await
             {
                 // What is known holds for a while; then a statement waits, and is told.

@@ -170,12 +170,7 @@ impl FactsCache {
         (limits, now): (&Limits, Instant),
         (policies, is_enforced): (&dyn PolicySet, &dyn Fn() -> bool),
     ) -> io::Result<Rc<Facts>> {
-        let current = if database.is_stale_at(now) {
-            Box::pin(database.bring_up_to_date()).await?
-        } else {
-            database.refresh_ahead(now);
-            true
-        };
+        let current = database.is_up_to_date(now) || Box::pin(database.bring_up_to_date()).await?;
         let classifiers = policies.classifiers();
         let view = database.view_version();
         let under = Under { database: database.number, view, classifiers, reading };

@@ -217,6 +217,8 @@ pub struct KnownStatements {
     numbers: RefCell<Numbers>,
     /// Since the young generation began.
     taken: Taken,
+    /// What was asked for last: Parse, Bind and Execute ask one after the other.
+    last: RefCell<Option<(u64, Place, Rc<Known>)>>,
     young: RefCell<Generation>,
     old: RefCell<Generation>,
 }
@@ -231,12 +233,25 @@ impl KnownStatements {
 
     pub fn of(&self, asker: u64, facts: &Rc<Facts>, index: usize, under: Under) -> Rc<Known> {
         let place = (Rc::as_ptr(facts) as usize, index);
+        let mut last = self.last.borrow_mut();
+        let asks_again = |(by, of, known): &&(u64, Place, Rc<Known>)| {
+            *by == asker && *of == place && known.under == under
+        };
+        if let Some((_, _, known)) = last.as_ref().filter(asks_again) {
+            return known.clone();
+        }
+        let known = self.kept(asker, facts, place, under);
+        *last = Some((asker, place, known.clone()));
+        known
+    }
+
+    fn kept(&self, asker: u64, facts: &Rc<Facts>, place: Place, under: Under) -> Rc<Known> {
         let mut young = self.young.borrow_mut();
         if let Some(known) = young.get(asker, under, place) {
             return known.clone();
         }
         let known = self.old.borrow_mut().remove(asker, under, place);
-        let known = known.unwrap_or_else(|| Rc::new(Known::of(facts, index, under, &self.taken)));
+        let known = known.unwrap_or_else(|| Rc::new(Known::of(facts, place.1, under, &self.taken)));
         if young.entries >= KEPT_MAX || self.taken.get() >= KEPT_BYTES_MAX {
             self.taken.set(0);
             *self.old.borrow_mut() = std::mem::take(&mut young);

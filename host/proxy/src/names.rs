@@ -241,6 +241,13 @@ impl Named for Portal {
 }
 
 impl<T: Named> Meant<T> {
+    fn thing(&self) -> Option<&Rc<T>> {
+        match self {
+            Meant::Something(thing) => Some(thing),
+            Meant::Nothing(_) => None,
+        }
+    }
+
     fn undone(&self) -> &Undone<T> {
         match self {
             Meant::Something(thing) => thing.undone(),
@@ -262,6 +269,8 @@ impl<T: Named> Meant<T> {
 /// One name space.
 struct Space<T> {
     names: FxHashMap<Name, Meant<T>>,
+    /// What no name stands for: most drivers use little else.
+    unnamed: Option<Meant<T>>,
     /// Names that stand for nothing any more.
     gone: usize,
     /// How often all of them were tainted.
@@ -270,35 +279,41 @@ struct Space<T> {
 
 impl<T> Default for Space<T> {
     fn default() -> Space<T> {
-        Space { names: FxHashMap::default(), gone: 0, taints: 0 }
+        Space { names: FxHashMap::default(), unnamed: None, gone: 0, taints: 0 }
     }
 }
 
 impl<T: Named> Space<T> {
     fn len(&self) -> usize {
-        self.names.len() - self.gone
+        self.names.len() + usize::from(self.unnamed.is_some()) - self.gone
+    }
+
+    fn latest(&self, name: &[u8]) -> Option<&Meant<T>> {
+        if name.is_empty() { self.unnamed.as_ref() } else { self.names.get(name) }
     }
 
     fn get(&self, name: &[u8]) -> Option<&Rc<T>> {
-        match self.names.get(name)? {
-            Meant::Something(thing) => Some(thing),
-            Meant::Nothing(_) => None,
-        }
+        self.latest(name).and_then(Meant::thing)
+    }
+
+    fn things(&self) -> impl Iterator<Item = &Rc<T>> {
+        self.names.values().chain(&self.unnamed).filter_map(Meant::thing)
     }
 
     fn set(&mut self, name: &[u8], now: Option<Rc<T>>) -> Change<T> {
         let name = Name::from_slice(name);
         let now = now.map_or_else(|| Meant::Nothing(Rc::default()), Meant::Something);
-        let before = self.put(name.clone(), Some(now.clone()));
+        let before = self.put(&name, Some(now.clone()));
         Change { name, before, now, taints: self.taints }
     }
 
-    fn put(&mut self, name: Name, now: Option<Meant<T>>) -> Option<Meant<T>> {
+    fn put(&mut self, name: &Name, now: Option<Meant<T>>) -> Option<Meant<T>> {
         let is_gone = |meant: &Option<Meant<T>>| matches!(meant, Some(Meant::Nothing(_)));
         self.gone += usize::from(is_gone(&now));
         let before = match now {
-            Some(now) => self.names.insert(name, now),
-            None => self.names.remove(&name),
+            now if name.is_empty() => std::mem::replace(&mut self.unnamed, now),
+            Some(now) => self.names.insert(name.clone(), now),
+            None => self.names.remove(name),
         };
         self.gone -= usize::from(is_gone(&before));
         before
@@ -325,7 +340,7 @@ impl<T: Named> Space<T> {
         }
         now.undone().0.replace(Some(before.clone()));
         if self.is_latest(&name, &now) {
-            self.put(name, before);
+            self.put(&name, before);
         }
     }
 
@@ -336,20 +351,21 @@ impl<T: Named> Space<T> {
         let Meant::Nothing(undone) = &now else { return };
         undone.0.replace(Some(None));
         if self.is_latest(&name, &now) {
-            self.put(name, None);
+            self.put(&name, None);
         }
     }
 
     fn is_latest(&self, name: &Name, meant: &Meant<T>) -> bool {
-        self.names.get(name).is_some_and(|latest| latest.is(meant))
+        self.latest(name).is_some_and(|latest| latest.is(meant))
     }
 
     /// Forgets what does not `stay`; what has been taken away may still come back.
     fn retain(&mut self, mut stays: impl FnMut(&Rc<T>) -> bool) {
-        self.names.retain(|_, meant| match meant {
-            Meant::Something(thing) => stays(thing),
-            Meant::Nothing(_) => true,
-        });
+        let mut stays = |meant: &Meant<T>| meant.thing().is_none_or(&mut stays);
+        self.unnamed = self.unnamed.take().filter(&mut stays);
+        if !self.names.is_empty() {
+            self.names.retain(|_, meant| stays(meant));
+        }
     }
 
     fn taint(&mut self) {
@@ -359,6 +375,7 @@ impl<T: Named> Space<T> {
 
     fn clear(&mut self) {
         self.names.clear();
+        self.unnamed = None;
         self.gone = 0;
     }
 }
@@ -459,12 +476,7 @@ impl Names {
     /// Something ran that nobody saw into: any name may stand for something else now.
     /// Gives back what was bound and never executed.
     pub fn taint(&mut self) -> Vec<Bound> {
-        let portals = self.portals.names.values();
-        let unused = portals.filter_map(|meant| match meant {
-            Meant::Something(portal) => portal.bound.take(),
-            Meant::Nothing(_) => None,
-        });
-        let unused = unused.collect();
+        let unused = self.portals.things().filter_map(|portal| portal.bound.take()).collect();
         self.portals.taint();
         self.statements.taint();
         unused

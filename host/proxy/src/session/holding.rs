@@ -142,7 +142,7 @@ impl Session {
         {
             candidates.push(Release::by_lease(content, lease));
         }
-        let now = u64::from(self.shared.moment().seconds());
+        let now = u64::from(self.shared.moment().seconds);
         for candidate in candidates {
             held = match candidate.apply(held, &self.asker, self.id, asked.statements, now) {
                 Ok(permitted) => return (Ruling::Permitted(permitted), Some(candidate)),
@@ -387,12 +387,12 @@ impl Session {
 
     /// What the client is told in place of the message in front, where people said no.
     pub(super) fn refused_by_people(&mut self) -> Option<Refusal> {
+        if !matches!(self.hold, Hold::Refused(_)) {
+            return None;
+        }
         match std::mem::take(&mut self.hold) {
             Hold::Refused(refusal) => Some(*refusal),
-            hold @ (Hold::None | Hold::Waiting { .. } | Hold::Granted(_)) => {
-                self.hold = hold;
-                None
-            }
+            Hold::None | Hold::Waiting { .. } | Hold::Granted(_) => None,
         }
     }
 

@@ -54,7 +54,7 @@ impl Session {
             text: reads.text.then(|| Sha256::digest(text).into()),
             in_transaction: self.is_in_transaction(),
             unseen_code: self.unseen_code || !facts.current,
-            now: self.shared.moment().seconds(),
+            now: self.shared.moment().seconds,
         };
         let answered = known.and_then(|known| known.verdicts(&asked)).unwrap_or_else(|| {
             let view = self.database.view();
