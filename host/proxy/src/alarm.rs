@@ -2,7 +2,7 @@
 //!
 //! While a timer of the runtime's is set, each turn that waits for sockets is one with a time-out:
 //! a look at the clock and a timer in the kernel, tens of thousands of times a second for what is
-//! due two hundred times. A timer of the system's is a file that becomes readable once.
+//! due a hundred times. A timer of the system's is a file that becomes readable once.
 
 use std::future::poll_fn;
 use std::io;

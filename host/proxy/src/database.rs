@@ -272,9 +272,9 @@ impl DatabaseState {
     }
 
     /// Whether the view may be counted on at this moment. While it may, the catalog is read again
-    /// soon enough that no statement has to wait for it; by the thread that this is called on, which
-    /// goes on with its sessions meanwhile.
-    pub fn is_up_to_date(self: &Arc<Self>, now: Instant) -> bool {
+    /// soon enough that no statement has to wait for it: the thread that calls this reads it, and goes
+    /// on with its sessions meanwhile.
+    pub fn keep_up_to_date(self: &Arc<Self>, now: Instant) -> bool {
         let age = self.front.age(now);
         if age == Age::Stale || self.has_changed() {
             return false;
@@ -329,8 +329,9 @@ impl DatabaseState {
         if self.is_read_ahead.swap(true, Ordering::AcqRel) {
             return;
         }
-        let database = self.clone();
+        let ahead = ReadAhead(self.clone());
         tokio::task::spawn_local(async move {
+            let database = &ahead.0;
             let mut asking = database.asking.lock().await;
             if database.front.age(Instant::now()) != Age::Young
                 && let Err(error) = database.read(&mut asking).await
@@ -339,7 +340,6 @@ impl DatabaseState {
                 let name = &database.settings.database.name;
                 tracing::warn!(database = name, %error, "catalog not read");
             }
-            database.is_read_ahead.store(false, Ordering::Release);
         });
     }
 
@@ -531,4 +531,13 @@ fn quoted(name: &str) -> String {
 fn estimated_rows(line: &str) -> Option<u64> {
     let digits = line.split_once(" rows=")?.1;
     digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// The catalog is being read ahead, for as long as there is this.
+struct ReadAhead(Arc<DatabaseState>);
+
+impl Drop for ReadAhead {
+    fn drop(&mut self) {
+        self.0.is_read_ahead.store(false, Ordering::Release);
+    }
 }

@@ -170,7 +170,8 @@ impl FactsCache {
         (limits, now): (&Limits, Instant),
         (policies, is_enforced): (&dyn PolicySet, &dyn Fn() -> bool),
     ) -> io::Result<Rc<Facts>> {
-        let current = database.is_up_to_date(now) || Box::pin(database.bring_up_to_date()).await?;
+        let current =
+            database.keep_up_to_date(now) || Box::pin(database.bring_up_to_date()).await?;
         let classifiers = policies.classifiers();
         let view = database.view_version();
         let under = Under { database: database.number, view, classifiers, reading };

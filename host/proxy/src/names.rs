@@ -269,7 +269,7 @@ impl<T: Named> Meant<T> {
 /// One name space.
 struct Space<T> {
     names: FxHashMap<Name, Meant<T>>,
-    /// What no name stands for: most drivers use little else.
+    /// What the unnamed one is: most drivers use little else.
     unnamed: Option<Meant<T>>,
     /// Names that stand for nothing any more.
     gone: usize,
@@ -514,18 +514,21 @@ mod tests {
         let mut space: Space<Thing> = Space::default();
         for number in 0..100_u32 {
             let name = number.to_be_bytes();
+            // Every other one is unnamed.
+            let name = name.get(..4 * (number as usize % 2)).unwrap_or_default();
             // A Close that has its effect, and behind it a Parse that fails.
-            let (closed, made) = (space.set(&name, None), space.set(&name, Some(thing())));
+            let (closed, made) = (space.set(name, None), space.set(name, Some(thing())));
             space.confirm(closed);
             space.undo(made, true);
             // The same where the answers come before the next is sent.
-            let made = space.set(&name, Some(thing()));
+            let made = space.set(name, Some(thing()));
             space.confirm(made);
-            let closed = space.set(&name, None);
-            assert_eq!((space.len(), space.get(&name).is_some()), (0, false));
+            let closed = space.set(name, None);
+            assert_eq!((space.len(), space.get(name).is_some()), (0, false));
             space.confirm(closed);
         }
         assert_eq!((space.names.len(), space.gone), (0, 0));
+        assert!(space.unnamed.is_none());
     }
 
     #[test]
@@ -547,17 +550,18 @@ mod tests {
 
     #[test]
     fn what_comes_back_is_as_tainted_as_what_stayed() {
-        for is_of_use in [true, false] {
+        for (is_of_use, name) in [(true, &b"s"[..]), (false, b"s"), (true, b""), (false, b"")] {
             let mut space: Space<Thing> = Space::default();
             let first = Rc::new(Thing { is_of_use, ..Thing::default() });
-            let made = space.set(b"s", Some(first.clone()));
+            let made = space.set(name, Some(first.clone()));
             space.confirm(made);
-            let closed = space.set(b"s", None);
+            let closed = space.set(name, None);
             space.taint();
-            let late = space.set(b"s", Some(thing()));
+            let late = space.set(name, Some(thing()));
             space.undo(closed, false);
-            space.undo(late, true);
-            assert_eq!((space.get(b"s").is_some(), first.is_tainted.get()), (is_of_use, true));
+            // One that fails would destroy the unnamed.
+            space.undo(late, !name.is_empty());
+            assert_eq!((space.get(name).is_some(), first.is_tainted.get()), (is_of_use, true));
             // Of what is made behind it nothing is held against it.
             let again = thing();
             let made = space.set(b"t", Some(again.clone()));

@@ -72,6 +72,7 @@ const UNREADABLE: [&str; 17] = [
 
 /// True for UTF-8 and PostgreSQL's single-byte encodings.
 pub fn is_readable_encoding(encoding: &str) -> bool {
+    // Nearly always, and without a copy.
     if encoding.eq_ignore_ascii_case("UTF8") {
         return true;
     }

@@ -24,7 +24,7 @@ use std::task::{Context, Wake, Waker};
 
 use futures_util::FutureExt;
 use portcullis_approvals::Approvals;
-use portcullis_identity::{Basis, Proven};
+use portcullis_identity::{Basis, Proven, UpstreamKeys};
 use portcullis_ledger::Ledger;
 use portcullis_policy::{Database, PrincipalKind};
 use tokio::sync::watch;
@@ -36,10 +36,10 @@ use crate::masks::asker;
 use crate::metrics::Metrics;
 use crate::registry::{Line, Registry};
 use crate::session::{Parts, Session};
-use crate::settings::{Audit, DatabaseSettings, Limits};
+use crate::settings::{Audit, DatabaseSettings, Endpoint, Limits, SslMode, UpstreamSettings};
 use crate::shared::{Phase, Shared};
 use crate::transport::Transport;
-use crate::upstream::{Reported, Upstream};
+use crate::upstream::{self, Reported, Upstream};
 
 pub use crate::memory::Peer;
 pub use crate::registry::SessionView;
@@ -329,4 +329,22 @@ fn settings(audit: Audit) -> DatabaseSettings {
         role: RoleMapping::Login,
         tell_subject: None,
     }
+}
+
+/// The proxy logs in at a server that says this and hangs up; the ParameterStatus messages that a
+/// client would be handed, where it succeeds.
+pub async fn log_in_at(server_says: &[u8]) -> Option<Vec<u8>> {
+    let (server, peer) = crate::memory::connection();
+    peer.send(server_says);
+    peer.close();
+    let settings = UpstreamSettings {
+        endpoint: Endpoint::Tcp { host: "127.0.0.1".to_owned(), port: 5432 },
+        user: "app".to_owned(),
+        database: "shop".to_owned(),
+        password: Some(Arc::new(UpstreamKeys::new("nobody guesses this".to_owned()))),
+        ssl: SslMode::Disable,
+        roots: None,
+    };
+    let upstream = upstream::log_in_over(Transport::Memory(server), &settings).await.ok()?;
+    Some(upstream.reported.messages().to_vec())
 }

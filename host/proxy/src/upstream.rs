@@ -62,15 +62,18 @@ impl Reported {
         &self.messages
     }
 
+    /// What holds: a login trigger may have changed what was reported before it ran.
     pub fn value(&self, name: &str) -> Option<&[u8]> {
-        let mut rest = &*self.messages;
+        let (mut rest, mut latest) = (&*self.messages, None);
         while let Ok(Some(frame)) = cut(rest, usize::MAX) {
-            match backend::parameter_status(frame.body) {
-                Ok((known, value)) if known == name.as_bytes() => return Some(value),
-                Ok(_) | Err(_) => rest = rest.get(frame.bytes.len()..).unwrap_or_default(),
+            if let Ok((known, value)) = backend::parameter_status(frame.body)
+                && known == name.as_bytes()
+            {
+                latest = Some(value);
             }
+            rest = rest.get(frame.bytes.len()..).unwrap_or_default();
         }
-        None
+        latest
     }
 }
 
@@ -268,6 +271,18 @@ fn client_config(settings: &UpstreamSettings) -> Result<Arc<ClientConfig>, Upstr
         }
     };
     Ok(Arc::new(config))
+}
+
+/// A login over a connection that is there, as at a server of which nothing is known.
+///
+/// # Errors
+/// As [`connect`].
+#[cfg(any(test, feature = "scripted"))]
+pub async fn log_in_over(
+    transport: Transport,
+    settings: &UpstreamSettings,
+) -> Result<Upstream, UpstreamError> {
+    log_in(transport, settings, &[], &mut Ahead::default()).await
 }
 
 async fn log_in(

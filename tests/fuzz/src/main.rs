@@ -19,10 +19,11 @@ use libfuzzer_sys::fuzz_target;
 type Target = fn(&[u8]);
 
 /// Every target. `cargo xtask fuzz` reads the names from here.
-const TARGETS: [(&str, Target); 17] = [
+const TARGETS: [(&str, Target); 19] = [
     ("frontend", wire::frontend),
     ("backend", wire::backend),
     ("startup", wire::startup),
+    ("upstream-login", session::upstream_login),
     ("pipeline", wire::pipeline),
     ("proxy-header", wire::proxy_header),
     ("rows", masking::rows),
@@ -33,6 +34,7 @@ const TARGETS: [(&str, Target); 17] = [
     ("token", identity::token),
     ("certificate", identity::certificate),
     ("ledger", ledger::lines),
+    ("staging", ledger::staging),
     ("analyze", sql::analyze),
     ("shape", sql::shape),
     ("session", session::session),

@@ -7,7 +7,7 @@ use portcullis_ledger::Reader;
 use portcullis_policy::MaskAction;
 use portcullis_proxy::scripted::{
     EMAIL, Frames, Given, PEOPLE, Play, Postgres, Random, Rig, Rules, cells, client_messages,
-    messages, refusing,
+    log_in_at, messages, refusing,
 };
 use portcullis_wire::{Frame, Frontend};
 use tempfile::TempDir;
@@ -377,4 +377,22 @@ fn records(world: &mut World, session: u64) -> Records {
         }
     }
     found
+}
+
+/// What a server says while the proxy logs in. What a client is told of it is what it reported of
+/// its parameters, message by message.
+pub fn upstream_login(data: &[u8]) {
+    thread_local! {
+        static RUNTIME: Runtime = Builder::new_current_thread().build().expect("a runtime");
+    }
+    // What it costs to derive keys is no matter of reading, and no server knows the client's nonce.
+    let reported = RUNTIME.with(|runtime| runtime.block_on(log_in_at(data)));
+    let mut rest = reported.as_deref().unwrap_or_default();
+    while !rest.is_empty() {
+        let frame = portcullis_wire::frame::cut(rest, data.len()).expect("what was checked");
+        let frame = frame.expect("a whole message");
+        assert_eq!(frame.tag, b'S');
+        portcullis_wire::backend::parameter_status(frame.body).expect("what was checked");
+        rest = &rest[frame.bytes.len()..];
+    }
 }

@@ -392,7 +392,10 @@ impl Session {
         }
         match std::mem::take(&mut self.hold) {
             Hold::Refused(refusal) => Some(*refusal),
-            Hold::None | Hold::Waiting { .. } | Hold::Granted(_) => None,
+            hold @ (Hold::None | Hold::Waiting { .. } | Hold::Granted(_)) => {
+                self.hold = hold;
+                None
+            }
         }
     }
 

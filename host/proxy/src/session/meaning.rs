@@ -129,7 +129,7 @@ impl Session {
         let known = prepared.facts.borrow().clone();
         let now = self.shared.moment().instant;
         // First whether anything is stale, and only then of what these facts are.
-        let is_current = self.database.is_up_to_date(now)
+        let is_current = self.database.keep_up_to_date(now)
             && known.is_of(self.database.view_version(), policies.classifiers())
             && prepared.reading.get() == self.reading_number;
         if is_current {

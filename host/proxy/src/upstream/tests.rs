@@ -166,3 +166,23 @@ async fn a_server_that_does_nothing_then_is_waited_for_the_next_time() {
 async fn a_server_that_lets_nobody_in_is_not_asked_twice() {
     assert_eq!(logins(Told::IsStartingUp).await, ([false, false], vec![true, true]));
 }
+
+/// A trigger that runs at the end of a login may have changed what was reported ahead of it.
+#[test]
+fn what_a_server_reports_last_holds() {
+    let mut reported = Reported::default();
+    let bodies = [&b"client_encoding\0UTF8\0"[..], b"a\0on\0", b"client_encoding\0SJIS\0"];
+    for body in bodies {
+        reported.add(body).unwrap();
+    }
+    for (name, value) in [("client_encoding", Some(&b"SJIS"[..])), ("a", Some(b"on")), ("b", None)]
+    {
+        assert_eq!(reported.value(name), value, "{name}");
+    }
+    let all: Vec<u8> = bodies.iter().flat_map(|body| message(b'S', body)).collect();
+    assert_eq!(reported.messages(), all);
+    for broken in [&b""[..], b"a\0", b"a\0b", b"a\0b\0c"] {
+        assert!(reported.add(broken).is_err(), "{broken:?}");
+    }
+    assert_eq!(reported.messages(), all);
+}
