@@ -97,6 +97,8 @@ impl Collector for Numbers {
         text.counter("cells_masked", "Cells that were masked", proxy.cells_masked)?;
         let masked = "The same by label; one with two labels counts under both";
         text.counters("cells_masked_by_label", masked, "label", &proxy.cells_masked_by_label)?;
+        let observed = "Cells that maskers in observe mode would have masked";
+        text.counter("cells_observed", observed, proxy.cells_observed)?;
         let duration = "From a statement's leaving to its end";
         text.histogram("statement_duration_seconds", duration, &proxy.statement_duration_us)?;
         let swap = "What a new policy set kept a worker from its sessions, each time it did";

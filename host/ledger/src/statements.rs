@@ -138,6 +138,10 @@ pub(crate) fn write_outcome(buffer: &mut Vec<u8>, outcome: &Outcome) {
     member!(buffer, "cells_masked");
     decimal(buffer, outcome.cells_masked);
     list(buffer, "labels_masked", &outcome.labels_masked);
+    if outcome.cells_observed > 0 {
+        member!(buffer, "cells_observed");
+        decimal(buffer, outcome.cells_observed);
+    }
     member!(buffer, "duration_us");
     decimal(buffer, outcome.duration_us);
     member!(buffer, "revision");

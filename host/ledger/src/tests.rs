@@ -51,6 +51,7 @@ fn outcome(id: EventId) -> Event {
         bytes: 120,
         cells_masked: 2,
         labels_masked: vec!["pii.email".into()],
+        cells_observed: 5,
         duration_us: 815,
         revision: 4,
     })

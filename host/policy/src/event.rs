@@ -63,6 +63,8 @@ pub struct Outcome {
     pub cells_masked: u64,
     /// Labels of what was masked.
     pub labels_masked: Vec<Arc<str>>,
+    /// What maskers in observe mode would have masked.
+    pub cells_observed: u64,
     pub duration_us: u64,
     pub revision: u64,
 }

@@ -124,6 +124,8 @@ pub struct KnownPlan {
     fields: Rc<[ResultField]>,
     /// None: forwarded as it comes.
     pub masked: Option<Vec<MaskColumn>>,
+    /// What maskers in observe mode would do.
+    pub observed: Option<Vec<MaskColumn>>,
     /// A masker that has served one result of this plan serves the next.
     pub spare: Cell<Option<Box<RowMasker>>>,
 }
@@ -199,14 +201,14 @@ impl Known {
     pub fn keep_plan(
         &self,
         fields: &Rc<[ResultField]>,
-        masked: Option<Vec<MaskColumn>>,
+        (masked, observed): (Option<Vec<MaskColumn>>, Option<Vec<MaskColumn>>),
         under: Under,
     ) -> Option<Rc<KnownPlan>> {
         if self.under != under {
             return None;
         }
         self.takes(COLUMN_BYTES * fields.len());
-        let plan = KnownPlan { fields: fields.clone(), masked, spare: Cell::default() };
+        let plan = KnownPlan { fields: fields.clone(), masked, observed, spare: Cell::default() };
         Some(self.plan.borrow_mut().insert(Rc::new(plan)).clone())
     }
 }

@@ -24,6 +24,7 @@ mod facts;
 mod release;
 mod names;
 mod known;
+mod observed;
 mod run;
 mod masks;
 mod gate;

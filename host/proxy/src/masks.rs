@@ -16,10 +16,19 @@ use crate::names::ResultField;
 /// What becomes of a result's columns.
 pub struct MaskPlan {
     pub columns: Vec<MaskColumn>,
+    /// What maskers in observe mode want, where they want anything.
+    pub observed: Option<Vec<MaskColumn>>,
     /// Columns that could come from anything in the database.
     unexplained: Vec<bool>,
     /// A masker failed to answer: it is asked again the next time.
     pub failed: bool,
+}
+
+/// One action per column.
+struct Planned {
+    enforced: Vec<ColumnAction>,
+    /// By maskers in observe mode, where any of them does something.
+    observed: Option<Vec<ColumnAction>>,
 }
 
 /// Enforcing maskers failed to answer, so that everything counts as hidden, for now.
@@ -64,18 +73,25 @@ impl Planner<'_> {
         let not_null = |field: &ResultField| self.is_not_null(field.table_oid, field.attribute);
         let planned = self.plan(&statement.shape, &columns);
         let failed = planned.is_err();
-        let actions = planned.unwrap_or_else(|Unanswered| nothing_shown(columns.len()));
+        let planned = planned.unwrap_or_else(|Unanswered| Planned {
+            enforced: nothing_shown(columns.len()),
+            observed: None,
+        });
         let anything = |column: &OutputColumn| column.sources.iter().any(is_anything);
         let unexplained = columns.iter().map(anything).collect();
-        let columns =
-            fields.iter().zip(columns).zip(actions).map(|((field, column), action)| MaskColumn {
+        let mask_columns = |actions: Vec<ColumnAction>| {
+            let each = fields.iter().zip(&columns).zip(actions);
+            let masked = each.map(|((field, column), action)| MaskColumn {
                 type_oid: field.type_oid,
                 format: column.format,
                 not_null: not_null(field),
                 action,
-                labels: labels(&column),
+                labels: labels(column),
             });
-        MaskPlan { columns: columns.collect(), unexplained, failed }
+            masked.collect()
+        };
+        let observed = planned.observed.map(mask_columns);
+        MaskPlan { columns: mask_columns(planned.enforced), observed, unexplained, failed }
     }
 
     /// Plans COPY TO STDOUT of `count` columns, which the server does not describe.
@@ -117,7 +133,7 @@ impl Planner<'_> {
         };
         let planned = self.plan("<notification>", std::slice::from_ref(&column));
         let failed = planned.is_err();
-        let action = planned.ok().and_then(|actions| actions.into_iter().next());
+        let action = planned.ok().and_then(|planned| planned.enforced.into_iter().next());
         let action = action.unwrap_or(ColumnAction::Nullify);
         let column = MaskColumn {
             type_oid: TEXT_OID,
@@ -126,7 +142,7 @@ impl Planner<'_> {
             action,
             labels: Vec::new(),
         };
-        MaskPlan { columns: vec![column], unexplained: vec![false], failed }
+        MaskPlan { columns: vec![column], observed: None, unexplained: vec![false], failed }
     }
 
     /// Would the principal see any column of this relation masked?
@@ -160,13 +176,14 @@ impl Planner<'_> {
             derivation: Derivation::Direct,
             sources: vec![self.source(column)],
         };
-        let actions = self.plan("<column>", &[output])?;
-        Ok(actions.iter().any(|action| *action != ColumnAction::Pass))
+        let planned = self.plan("<column>", &[output])?;
+        Ok(planned.enforced.iter().any(|action| *action != ColumnAction::Pass))
     }
 
-    /// One action per column: the strictest of what enforcing maskers want.
-    fn plan(&self, shape: &str, columns: &[OutputColumn]) -> Result<Vec<ColumnAction>, Unanswered> {
-        let mut actions = vec![ColumnAction::Pass; columns.len()];
+    /// The strictest of what maskers want.
+    fn plan(&self, shape: &str, columns: &[OutputColumn]) -> Result<Planned, Unanswered> {
+        let mut enforced = vec![ColumnAction::Pass; columns.len()];
+        let mut observed = None;
         let shape = ResultShape {
             principal: &self.asker.principal,
             database: &self.asker.database,
@@ -176,13 +193,16 @@ impl Planner<'_> {
         };
         let mut masked = self.unmatched == Unmatched::Allow;
         for answer in self.policies.plan(&shape) {
-            if answer.mode == Mode::Observe {
-                continue;
-            }
-            masked = true;
+            let observes = answer.mode == Mode::Observe;
+            masked |= !observes;
             let wanted = match answer.answer {
                 Ok(wanted) if wanted.len() == columns.len() => wanted,
+                Ok(_) | Err(_) if observes => continue,
                 Ok(_) | Err(_) => return Err(Unanswered),
+            };
+            let actions = match observes {
+                true => observed.get_or_insert_with(|| vec![ColumnAction::Pass; columns.len()]),
+                false => &mut enforced,
             };
             for (action, wanted) in actions.iter_mut().zip(wanted) {
                 *action = std::mem::take(action).and(&answer.policy, wanted);
@@ -190,7 +210,11 @@ impl Planner<'_> {
         }
         // The set changed between judging and planning cannot happen: both use the same one.
         // Still, without a masker nothing is shown.
-        Ok(if masked { actions } else { nothing_shown(columns.len()) })
+        let enforced = if masked { enforced } else { nothing_shown(columns.len()) };
+        let does_something = |actions: &Vec<ColumnAction>| {
+            actions.iter().any(|action| *action != ColumnAction::Pass)
+        };
+        Ok(Planned { enforced, observed: observed.filter(does_something) })
     }
 
     fn output(

@@ -29,9 +29,10 @@ pub enum Count {
     Rows,
     BytesOut,
     CellsMasked,
+    CellsObserved,
 }
 
-const COUNTS: usize = Count::CellsMasked as usize + 1;
+const COUNTS: usize = Count::CellsObserved as usize + 1;
 
 /// One worker's counters. Only that worker writes.
 pub struct WorkerMetrics {
@@ -129,6 +130,8 @@ pub struct MetricsView {
     pub cells_masked: u64,
     /// By label; a cell of a column with two labels counts under both.
     pub cells_masked_by_label: Vec<(String, u64)>,
+    /// What maskers in observe mode would have masked.
+    pub cells_observed: u64,
     pub statement_duration_us: Histogram,
     pub policy_swap_us: Histogram,
 }
@@ -194,6 +197,7 @@ impl Metrics {
             bytes_out: sum(Count::BytesOut),
             cells_masked: sum(Count::CellsMasked),
             cells_masked_by_label: labels.into_iter().collect(),
+            cells_observed: sum(Count::CellsObserved),
             statement_duration_us: durations(|worker| &worker.durations, &DURATION_BOUNDS_US),
             policy_swap_us: durations(|worker| &worker.swaps, &SWAP_BOUNDS_US),
         }

@@ -11,6 +11,7 @@ use portcullis_policy::{PolicySet, Statement};
 use crate::facts::Facts;
 use crate::known::{Known, KnownPlan};
 use crate::names::{Portal, Prepared, Undo};
+use crate::observed::Observed;
 use crate::refusal::Refusal;
 use crate::release::Release;
 
@@ -105,6 +106,8 @@ pub struct Tally {
     pub cells_masked: u64,
     /// Cells masked, by label.
     pub labels_masked: LabelCounts,
+    /// Cells that maskers in observe mode would have masked.
+    pub cells_observed: u64,
 }
 
 /// Why a message is on its way.
@@ -132,6 +135,8 @@ pub struct Run {
     pub masks: Masks,
     /// The plan that they carry out, where it is kept for the statement.
     pub plan: Option<Rc<KnownPlan>>,
+    /// What maskers in observe mode would do.
+    pub observed: Option<Box<Observed>>,
     pub tally: Tally,
     /// A limit was reached: the rest of the result is not the client's.
     pub over_limit: bool,
@@ -149,6 +154,7 @@ impl Run {
             undo: None,
             masks: Masks::Undecided,
             plan: None,
+            observed: None,
             tally: Tally::default(),
             over_limit: false,
         })

@@ -124,7 +124,9 @@ async fn run_suite(suite: &Suite, tls: bool, place: &Path) -> Result<Held, Strin
         direct.replace(direct_again);
         through.replace(through_again);
     }
-    let evidence = Evidence::gather(&mut proxy, &OBSERVERS).await;
+    let mut evidence = Evidence::gather(&mut proxy, &OBSERVERS).await;
+    // A test that asks nothing is balanced by those that ask much.
+    evidence.hold_to(suite.passes_min, 0);
     std::fs::write(place.join("portcullis.log"), proxy.log()).expect("it takes files");
     let mut faults = report::faults(&direct, &through, &listed);
     faults.extend_from_slice(&evidence.faults);

@@ -14,6 +14,8 @@ const SHOWN_MAX: usize = 5;
 /// What was found, and what of it should not be.
 pub struct Evidence {
     intents: usize,
+    /// Cells that would have been masked.
+    cells: u64,
     endings: BTreeMap<String, usize>,
     resident_megabytes: u64,
     pub faults: Vec<String>,
@@ -27,6 +29,7 @@ impl Evidence {
         proxy.stop().await;
         let mut evidence = Evidence {
             intents: 0,
+            cells: 0,
             endings: BTreeMap::new(),
             resident_megabytes,
             faults: Vec::new(),
@@ -39,12 +42,24 @@ impl Evidence {
         evidence
     }
 
+    /// Less than this would mean that the suite went past the proxy, or past its policies.
+    pub fn hold_to(&mut self, intents_min: usize, cells_min: u64) {
+        let (intents, cells) = (self.intents, self.cells);
+        if intents < intents_min {
+            self.faults.push(format!("{intents} statements recorded, of {intents_min} at least"));
+        }
+        if cells < cells_min {
+            self.faults.push(format!("{cells} cells would be masked, of {cells_min} at least"));
+        }
+    }
+
     fn read_ledger(&mut self, records: &[Value], observers: &[&str]) {
         let of = |kind: &'static str| records.iter().filter(move |record| record["kind"] == kind);
         let mut endings: HashMap<&str, &str> = HashMap::new();
         for outcome in of("outcome") {
             let (event, ending) = (word(outcome, "event"), word(outcome, "ending"));
             *self.endings.entry(ending.to_owned()).or_default() += 1;
+            self.cells += outcome["cells_observed"].as_u64().unwrap_or(0);
             endings.insert(event, ending);
         }
         self.intents = of("intent").count();
@@ -101,9 +116,10 @@ impl fmt::Display for Evidence {
             self.endings.iter().map(|(ending, count)| format!("{count} {ending}")).collect();
         write!(
             f,
-            "{} statements recorded ({}), {} MB resident",
+            "{} statements recorded ({}), {} cells would be masked, {} MB resident",
             self.intents,
             endings.join(", "),
+            self.cells,
             self.resident_megabytes
         )
     }

@@ -6,6 +6,7 @@ mod carriers;
 mod channels;
 mod copies;
 mod meanings;
+mod observed;
 mod readings;
 mod sessions;
 mod views;

@@ -194,6 +194,7 @@ fn an_outcome() {
             "bytes":120,
             "cells_masked":2,
             "labels_masked":["pii.email"],
+            "cells_observed":5,
             "duration_us":815,
             "revision":4}
         "#]],

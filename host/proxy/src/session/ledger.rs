@@ -101,6 +101,7 @@ impl Session {
         metrics.took(duration_us);
         metrics.add(Count::Rows, tally.rows);
         metrics.add(Count::BytesOut, tally.bytes);
+        metrics.add(Count::CellsObserved, tally.cells_observed);
         let mut labels_masked = Vec::new();
         if tally.cells_masked > 0 {
             metrics.add(Count::CellsMasked, tally.cells_masked);
@@ -115,6 +116,7 @@ impl Session {
             bytes: tally.bytes,
             cells_masked: tally.cells_masked,
             labels_masked,
+            cells_observed: tally.cells_observed,
             duration_us,
             revision: running.policies.revision(),
         }));
@@ -145,6 +147,7 @@ impl Session {
             bytes: 0,
             cells_masked: 0,
             labels_masked: Vec::new(),
+            cells_observed: 0,
             duration_us: 0,
             revision,
         }));

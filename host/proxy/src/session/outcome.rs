@@ -178,6 +178,7 @@ impl Session {
                 bytes: run.tally.bytes,
                 cells_masked: run.tally.cells_masked,
                 labels_masked: run.tally.labels_masked.clone(),
+                cells_observed: run.tally.cells_observed,
             };
             self.record_outcome(running, Ending::Failed { sqlstate }, tally);
         }

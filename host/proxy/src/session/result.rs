@@ -20,6 +20,7 @@ use super::{End, Session};
 use crate::asking::is_locked_out;
 use crate::masks::{MaskPlan, Planner};
 use crate::names::{Described, ResultField};
+use crate::observed::{Observed, Seen, Unreadable};
 use crate::refusal::Refusal;
 use crate::run::{Masks, Role, Run, Running};
 use crate::upstream;
@@ -35,6 +36,14 @@ impl Session {
     /// as many as `bytes` begins with. Says how many bytes they are. What it puts in their
     /// place stands behind `ahead`, which is forwarded.
     pub(super) fn rows(&mut self, ahead: &[u8], bytes: &[u8]) -> Option<(Flow, usize)> {
+        let (flow, length) = self.decided_rows(ahead, bytes)?;
+        self.observe(|observed, policies| {
+            observed.see(bytes.get(..length).unwrap_or_default(), policies)
+        });
+        Some((flow, length))
+    }
+
+    fn decided_rows(&mut self, ahead: &[u8], bytes: &[u8]) -> Option<(Flow, usize)> {
         let tag = *bytes.first().filter(|tag| matches!(**tag, b'D' | b'd'))?;
         let entry = self.pipeline.front_mut().filter(|_| !self.silent_until_ready)?;
         let run = &mut entry.payload;
@@ -160,14 +169,15 @@ impl Session {
         let (policies, known) = (running.policies.clone(), running.known.clone());
         let under = self.under(&*policies);
         let kept = is_seen.then(|| known.plan(fields, under)).flatten();
-        let (masks, plan) = match kept {
+        let (masks, plan, observed) = match kept {
             Some(plan) => {
                 let masks = match (&plan.masked, plan.spare.take()) {
                     (None, _) => Masks::Pass,
                     (Some(_), Some(masker)) => Masks::Rows(masker),
                     (Some(columns), None) => self.masks_of(columns.clone()),
                 };
-                (masks, Some(plan))
+                let observed = plan.observed.clone();
+                (masks, Some(plan), observed)
             }
             None => {
                 let planned = Box::pin(self.plan_rows(fields, &policies));
@@ -175,13 +185,17 @@ impl Session {
                 let passes = plan.passes_all() && !plan.columns.is_empty();
                 let masked = (!passes).then_some(plan.columns);
                 let holds = may_be_kept && is_seen;
-                let kept = holds.then(|| known.keep_plan(fields, masked.clone(), under)).flatten();
-                (masked.map_or(Masks::Pass, |columns| self.masks_of(columns)), kept)
+                let both = (masked, plan.observed);
+                let kept = holds.then(|| known.keep_plan(fields, both.clone(), under)).flatten();
+                let masks = both.0.map_or(Masks::Pass, |columns| self.masks_of(columns));
+                (masks, kept, both.1)
             }
         };
         if let Some(entry) = self.pipeline.front_mut() {
             entry.payload.masks = masks;
             entry.payload.plan = plan;
+            let keys = &self.shared.keys;
+            entry.payload.observed = observed.map(|of| Observed::rows(of, keys.clone()));
         }
         Ok(())
     }
@@ -348,26 +362,30 @@ impl Session {
         let (columns, binary) = (response.columns, response.binary);
         let copy = |planner: Planner<'_>| planner.copy(&statement, columns, binary);
         let plan = self.plan(&*running.policies, copy).await;
+        let format = statement.copy.as_ref().and_then(|form| copy_format(form, response.binary));
+        let keys = &self.shared.keys;
+        let observed = format.clone().zip(plan.observed.clone());
+        let observed = observed.map(|(format, of)| Observed::copy(format, of, keys.clone()));
         let masks = if plan.passes_all() {
             Masks::Pass
         } else {
-            let format =
-                statement.copy.as_ref().and_then(|form| copy_format(form, response.binary));
             let Some(format) = format else {
                 // The server has begun; it must not go on.
                 return Err(End::Refused(Refusal::Unmaskable {
                     why: "this COPY has a format or options that are not read".into(),
                 }));
             };
-            Masks::Copy(Box::new(CopyMasker::new(format, plan.columns, self.shared.keys.clone())))
+            Masks::Copy(Box::new(CopyMasker::new(format, plan.columns, keys.clone())))
         };
         if let Some(entry) = self.pipeline.front_mut() {
             entry.payload.masks = masks;
+            entry.payload.observed = observed;
         }
         Ok(Flow::Forward)
     }
 
     pub(super) fn copy_data(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
+        self.observe(|observed, policies| observed.see(frame.bytes, policies));
         let Some(entry) = self.pipeline.front_mut() else { return Ok(Flow::Keep) };
         let run = &mut entry.payload;
         run.tally.bytes += frame.bytes.len() as u64;
@@ -400,7 +418,25 @@ impl Session {
             }
         }
         self.flush_copy();
+        self.observe(Observed::end);
         Ok(Flow::Forward)
+    }
+
+    /// Has maskers in observe mode look at a part of the result in front. What they would do to
+    /// the rest of one that they cannot read is not known.
+    fn observe(
+        &mut self,
+        see: impl FnOnce(&mut Observed, &dyn PolicySet) -> Result<Seen, Unreadable>,
+    ) {
+        let Some(entry) = self.pipeline.front_mut() else { return };
+        let run = &mut entry.payload;
+        let Some(mut observed) = run.observed.take() else { return };
+        let Some(policies) = run.running().map(|running| running.policies.clone()) else { return };
+        if let Ok(seen) = see(&mut observed, &*policies) {
+            run.tally.cells_observed += seen.cells;
+            run.observed = Some(observed);
+            self.record_faults(seen.faults);
+        }
     }
 
     /// Masks COPY data that is waiting for it: before anything else goes to the client, and
