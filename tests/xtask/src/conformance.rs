@@ -84,16 +84,17 @@ pub(crate) fn run_regress(
     ways: &[impl AsRef<OsStr>],
 ) -> Result<(), Failure> {
     let files = regress::find_or_get()?;
-    let server = postgres::of_version(major)?;
+    let own = regress::own_release(&files)?;
+    let is_own = regress::version(&files)? == major && own.is_some();
+    let clients = own.map_or_else(|| regress::clients(&files), Ok)?;
+    let server = if is_own { clients.join("bin") } else { postgres::of_version(major)? };
     let library = regress::library(&files, &server, major)?;
-    let clients = regress::clients(&files)?;
     let mut run = program::command(repository::cargo_target().join("debug/conformance"));
     ready.apply(&mut run);
     run.env("PORTCULLIS_POSTGRES_BIN", server).env("PORTCULLIS_BIN", portcullis(ready)?);
     run.arg("regress").arg("--library").arg(library).arg("--clients").arg(&clients);
     // Only the release that a suite is written for answers all of it as the suite expects.
-    let is_other = regress::version(&files)? != major || !regress::is_of_release(&clients, &files)?;
-    program::run(run.args(is_other.then_some("--compare")).args(ways))
+    program::run(run.args((!is_own).then_some("--compare")).args(ways))
 }
 
 /// The same for drivers; all of them where no name is given.

@@ -81,12 +81,59 @@ pub(crate) fn version(files: &Path) -> Result<u32, Failure> {
     digits.parse().map_err(|_| Failure::new(format!("PostgreSQL {release} is no version")))
 }
 
-/// True where psql in `clients` is of the suite's own release: what it shows may change with each.
-pub(crate) fn is_of_release(clients: &Path, files: &Path) -> Result<bool, Failure> {
-    let said = program::read(program::command(clients.join("bin/psql")).arg("--version"));
-    let said = said.ok_or_else(|| Failure::new("psql does not say its version"))?;
-    let release = release(files)?;
-    Ok(said.split_whitespace().any(|word| word == release))
+/// True where the programs in a directory are of the suite's own release: what they show may change
+/// with each.
+fn are_of_release(programs: &Path, release: &str) -> bool {
+    ["psql", "postgres"].iter().all(|name| {
+        let said = program::read(program::command(programs.join(name)).arg("--version"));
+        said.is_some_and(|said| said.split_whitespace().any(|word| word == release))
+    })
+}
+
+/// The server and the client programs of the suite's own release, as [`clients`] gives them: those
+/// installed, or where these are newer by now, those of the packages that belong to the suite.
+/// They are unpacked beside it; nothing is installed. `None` where they are not to be had.
+pub(crate) fn own_release(files: &Path) -> Result<Option<PathBuf>, Failure> {
+    let (release, version) = (release(files)?, version(files)?);
+    let installed = clients(files)?;
+    if are_of_release(&installed.join("bin"), &release) {
+        return Ok(Some(installed));
+    }
+    let directory = repository::tools().join("regress-release");
+    let place = directory.join("usr/lib/postgresql").join(version.to_string());
+    let stamp = directory.join("done");
+    let got = repository::once_made(&place.join("bin/psql"), &stamp, &release, || {
+        repository::create_anew(&directory)?;
+        for package in ["postgresql", "postgresql-client"] {
+            unpack_release(&format!("{package}-{version}"), &release, &directory)?;
+        }
+        Ok(())
+    });
+    if let Err(failure) = &got {
+        eprintln!("xtask: PostgreSQL {release} is not to be had: {failure}");
+    }
+    Ok(got.is_ok().then_some(place).filter(|place| are_of_release(&place.join("bin"), &release)))
+}
+
+/// Unpacks one package of this release.
+fn unpack_release(package: &str, release: &str, directory: &Path) -> Result<(), Failure> {
+    let known = program::read(program::command("apt-cache").args(["madison", package]));
+    let known = known.unwrap_or_default();
+    let mut versions = known.lines().filter_map(|line| line.split('|').nth(1)).map(str::trim);
+    let begins = format!("{release}-");
+    let version = versions
+        .find(|version| version.starts_with(&begins))
+        .ok_or_else(|| Failure::new(format!("no {package} {release} is known")))?;
+    let mut download = program::command("apt-get");
+    download.arg("-q").arg("download").arg(format!("{package}={version}"));
+    program::run_quietly(download.current_dir(directory))?;
+    let begins = format!("{package}_");
+    let archive = repository::entries(directory)?.into_iter().find(|file| {
+        file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&begins))
+    });
+    let archive = archive.ok_or_else(|| Failure::new(format!("{package} was not brought")))?;
+    program::run_quietly(program::command("dpkg").arg("-x").args([&archive, directory]))?;
+    fs::remove_file(&archive).map_err(Failure::to(format!("remove {}", archive.display())))
 }
 
 /// Where the client programs of the suite's version are: psql in `bin`, and what runs the suite
