@@ -1,10 +1,13 @@
-//! A server between the proxy and PostgreSQL that breaks what it passes on, when it is told to.
+//! A server between the proxy and PostgreSQL, or before the proxy, that breaks what it passes on,
+//! when it is told to.
 //!
 //! Everything passes as it is until a client's message holds one of the marks. Then what was
 //! planned for that mark happens to this connection, and to no other.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,17 +28,25 @@ pub enum Fault {
 /// The relay; it ends with the runtime that it was started on.
 pub struct Relay {
     address: SocketAddr,
-    plans: Plans,
+    plans: Arc<Plans>,
 }
 
-type Plans = Arc<Mutex<Vec<(String, Fault)>>>;
+#[derive(Default)]
+struct Plans {
+    faults: Mutex<Vec<(String, Fault)>>,
+    /// In front of this byte of each direction a connection pauses.
+    cut_at: AtomicUsize,
+}
+
+/// Long enough that what came before it is read by itself.
+const PAUSE: Duration = Duration::from_millis(2);
 
 impl Relay {
     /// Before the server at `port`.
     pub async fn start(port: u16) -> Relay {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
-        let plans = Plans::default();
+        let plans = Arc::<Plans>::default();
         let known = plans.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -55,10 +66,19 @@ impl Relay {
         self.address.port()
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From now on, connections pause behind so many bytes of either direction.
+    pub fn cut_at(&self, bytes: usize) {
+        self.plans.cut_at.store(bytes, Ordering::Relaxed);
+    }
+
     /// What happens when a client's message holds `mark`.
     pub fn plan(&self, mark: &str, fault: Fault) {
-        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        plans.push((mark.to_owned(), fault));
+        let mut faults = self.plans.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        faults.push((mark.to_owned(), fault));
     }
 }
 
@@ -67,6 +87,8 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, plans: &Plans) -> st
     server.set_nodelay(true)?;
     let (mut asked, mut answered) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     let mut fault: Option<Fault> = None;
+    let cut_at = plans.cut_at.load(Ordering::Relaxed);
+    let (mut until_asked, mut until_answered) = (cut_at, cut_at);
     loop {
         tokio::select! {
             read = client.read(&mut asked) => {
@@ -78,7 +100,7 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, plans: &Plans) -> st
                 if let Some(Fault::Answers(answer)) = &fault {
                     client.write_all(answer).await?;
                 } else {
-                    server.write_all(bytes).await?;
+                    write(&mut server, bytes, &mut until_asked).await?;
                 }
             }
             read = server.read(&mut answered) => {
@@ -86,7 +108,9 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, plans: &Plans) -> st
                 if bytes.is_empty() {
                     return Ok(());
                 }
-                if !answer(&mut client, bytes, &mut fault).await? {
+                if fault.is_none() {
+                    write(&mut client, bytes, &mut until_answered).await?;
+                } else if !answer(&mut client, bytes, &mut fault).await? {
                     return Ok(());
                 }
             }
@@ -95,9 +119,20 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, plans: &Plans) -> st
 }
 
 fn planned(plans: &Plans, asked: &[u8]) -> Option<Fault> {
-    let plans = plans.lock().unwrap_or_else(PoisonError::into_inner);
+    let faults = plans.faults.lock().unwrap_or_else(PoisonError::into_inner);
     let holds = |mark: &str| asked.windows(mark.len()).any(|part| part == mark.as_bytes());
-    plans.iter().find(|(mark, _)| holds(mark)).map(|(_, fault)| fault.clone())
+    faults.iter().find(|(mark, _)| holds(mark)).map(|(_, fault)| fault.clone())
+}
+
+/// Passes all of it on, with a pause where the connection's next `until` bytes end.
+async fn write(stream: &mut TcpStream, bytes: &[u8], until: &mut usize) -> std::io::Result<()> {
+    let (front, rest) = bytes.split_at(bytes.len().min(*until));
+    *until -= front.len();
+    stream.write_all(front).await?;
+    if !front.is_empty() && !rest.is_empty() {
+        tokio::time::sleep(PAUSE).await;
+    }
+    stream.write_all(rest).await
 }
 
 /// Passes an answer on, or as much of it as the fault lets pass; false when that is the end.
@@ -107,8 +142,7 @@ async fn answer(
     fault: &mut Option<Fault>,
 ) -> std::io::Result<bool> {
     match fault {
-        None => client.write_all(bytes).await?,
-        Some(Fault::Answers(_)) => {}
+        None | Some(Fault::Answers(_)) => {}
         Some(Fault::Dribbles) => {
             for byte in bytes {
                 client.write_all(&[*byte]).await?;

@@ -1,6 +1,7 @@
 //! The protocol byte by byte: what is malformed, hostile or rare.
 
 mod conversations;
+mod logins;
 mod long;
 mod segments;
 mod upstreams;
