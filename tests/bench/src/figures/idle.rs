@@ -113,7 +113,11 @@ fn slow_client_of(measuring: &Measuring, who: Who) -> Result<Finding, Failure> {
         return Err(Failure::new(format!("{rows} rows came, not {expected}")));
     }
     let warming = (SLOW * 2000) as u64;
-    accounts::check(&proxy, text, 2 * statements, expected + warming)?;
+    let account = accounts::check(&proxy, text, 2 * statements, expected + warming)?;
+    let masked = if who == Who::Clear { 0 } else { 3 * (expected + warming) };
+    if account.cells_masked != masked {
+        return Err(Failure::new(format!("{masked} cells should be masked in {account:?}")));
+    }
     let grown_mb = grown_kb(before, peak)? / 1024.0 / SLOW as f64;
     let what = if who == Who::Clear { "nothing masked" } else { "masked and inspected" };
     Ok(Finding::reported(format!("memory for a slow client, {what}"), grown_mb, Unit::Megabytes)

@@ -49,7 +49,10 @@ pub(crate) fn stall(measuring: &Measuring) -> Result<Vec<Finding>, Failure> {
         return Err(Failure::new(format!("{swaps} swaps, but {} stalls", stalls.count())));
     }
     let answered = clients.answered;
-    accounts::check(&proxy, Workload::B.text(), answered, answered)?;
+    let account = accounts::check(&proxy, Workload::B.text(), answered, answered)?;
+    if account.cells_masked != answered {
+        return Err(Failure::new(format!("one cell should be masked in each of {account:?}")));
+    }
     let median_us = stalls.quantile(0.5) * 1e6;
     Ok(vec![
         Finding::reported(

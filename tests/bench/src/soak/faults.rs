@@ -1,5 +1,5 @@
-//! What goes wrong in a network, each time when the statement is certain to be running, so
-//! that what must be in the ledger is certain too.
+//! What goes wrong in a network, in a random order and at random times, but each time when it is
+//! certain what is running, so that what must be in the ledger is certain too.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -13,7 +13,8 @@ use crate::target::Target;
 use crate::wire::{Connection, cells, complaint};
 use crate::workload::Workload;
 
-const PAUSE: Duration = Duration::from_millis(300);
+/// From one fault to the next.
+const PAUSE_MS_MAX: u64 = 600;
 const PATIENCE: Duration = Duration::from_secs(30);
 const CANCEL_REQUEST: [u8; 8] = [0, 0, 0, 16, 4, 210, 22, 46];
 /// Ends by itself: PostgreSQL does not notice that nobody waits any more.
@@ -30,7 +31,7 @@ struct Faults {
 pub(super) fn run(stage: &Stage, target: &Target, stop: &AtomicBool) -> Result<Counted, Failure> {
     let superuser = stage.superuser()?;
     let mut faults = Faults { target: target.clone(), superuser, counted: Counted::default() };
-    let all: [(&str, Fault); 6] = [
+    let mut all: [(&str, Fault); 6] = [
         ("end a backend that is at work", Faults::backend_ends),
         ("end a backend that waits", Faults::idle_backend_ends),
         ("reset a connection", Faults::reset),
@@ -38,10 +39,12 @@ pub(super) fn run(stage: &Stage, target: &Target, stop: &AtomicBool) -> Result<C
         ("cancel a statement", Faults::cancel),
         ("go during the login", Faults::gone_at_login),
     ];
+    let mut random = fastrand::Rng::new();
     while !stop.load(Ordering::Relaxed) {
+        random.shuffle(&mut all);
         for (what, fault) in &all {
             fault(&mut faults).map_err(Failure::to(what))?;
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(Duration::from_millis(random.u64(..=PAUSE_MS_MAX)));
         }
     }
     Ok(faults.counted)
