@@ -130,19 +130,41 @@ struct Seat {
     form: Arc<Form>,
     instance: RefCell<Option<Instance>>,
     faults: RefCell<FaultRecord>,
+    /// Of its classifier, by themselves: what fails over somebody's rows must not keep a label from
+    /// being found.
+    unclassified: RefCell<FaultRecord>,
     /// Not before the first call is there an instance.
     called: Cell<bool>,
 }
 
 impl Seat {
     fn new(form: Arc<Form>) -> Seat {
-        let (instance, faults) = (RefCell::new(None), RefCell::new(FaultRecord::default()));
-        Seat { form, instance, faults, called: Cell::new(false) }
+        let (instance, called) = (RefCell::new(None), Cell::new(false));
+        Seat {
+            form,
+            instance,
+            faults: RefCell::default(),
+            unclassified: RefCell::default(),
+            called,
+        }
     }
 
     /// Calls an instance, made for the occasion where there is none.
     fn call<T>(&self, call: impl FnOnce(&mut Instance) -> Result<T, Fault>) -> Result<T, Fault> {
-        if self.faults.borrow().is_suspended() {
+        self.call_unless(&self.faults, call)
+    }
+
+    fn classify(&self, samples: &[ColumnSample]) -> Result<Vec<Vec<Label>>, Fault> {
+        self.call_unless(&self.unclassified, |instance| instance.classify(samples))
+    }
+
+    /// The same, unless those faults suspend it.
+    fn call_unless<T>(
+        &self,
+        faults: &RefCell<FaultRecord>,
+        call: impl FnOnce(&mut Instance) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        if faults.borrow().is_suspended() {
             let message = "too many faults lately; not called for some seconds".to_owned();
             return Err(Fault { kind: FaultKind::Suspended, message });
         }
@@ -158,13 +180,13 @@ impl Seat {
         };
         match &answer {
             Ok(_) => *self.instance.borrow_mut() = instance.filter(|one| !one.is_worn()),
-            Err(fault) => self.note(fault, instance),
+            Err(fault) => self.note(faults, fault, instance),
         }
         answer
     }
 
     /// Only a plugin that said no by itself is as good as before.
-    fn note(&self, fault: &Fault, instance: Option<Instance>) {
+    fn note(&self, faults: &RefCell<FaultRecord>, fault: &Fault, instance: Option<Instance>) {
         let policy: &str = &self.form.policy;
         tracing::warn!(policy, kind = fault.kind.as_str(), message = %fault.message, "policy fault");
         match fault.kind {
@@ -175,7 +197,7 @@ impl Seat {
             | FaultKind::Malformed
             | FaultKind::Suspended
             | FaultKind::Unavailable => {
-                if self.faults.borrow_mut().add() {
+                if faults.borrow_mut().add() {
                     tracing::error!(
                         policy,
                         "policy suspended: {FAULTS_MAX} faults in {FAULT_WINDOW:?}"
@@ -322,7 +344,7 @@ impl WorkerSet {
                 for part in parts(samples) {
                     let (front, back) = rest.split_at_mut(part.len().min(rest.len()));
                     rest = back;
-                    let answers = match seat.call(|instance| instance.classify(part)) {
+                    let answers = match seat.classify(part) {
                         Ok(answers) => answers,
                         Err(fault) if policy.mode == Mode::Enforce => return Err(fault),
                         Err(_) => continue,

@@ -190,6 +190,26 @@ fn masking_that_traps_or_loops_is_a_fault_and_no_value() {
     }
 }
 
+/// What comes in a result is somebody's choice, and must not decide what is known of a table.
+#[test]
+fn masking_that_fails_too_often_leaves_the_classifier_in_force() {
+    let bench = Bench::hostile("mask = \"trap\"");
+    let set = bench.set();
+    let mask = || set.mask(&"10-hostile".into(), 7, &cells(&[Some("x")]), &[]).unwrap_err().kind;
+    for _ in 0..5 {
+        assert_eq!(mask(), FaultKind::Trap);
+    }
+    assert_eq!(mask(), FaultKind::Suspended);
+    let sample = ColumnSample {
+        relation: "public.t".into(),
+        column: "c".into(),
+        type_name: "text".into(),
+        comment: None,
+        values: vec!["x".into()],
+    };
+    assert_eq!(set.classify(&[sample]).expect("it answers").len(), 1);
+}
+
 /// A policy that never comes into force, and why; another beside it is not disturbed.
 #[track_caller]
 fn check_refused(plugin: &[u8], policy_file: &str, expected: &str) {
