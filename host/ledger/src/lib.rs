@@ -76,7 +76,7 @@
 //! | `sqlstate` | the server's error code, when failed |
 //! | `rows`, `bytes` | rows and bytes of the result |
 //! | `cells_masked`, `labels_masked` | how many cells were masked, and labels of their columns |
-//! | `cells_observed` | how many more maskers in observe mode would have masked, where there are any |
+//! | `cells_observed` | how many maskers in observe mode would have masked, where there are any |
 //! | `duration_us` | from leaving to ending, in microseconds |
 //!
 //! Everything else:

@@ -207,7 +207,8 @@ impl Known {
         if self.under != under {
             return None;
         }
-        self.takes(COLUMN_BYTES * fields.len());
+        let plans = 1 + usize::from(observed.is_some());
+        self.takes(plans * COLUMN_BYTES * fields.len());
         let plan = KnownPlan { fields: fields.clone(), masked, observed, spare: Cell::default() };
         Some(self.plan.borrow_mut().insert(Rc::new(plan)).clone())
     }

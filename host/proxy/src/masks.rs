@@ -20,7 +20,7 @@ pub struct MaskPlan {
     pub observed: Option<Vec<MaskColumn>>,
     /// Columns that could come from anything in the database.
     unexplained: Vec<bool>,
-    /// A masker failed to answer: it is asked again the next time.
+    /// A masker failed to answer, if only one that observes: it is asked again the next time.
     pub failed: bool,
 }
 
@@ -29,6 +29,8 @@ struct Planned {
     enforced: Vec<ColumnAction>,
     /// By maskers in observe mode, where any of them does something.
     observed: Option<Vec<ColumnAction>>,
+    /// One of those did not say.
+    failed: bool,
 }
 
 /// Enforcing maskers failed to answer, so that everything counts as hidden, for now.
@@ -72,11 +74,12 @@ impl Planner<'_> {
             .collect();
         let not_null = |field: &ResultField| self.is_not_null(field.table_oid, field.attribute);
         let planned = self.plan(&statement.shape, &columns);
-        let failed = planned.is_err();
         let planned = planned.unwrap_or_else(|Unanswered| Planned {
             enforced: nothing_shown(columns.len()),
             observed: None,
+            failed: true,
         });
+        let failed = planned.failed;
         let anything = |column: &OutputColumn| column.sources.iter().any(is_anything);
         let unexplained = columns.iter().map(anything).collect();
         let mask_columns = |actions: Vec<ColumnAction>| {
@@ -183,7 +186,7 @@ impl Planner<'_> {
     /// The strictest of what maskers want.
     fn plan(&self, shape: &str, columns: &[OutputColumn]) -> Result<Planned, Unanswered> {
         let mut enforced = vec![ColumnAction::Pass; columns.len()];
-        let mut observed = None;
+        let (mut observed, mut failed) = (None, false);
         let shape = ResultShape {
             principal: &self.asker.principal,
             database: &self.asker.database,
@@ -197,7 +200,10 @@ impl Planner<'_> {
             masked |= !observes;
             let wanted = match answer.answer {
                 Ok(wanted) if wanted.len() == columns.len() => wanted,
-                Ok(_) | Err(_) if observes => continue,
+                Ok(_) | Err(_) if observes => {
+                    failed = true;
+                    continue;
+                }
                 Ok(_) | Err(_) => return Err(Unanswered),
             };
             let actions = match observes {
@@ -214,7 +220,7 @@ impl Planner<'_> {
         let does_something = |actions: &Vec<ColumnAction>| {
             actions.iter().any(|action| *action != ColumnAction::Pass)
         };
-        Ok(Planned { enforced, observed: observed.filter(does_something) })
+        Ok(Planned { enforced, observed: observed.filter(does_something), failed })
     }
 
     fn output(

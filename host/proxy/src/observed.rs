@@ -23,11 +23,15 @@ enum Through {
 #[derive(Default)]
 pub struct Seen {
     pub cells: u64,
+    /// One of each policy that failed.
     pub faults: Vec<(PolicyName, Fault)>,
+    /// Not more can be said of the result: a policy failed, or it does not have the form of what
+    /// was planned.
+    pub is_over: bool,
 }
 
-/// It does not have the form of what was planned.
-pub struct Unreadable;
+/// As large a part is dropped without giving its memory back.
+const DROPPED_BYTES_MAX: usize = 1 << 20;
 
 impl Observed {
     pub fn rows(columns: Vec<MaskColumn>, keys: Arc<Keys>) -> Box<Observed> {
@@ -43,51 +47,53 @@ impl Observed {
     }
 
     /// Whole DataRow or CopyData messages of it.
-    ///
-    /// # Errors
-    /// When one of them cannot be read.
-    pub fn see(&mut self, mut frames: &[u8], policies: &dyn PolicySet) -> Result<Seen, Unreadable> {
+    pub fn see(&mut self, mut frames: &[u8], policies: &dyn PolicySet) -> Seen {
         let mut seen = Seen::default();
-        while let Ok(Some(frame)) = cut(frames, usize::MAX) {
+        while let Ok(Some(frame)) = cut(frames, usize::MAX)
+            && !seen.is_over
+        {
             let taken = match &mut self.through {
                 Through::Rows(masker) => {
-                    let masked = masker.mask(&[], frames, policies, &mut self.dropped);
-                    let masked = masked.map_err(|_| Unreadable)?;
-                    seen.add(masked.flushed);
-                    masked.bytes
+                    match masker.mask(&[], frames, policies, &mut self.dropped) {
+                        Ok(masked) => {
+                            seen.add(masked.flushed);
+                            masked.bytes
+                        }
+                        Err(_) => return Seen { is_over: true, ..seen },
+                    }
                 }
                 Through::Copy(masker) => {
-                    masker.push(frame.body).map_err(|_| Unreadable)?;
+                    seen.is_over |= masker.push(frame.body).is_err();
                     if masker.is_full() {
                         seen.add(masker.flush(policies, &mut self.dropped));
                     }
                     frame.bytes.len()
                 }
             };
-            self.dropped.clear();
+            self.drop_it();
             frames = frames.get(taken..).unwrap_or_default();
         }
-        Ok(seen)
+        if let Through::Copy(masker) = &mut self.through {
+            seen.add(masker.flush(policies, &mut self.dropped));
+            self.drop_it();
+        }
+        seen
     }
 
-    /// The COPY is over.
-    ///
-    /// # Errors
-    /// When it ends within a row.
-    pub fn end(&mut self, policies: &dyn PolicySet) -> Result<Seen, Unreadable> {
-        let mut seen = Seen::default();
-        if let Through::Copy(masker) = &mut self.through {
-            masker.finish().map_err(|_| Unreadable)?;
-            seen.add(masker.flush(policies, &mut self.dropped));
-            self.dropped.clear();
-        }
-        Ok(seen)
+    fn drop_it(&mut self) {
+        self.dropped.clear();
+        self.dropped.shrink_to(DROPPED_BYTES_MAX);
     }
 }
 
 impl Seen {
     fn add(&mut self, flushed: Flushed) {
         self.cells += flushed.cells_masked;
-        self.faults.extend(flushed.faults);
+        self.is_over |= !flushed.faults.is_empty();
+        for (policy, fault) in flushed.faults {
+            if self.faults.iter().all(|(known, _)| *known != policy) {
+                self.faults.push((policy, fault));
+            }
+        }
     }
 }

@@ -62,6 +62,7 @@ impl Session {
         let tally = std::mem::take(&mut run.tally);
         let masks = std::mem::take(&mut run.masks);
         let plan = run.plan.take();
+        run.observed = None;
         if let Some(running) = run.running() {
             let is_small = tally.bytes <= SPARED_BYTES_MAX;
             self.record_outcome(running, ending, tally);

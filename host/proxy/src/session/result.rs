@@ -20,7 +20,7 @@ use super::{End, Session};
 use crate::asking::is_locked_out;
 use crate::masks::{MaskPlan, Planner};
 use crate::names::{Described, ResultField};
-use crate::observed::{Observed, Seen, Unreadable};
+use crate::observed::Observed;
 use crate::refusal::Refusal;
 use crate::run::{Masks, Role, Run, Running};
 use crate::upstream;
@@ -37,9 +37,7 @@ impl Session {
     /// place stands behind `ahead`, which is forwarded.
     pub(super) fn rows(&mut self, ahead: &[u8], bytes: &[u8]) -> Option<(Flow, usize)> {
         let (flow, length) = self.decided_rows(ahead, bytes)?;
-        self.observe(|observed, policies| {
-            observed.see(bytes.get(..length).unwrap_or_default(), policies)
-        });
+        self.observe(bytes.get(..length).unwrap_or_default());
         Some((flow, length))
     }
 
@@ -385,7 +383,7 @@ impl Session {
     }
 
     pub(super) fn copy_data(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
-        self.observe(|observed, policies| observed.see(frame.bytes, policies));
+        self.observe(frame.bytes);
         let Some(entry) = self.pipeline.front_mut() else { return Ok(Flow::Keep) };
         let run = &mut entry.payload;
         run.tally.bytes += frame.bytes.len() as u64;
@@ -418,25 +416,20 @@ impl Session {
             }
         }
         self.flush_copy();
-        self.observe(Observed::end);
         Ok(Flow::Forward)
     }
 
-    /// Has maskers in observe mode look at a part of the result in front. What they would do to
-    /// the rest of one that they cannot read is not known.
-    fn observe(
-        &mut self,
-        see: impl FnOnce(&mut Observed, &dyn PolicySet) -> Result<Seen, Unreadable>,
-    ) {
+    /// Has maskers in observe mode look at a part of the result in front.
+    fn observe(&mut self, frames: &[u8]) {
         let Some(entry) = self.pipeline.front_mut() else { return };
         let run = &mut entry.payload;
         let Some(mut observed) = run.observed.take() else { return };
         let Some(policies) = run.running().map(|running| running.policies.clone()) else { return };
-        if let Ok(seen) = see(&mut observed, &*policies) {
-            run.tally.cells_observed += seen.cells;
-            run.observed = Some(observed);
-            self.record_faults(seen.faults);
-        }
+        let seen = observed.see(frames, &*policies);
+        run.tally.cells_observed += seen.cells;
+        // One fault is enough to know: what it would do to the rest is not worth a record each.
+        run.observed = Some(observed).filter(|_| !seen.is_over);
+        self.record_faults(seen.faults);
     }
 
     /// Masks COPY data that is waiting for it: before anything else goes to the client, and
