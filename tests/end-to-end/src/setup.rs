@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::artefacts;
 use crate::certificates::{CertificateFiles, make_private};
@@ -301,8 +303,21 @@ fn add(lines: &mut String, line: &str) {
     lines.push('\n');
 }
 
-/// Free a moment ago; the system gives the same port again only after all others.
+/// Below the ports that most systems give to connections on their way out, one of which could be
+/// there before the proxy is.
+const ADMIN_PORTS: Range<u16> = 12_000..32_000;
+
+/// An address that is free at the moment, and that nobody else in this process is given.
 fn free_address() -> String {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("it is bound").to_string()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Processes that run at the same time begin at other places.
+    let begin = std::process::id().wrapping_mul(61);
+    let count = u32::from(ADMIN_PORTS.end - ADMIN_PORTS.start);
+    loop {
+        let number = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % count;
+        let port = ADMIN_PORTS.start + u16::try_from(number).expect("a port");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return format!("127.0.0.1:{port}");
+        }
+    }
 }
