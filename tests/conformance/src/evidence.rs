@@ -8,6 +8,8 @@ use serde_json::Value;
 
 /// More than this after a suite would be a leak.
 const RESIDENT_MEGABYTES_MAX: u64 = 512;
+/// Suites have few values that are that large.
+const FAULTS_OF_SIZE_MAX: usize = 4;
 /// So many of a kind are shown.
 const SHOWN_MAX: usize = 5;
 
@@ -75,7 +77,13 @@ impl Evidence {
         }
         let masked = |outcome: &&Value| outcome["cells_masked"].as_u64().unwrap_or(0) > 0;
         self.note("results were masked", of("outcome").filter(masked));
-        self.note("policies failed to answer", of("fault"));
+        // A value can be larger than all the memory that a policy may have.
+        let of_size = |fault: &&Value| fault["fault"] == "memory";
+        self.note("policies failed to answer", of("fault").filter(|fault| !of_size(fault)));
+        let of_size = of("fault").filter(of_size).count();
+        if of_size > FAULTS_OF_SIZE_MAX {
+            self.faults.push(format!("{of_size} times a policy had not enough memory"));
+        }
     }
 
     fn note<'r>(&mut self, what: &str, records: impl Iterator<Item = &'r Value>) {
@@ -91,6 +99,7 @@ impl Evidence {
         let complaints: Vec<&str> = log
             .lines()
             .filter(|line| ["WARN", "ERROR", "panicked"].iter().any(|word| line.contains(word)))
+            .filter(|line| !line.contains("kind=\"memory\""))
             .collect();
         if !complaints.is_empty() {
             let shown: Vec<&str> = complaints.iter().take(SHOWN_MAX).copied().collect();
