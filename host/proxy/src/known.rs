@@ -121,7 +121,7 @@ pub struct Asked {
 
 /// What becomes of a result with these columns.
 pub struct KnownPlan {
-    fields: Rc<[ResultField]>,
+    pub fields: Rc<[ResultField]>,
     /// None: forwarded as it comes.
     pub masked: Option<Vec<MaskColumn>>,
     /// What maskers in observe mode would do.
@@ -197,20 +197,13 @@ impl Known {
         same.then(|| plan.clone())
     }
 
-    /// Keeps a plan for the next result. `None` where it holds no more.
-    pub fn keep_plan(
-        &self,
-        fields: &Rc<[ResultField]>,
-        (masked, observed): (Option<Vec<MaskColumn>>, Option<Vec<MaskColumn>>),
-        under: Under,
-    ) -> Option<Rc<KnownPlan>> {
-        if self.under != under {
-            return None;
+    /// Keeps a plan for the next result, where it still holds.
+    pub fn keep_plan(&self, plan: &Rc<KnownPlan>, under: Under) {
+        if self.under == under {
+            let plans = 1 + usize::from(plan.observed.is_some());
+            self.takes(plans * COLUMN_BYTES * plan.fields.len());
+            self.plan.replace(Some(plan.clone()));
         }
-        let plans = 1 + usize::from(observed.is_some());
-        self.takes(plans * COLUMN_BYTES * fields.len());
-        let plan = KnownPlan { fields: fields.clone(), masked, observed, spare: Cell::default() };
-        Some(self.plan.borrow_mut().insert(Rc::new(plan)).clone())
     }
 }
 

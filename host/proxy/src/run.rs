@@ -133,7 +133,7 @@ pub struct Run {
     pub portal: Option<Rc<Portal>>,
     pub undo: Option<Undo>,
     pub masks: Masks,
-    /// The plan that they carry out, where it is kept for the statement.
+    /// The plan that they carry out.
     pub plan: Option<Rc<KnownPlan>>,
     /// What maskers in observe mode would do.
     pub observed: Option<Box<Observed>>,

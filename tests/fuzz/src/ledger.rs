@@ -1,6 +1,7 @@
 //! Segments that somebody wrote into, and what a killed process left beside them.
 
 use std::cell::RefCell;
+use std::path::Path;
 
 use portcullis_ledger::{Ledger, Options, Reader};
 use tempfile::TempDir;
@@ -11,26 +12,32 @@ thread_local! {
 
 /// A directory in memory, where there is one.
 pub fn directory() -> TempDir {
-    let memory = std::path::Path::new("/dev/shm");
+    let memory = Path::new("/dev/shm");
     let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     made.expect("a temporary directory")
+}
+
+/// The directories of a ledger and of its only stream, with nothing in them.
+fn with_stream(run: impl FnOnce(&Path, &Path)) {
+    DIRECTORY.with_borrow_mut(|kept| {
+        let ledger = kept.get_or_insert_with(directory).path().join("ledger");
+        let stream = ledger.join("stream-0");
+        let _ = std::fs::remove_dir_all(&ledger);
+        std::fs::create_dir_all(&stream).expect("a new directory");
+        run(&ledger, &stream);
+    });
 }
 
 /// Two segments of a stream, with any bytes in them: every line is a record or an error, and
 /// the reading ends. A writer goes on behind them with the next number.
 pub fn lines(data: &[u8]) {
-    DIRECTORY.with_borrow_mut(|kept| {
-        let directory = kept.get_or_insert_with(directory);
-        let ledger = directory.path().join("ledger");
-        let stream = ledger.join("stream-0");
-        let _ = std::fs::remove_dir_all(&ledger);
-        std::fs::create_dir_all(&stream).expect("a new directory");
+    with_stream(|ledger, stream| {
         let (first, second) = data.split_at(data.len() / 2);
         std::fs::write(stream.join("00000001.jsonl"), first).expect("room");
         std::fs::write(stream.join("00000002.jsonl"), second).expect("room");
-        read(&ledger, data.len());
-        let opened = Ledger::open(&ledger, Options::default()).expect("it is a directory");
-        go_on(&opened, &ledger, data.len());
+        read(ledger, data.len());
+        let opened = Ledger::open(ledger, Options::default()).expect("it is a directory");
+        go_on(&opened, ledger, data.len());
     });
 }
 
@@ -38,12 +45,7 @@ pub fn lines(data: &[u8]) {
 /// segment already. No record is there twice, and a writer goes on behind them.
 pub fn staging(data: &[u8]) {
     let Some((choice, data)) = data.split_first() else { return };
-    DIRECTORY.with_borrow_mut(|kept| {
-        let directory = kept.get_or_insert_with(directory);
-        let ledger = directory.path().join("ledger");
-        let stream = ledger.join("stream-0");
-        let _ = std::fs::remove_dir_all(&ledger);
-        std::fs::create_dir_all(&stream).expect("a new directory");
+    with_stream(|ledger, stream| {
         let left = ledger.join("staging-0");
         std::fs::write(&left, if choice & 1 == 0 { batches(data) } else { data.to_vec() })
             .expect("room");
@@ -52,10 +54,10 @@ pub fn staging(data: &[u8]) {
             std::fs::write(stream.join("00000001.jsonl"), moved).expect("room");
         }
         // What cannot be moved is said to be so, and stays.
-        if let Ok(opened) = Ledger::open(&ledger, Options::default()) {
+        if let Ok(opened) = Ledger::open(ledger, Options::default()) {
             assert!(!left.exists(), "what was left is in the segment, or nowhere");
-            read(&ledger, data.len());
-            go_on(&opened, &ledger, data.len());
+            read(ledger, data.len());
+            go_on(&opened, ledger, data.len());
         }
     });
 }
@@ -79,7 +81,7 @@ fn batches(data: &[u8]) -> Vec<u8> {
     head
 }
 
-fn go_on(opened: &Ledger, ledger: &std::path::Path, bytes: usize) {
+fn go_on(opened: &Ledger, ledger: &Path, bytes: usize) {
     // What cannot be gone on with is said to be so.
     if let Ok(mut stream) = opened.stream(0) {
         let event = portcullis_policy::event::Notable::Stopped;
@@ -92,7 +94,7 @@ fn go_on(opened: &Ledger, ledger: &std::path::Path, bytes: usize) {
 }
 
 /// The kind of the last record.
-fn read(ledger: &std::path::Path, bytes: usize) -> Option<String> {
+fn read(ledger: &Path, bytes: usize) -> Option<String> {
     let mut last = None;
     let mut found = 0;
     for record in Reader::open(ledger).expect("it is a directory") {

@@ -3,12 +3,10 @@
 use std::rc::Rc;
 
 use portcullis_policy::set::Parameters;
-use portcullis_policy::{
-    ColumnSample, Coverage, Decision, MaskAction, Masked, Mode, Request, VerdictAnswer,
-};
+use portcullis_policy::{Coverage, Decision, MaskAction, Masked, Mode, Request, VerdictAnswer};
 
 use crate::harness::{
-    Bench, cells, database, hostile, judge, judge_on, plan, policy, principal, statement,
+    Bench, cells, database, hostile, judge, judge_on, plan, policy, principal, sample, statement,
 };
 
 #[test]
@@ -84,13 +82,6 @@ fn classifiers_label_columns_and_the_surest_word_counts() {
         ("10.toml", first.as_bytes()),
         ("20.toml", second.as_bytes()),
     ]);
-    let sample = |value: &str| ColumnSample {
-        relation: "public.t".into(),
-        column: "c".into(),
-        type_name: "text".into(),
-        comment: None,
-        values: vec![value.into()],
-    };
     let labels = bench.set().classify(&[sample("pii.email"), sample("secret")]);
     let labels = labels.expect("both classifiers answer");
     let names: Vec<Vec<&str>> = labels

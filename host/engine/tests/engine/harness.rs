@@ -11,8 +11,8 @@ use portcullis_policy::lineage::Outputs;
 use portcullis_policy::set::{NoParameters, PolicySet, PolicySource};
 use portcullis_policy::statement::SessionEffect;
 use portcullis_policy::{
-    Action, Cells, Database, Derivation, Fault, OutputColumn, Principal, PrincipalKind, Request,
-    ResultShape, Statement, Verdict, VerdictAnswer, WireFormat,
+    Action, Cells, ColumnSample, Database, Derivation, Fault, OutputColumn, Principal,
+    PrincipalKind, Request, ResultShape, Statement, Verdict, VerdictAnswer, WireFormat,
 };
 use tokio::sync::watch;
 
@@ -259,4 +259,15 @@ pub(crate) fn cells(values: &[Option<&str>]) -> Cells {
     let mut cells = Cells::default();
     values.iter().for_each(|value| cells.push(value.map(str::as_bytes)));
     cells
+}
+
+/// One value of a column.
+pub(crate) fn sample(value: &str) -> ColumnSample {
+    ColumnSample {
+        relation: "public.t".into(),
+        column: "c".into(),
+        type_name: "text".into(),
+        comment: None,
+        values: vec![value.into()],
+    }
 }

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use portcullis_policy::{ColumnSample, FaultKind, Masked};
+use portcullis_policy::{FaultKind, Masked};
 
-use crate::harness::{Bench, cells, hostile, hostile_with_wasi, judge, only, plan, policy};
+use crate::harness::{Bench, cells, hostile, hostile_with_wasi, judge, only, plan, policy, sample};
 
 /// Much more than any deadline of these tests, much less than for ever.
 const BOUND: Duration = Duration::from_secs(20);
@@ -162,14 +162,7 @@ fn honest_edits_pass() {
 fn a_classifier_that_lies_or_loops_is_a_fault_and_no_label() {
     for behaviour in ["few", "unsure", "trap", "spin"] {
         let bench = Bench::hostile(&format!("classify = \"{behaviour}\""));
-        let sample = ColumnSample {
-            relation: "public.t".into(),
-            column: "c".into(),
-            type_name: "text".into(),
-            comment: None,
-            values: vec!["x".into()],
-        };
-        assert!(bench.set().classify(&[sample]).is_err(), "{behaviour}");
+        assert!(bench.set().classify(&[sample("x")]).is_err(), "{behaviour}");
     }
 }
 
@@ -200,14 +193,7 @@ fn masking_that_fails_too_often_leaves_the_classifier_in_force() {
         assert_eq!(mask(), FaultKind::Trap);
     }
     assert_eq!(mask(), FaultKind::Suspended);
-    let sample = ColumnSample {
-        relation: "public.t".into(),
-        column: "c".into(),
-        type_name: "text".into(),
-        comment: None,
-        values: vec!["x".into()],
-    };
-    assert_eq!(set.classify(&[sample]).expect("it answers").len(), 1);
+    assert_eq!(set.classify(&[sample("x")]).expect("it answers").len(), 1);
 }
 
 /// A policy that never comes into force, and why; another beside it is not disturbed.

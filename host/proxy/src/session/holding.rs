@@ -392,10 +392,7 @@ impl Session {
         }
         match std::mem::take(&mut self.hold) {
             Hold::Refused(refusal) => Some(*refusal),
-            hold @ (Hold::None | Hold::Waiting { .. } | Hold::Granted(_)) => {
-                self.hold = hold;
-                None
-            }
+            Hold::None | Hold::Waiting { .. } | Hold::Granted(_) => None,
         }
     }
 

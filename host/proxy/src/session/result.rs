@@ -1,6 +1,7 @@
 //! Results on their way back: rows, COPY data, notifications, and what masks them.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use portcullis_wire::{Expect, Frame, encode};
 use super::response::Flow;
 use super::{End, Session};
 use crate::asking::is_locked_out;
+use crate::known::KnownPlan;
 use crate::masks::{MaskPlan, Planner};
 use crate::names::{Described, ResultField};
 use crate::observed::Observed;
@@ -167,33 +169,35 @@ impl Session {
         let (policies, known) = (running.policies.clone(), running.known.clone());
         let under = self.under(&*policies);
         let kept = is_seen.then(|| known.plan(fields, under)).flatten();
-        let (masks, plan, observed) = match kept {
-            Some(plan) => {
-                let masks = match (&plan.masked, plan.spare.take()) {
-                    (None, _) => Masks::Pass,
-                    (Some(_), Some(masker)) => Masks::Rows(masker),
-                    (Some(columns), None) => self.masks_of(columns.clone()),
-                };
-                let observed = plan.observed.clone();
-                (masks, Some(plan), observed)
-            }
+        let plan = match kept {
+            Some(plan) => plan,
             None => {
                 let planned = Box::pin(self.plan_rows(fields, &policies));
-                let (plan, may_be_kept) = planned.await?;
-                let passes = plan.passes_all() && !plan.columns.is_empty();
-                let masked = (!passes).then_some(plan.columns);
-                let holds = may_be_kept && is_seen;
-                let both = (masked, plan.observed);
-                let kept = holds.then(|| known.keep_plan(fields, both.clone(), under)).flatten();
-                let masks = both.0.map_or(Masks::Pass, |columns| self.masks_of(columns));
-                (masks, kept, both.1)
+                let (planned, may_be_kept) = planned.await?;
+                let passes = planned.passes_all() && !planned.columns.is_empty();
+                let plan = Rc::new(KnownPlan {
+                    fields: fields.clone(),
+                    masked: (!passes).then_some(planned.columns),
+                    observed: planned.observed,
+                    spare: Cell::default(),
+                });
+                if may_be_kept && is_seen {
+                    known.keep_plan(&plan, under);
+                }
+                plan
             }
         };
+        let masks = match (&plan.masked, plan.spare.take()) {
+            (None, _) => Masks::Pass,
+            (Some(_), Some(masker)) => Masks::Rows(masker),
+            (Some(columns), None) => self.masks_of(columns.clone()),
+        };
         if let Some(entry) = self.pipeline.front_mut() {
-            entry.payload.masks = masks;
-            entry.payload.plan = plan;
+            let run = &mut entry.payload;
             let keys = &self.shared.keys;
-            entry.payload.observed = observed.map(|of| Observed::rows(of, keys.clone()));
+            run.observed = plan.observed.clone().map(|of| Observed::rows(of, keys.clone()));
+            run.masks = masks;
+            run.plan = Some(plan);
         }
         Ok(())
     }
@@ -359,10 +363,10 @@ impl Session {
         let statement = Session::as_seen(running);
         let (columns, binary) = (response.columns, response.binary);
         let copy = |planner: Planner<'_>| planner.copy(&statement, columns, binary);
-        let plan = self.plan(&*running.policies, copy).await;
+        let mut plan = self.plan(&*running.policies, copy).await;
         let format = statement.copy.as_ref().and_then(|form| copy_format(form, response.binary));
         let keys = &self.shared.keys;
-        let observed = format.clone().zip(plan.observed.clone());
+        let observed = format.clone().zip(plan.observed.take());
         let observed = observed.map(|(format, of)| Observed::copy(format, of, keys.clone()));
         let masks = if plan.passes_all() {
             Masks::Pass
