@@ -64,6 +64,11 @@ pub(crate) enum Pages {
     Small,
 }
 
+/// What holds of every figure, for whoever reads the table.
+pub(crate) const CONDITIONS: &str = "\
+    both shipped policies enforcing and the ledger on, by their defaults, but that text in a million \
+    rows\nis inspected only where a line says so, and idle sessions have pages of 4 KB";
+
 /// More users, who see what the usual one sees: each driver of a soak is somebody of its own.
 const DRIVERS: [&str; 5] = ["psycopg", "node-postgres", "tokio-postgres", "wire", "faults"];
 
@@ -196,16 +201,10 @@ fn write_policies(place: &Path, programs: &Programs) -> Result<(), Failure> {
         let copied = fs::copy(&from, plugins.join(file));
         copied.map_err(Failure::to(format!("copy {}", from.display())))?;
     }
-    // The usual 10 ms are short while other programs want the processor.
-    let patience = "deadline_ms = 250";
-    write(
-        &plugins,
-        "10-guard.toml",
-        &format!("plugin = \"sql_guard.wasm\"\nmode = \"enforce\"\n{patience}\n"),
-    )?;
+    write(&plugins, "10-guard.toml", "plugin = \"sql_guard.wasm\"\nmode = \"enforce\"\n")?;
     Who::ALL.iter().try_for_each(|who| {
         let text = format!(
-            "plugin = \"pii_mask.wasm\"\nmode = \"enforce\"\n{patience}\n\
+            "plugin = \"pii_mask.wasm\"\nmode = \"enforce\"\n\
              match = {{ groups = [\"{}\"] }}\n[settings]\n{}",
             who.name(),
             who.settings()

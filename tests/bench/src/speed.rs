@@ -13,6 +13,7 @@ use crate::measuring::Measuring;
 use crate::options::{Programs, Words};
 use crate::peers;
 use crate::plot::Plot;
+use crate::portcullis;
 use crate::stage::Stage;
 use crate::target::start_floor;
 
@@ -28,9 +29,11 @@ pub(crate) fn run(mut words: Words) -> Result<(), Failure> {
     let wanted = figures::named(&words.rest()?)?;
     let mut report = Report {
         head: format!(
-            "{}\ncommit {}\n{rounds} interleaved rounds of {} s, medians",
+            "{}\ncommit {}, proxy {}\n{}\n{rounds} interleaved rounds of {} s, medians",
             machine::describe(),
             machine::commit(),
+            programs.portcullis.display(),
+            portcullis::CONDITIONS,
             time.as_secs_f64()
         ),
         ..Report::default()
