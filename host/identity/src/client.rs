@@ -68,7 +68,7 @@ impl ScramClient {
             mechanism,
             flag,
             binding: encode(&[flag.header().as_bytes(), hash].concat()),
-            first_bare: format!("n={name},r={nonce}"),
+            first_bare: ["n=", name, ",r=", &nonce].concat(),
             nonce,
             state: State::Begun,
         })
@@ -87,7 +87,7 @@ impl ScramClient {
 
     /// The client's first message.
     pub fn first(&self) -> Vec<u8> {
-        format!("{}{}", self.flag.header(), self.first_bare).into_bytes()
+        [self.flag.header(), &self.first_bare].concat().into_bytes()
     }
 
     /// True when answering `server_first` takes milliseconds of computing, which belongs on
@@ -114,13 +114,13 @@ impl ScramClient {
             return Err(LoginError::Iterations(message.iterations));
         }
         let keys = self.keys.derive(&message.salt, message.iterations);
-        let without_proof = format!("c={},r={}", self.binding, message.nonce);
-        let signed = format!("{},{},{without_proof}", self.first_bare, message.text);
-        let client_signature = hmac_sha256(&sha256(&keys.client_key), &[signed.as_bytes()]);
-        let signature = hmac_sha256(&keys.server_key, &[signed.as_bytes()]);
+        let without_proof = ["c=", &self.binding, ",r=", message.nonce].concat();
+        let signed = [&*self.first_bare, ",", message.text, ",", &without_proof].map(str::as_bytes);
+        let client_signature = hmac_sha256(&sha256(&keys.client_key), &signed);
+        let signature = hmac_sha256(&keys.server_key, &signed);
         let proof = encode(&xor(&keys.client_key, &client_signature));
         self.state = State::Proven { keys, signature };
-        Ok(format!("{without_proof},p={proof}").into_bytes())
+        Ok([&*without_proof, ",p=", &proof].concat().into_bytes())
     }
 
     /// Checks that the server knows the password too. Only then is the login good.

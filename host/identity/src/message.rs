@@ -3,6 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::hash::Key;
+
 /// SCRAM without channel binding.
 pub const SCRAM_SHA_256: &str = "SCRAM-SHA-256";
 /// SCRAM bound to the TLS channel.
@@ -25,6 +27,14 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
 
 pub(crate) fn decode(text: &str) -> Result<Vec<u8>, Malformed> {
     STANDARD.decode(text).map_err(|_| Malformed)
+}
+
+/// A key or a hash.
+fn decode_key(text: &str) -> Result<Key, Malformed> {
+    // Of its length in base64 there could be a byte more.
+    let mut bytes = [0; size_of::<Key>() + 1];
+    let length = STANDARD.decode_slice(text, &mut bytes).map_err(|_| Malformed)?;
+    bytes.get(..length).and_then(|bytes| bytes.try_into().ok()).ok_or(Malformed)
 }
 
 /// Half of a nonce; `None` where the system has no randomness.
@@ -86,7 +96,7 @@ pub(crate) struct ClientFinal<'a> {
     pub without_proof: &'a str,
     pub binding: Vec<u8>,
     pub nonce: &'a str,
-    pub proof: [u8; 32],
+    pub proof: Key,
 }
 
 impl<'a> ClientFinal<'a> {
@@ -96,7 +106,7 @@ impl<'a> ClientFinal<'a> {
         let mut attributes = without_proof.split(',');
         let binding = decode(attribute(&mut attributes, "c=")?)?;
         let nonce = nonce(attribute(&mut attributes, "r=")?)?;
-        let proof = decode(proof)?.try_into().map_err(|_| Malformed)?;
+        let proof = decode_key(proof)?;
         Ok(ClientFinal { without_proof, binding, nonce, proof })
     }
 }
@@ -127,7 +137,7 @@ impl<'a> ServerFirst<'a> {
 /// `server-final-message`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ServerFinal {
-    Signature([u8; 32]),
+    Signature(Key),
     /// The server refuses ("e=").
     Refused,
 }
@@ -140,8 +150,8 @@ impl ServerFinal {
         if first.starts_with("e=") {
             return Ok(ServerFinal::Refused);
         }
-        let signature = decode(first.strip_prefix("v=").ok_or(Malformed)?)?;
-        Ok(ServerFinal::Signature(signature.try_into().map_err(|_| Malformed)?))
+        let signature = decode_key(first.strip_prefix("v=").ok_or(Malformed)?)?;
+        Ok(ServerFinal::Signature(signature))
     }
 }
 

@@ -103,7 +103,7 @@ impl ScramServer {
         let server_signature = hmac_sha256(&self.verifier.server_key, &signed);
         match &self.user {
             Some(user) if bool::from(proven) => {
-                let answer = format!("v={}", encode(&server_signature));
+                let answer = ["v=", &encode(&server_signature)].concat();
                 let matched = UserMatched::new(user.proven(&self.verifier));
                 Ok((answer.into_bytes(), matched))
             }
@@ -135,10 +135,10 @@ impl ScramServer {
         }
         let message = ClientFirst::parse(client_first)?;
         let binding = self.expected_binding(mechanism, message.flag)?;
-        let nonce = format!("{}{nonce}", message.nonce);
-        let salt = encode(&self.verifier.salt);
-        let answer = format!("r={nonce},s={salt},i={}", self.verifier.iterations);
-        let signed = format!("{},{answer},", message.bare);
+        let nonce = [message.nonce, nonce].concat();
+        let (salt, iterations) = (encode(&self.verifier.salt), self.verifier.iterations);
+        let answer = ["r=", &nonce, ",s=", &salt, ",i=", &iterations.to_string()].concat();
+        let signed = [message.bare, ",", &answer, ","].concat();
         self.state = State::Challenged { binding, nonce, signed };
         Ok(answer.into_bytes())
     }

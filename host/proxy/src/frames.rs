@@ -7,8 +7,10 @@ use portcullis_wire::frame::cut;
 
 use crate::transport::{Transport, invalid};
 
-/// A login's messages, or a few dozen rows of a catalog.
-const READ_BYTES: usize = 8 * 1024;
+/// A login's messages are shorter.
+const READ_BYTES_MIN: usize = 1024;
+/// Hundreds of a catalog's rows.
+const READ_BYTES_MAX: usize = 64 * 1024;
 
 /// What was read of a peer and not yet looked at.
 #[derive(Default)]
@@ -16,6 +18,8 @@ pub struct Frames {
     bytes: Vec<u8>,
     /// Of these, so many were given out.
     given: usize,
+    /// The last read had room for so many, and filled it.
+    filled: usize,
 }
 
 impl Frames {
@@ -44,10 +48,12 @@ impl Frames {
 
     async fn read(&mut self, transport: &mut Transport) -> io::Result<()> {
         let known = self.bytes.len();
-        self.bytes.resize(known + READ_BYTES, 0);
+        let room = (2 * self.filled).clamp(READ_BYTES_MIN, READ_BYTES_MAX);
+        self.bytes.resize(known + room, 0);
         let space = self.bytes.get_mut(known..).unwrap_or_default();
         let count = poll_fn(|cx| transport.poll_read(cx, space)).await?;
         self.bytes.truncate(known + count);
+        self.filled = if count == room { room } else { 0 };
         if count == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
 

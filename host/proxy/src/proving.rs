@@ -85,13 +85,13 @@ async fn scram(login: &mut Login, settings: &Settings) -> Result<Proven, Unprove
     let mechanism = String::from_utf8_lossy(mechanism);
     let server_first = exchange.first(&mechanism, first.unwrap_or_default()).map_err(failed)?;
     out.clear();
-    encode::authentication_sasl_continue(&mut out, server_first);
+    encode::authentication_sasl_continue(&mut out, &server_first);
     login.transport.write_all(&out).await?;
 
     let body = password_message(login).await?;
     let (server_final, user) = exchange.finish(&body).map_err(failed)?;
     out.clear();
-    encode::authentication_sasl_final(&mut out, server_final);
+    encode::authentication_sasl_final(&mut out, &server_final);
     login.owed.splice(..0, out);
     Ok(user.into_proven())
 }
@@ -138,7 +138,7 @@ async fn oauth_bearer(
     };
     let failure = BearerFailure::of(config);
     out.clear();
-    encode::authentication_sasl_continue(&mut out, failure.challenge().to_vec());
+    encode::authentication_sasl_continue(&mut out, failure.challenge());
     login.transport.write_all(&out).await?;
     let body = password_message(login).await?;
     match failure.finish(&body) {

@@ -13,7 +13,7 @@ use rustls_pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
-use portcullis_identity::{ChannelBinding, ScramClient, UpstreamKeys, md5_response};
+use portcullis_identity::{ChannelBinding, LoginError, ScramClient, UpstreamKeys, md5_response};
 use portcullis_wire::backend::{self, Authentication, TransactionStatus};
 use portcullis_wire::frame::cut;
 use portcullis_wire::{Malformed, encode};
@@ -297,7 +297,7 @@ async fn log_in(
     startup.extend(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     encode::startup(&mut out, &startup);
     if let Some(client) = ahead.client() {
-        encode::sasl_initial(&mut out, client.mechanism(), client.first());
+        encode::sasl_initial(&mut out, client.mechanism(), &client.first());
     }
     transport.write_all(&out).await?;
     let mut frames = Frames::default();
@@ -356,13 +356,13 @@ async fn authenticate(
                     keys()?.clone(),
                 )
                 .map_err(|error| protocol(error.to_string()))?;
-                encode::sasl_initial(&mut out, client.mechanism(), client.first());
+                encode::sasl_initial(&mut out, client.mechanism(), &client.first());
                 scram = Some(client);
             }
             Authentication::SaslContinue(data) => {
                 let client = scram.take().ok_or_else(|| protocol("SCRAM out of turn"))?;
-                let (client, response) = respond(client, data.to_vec()).await?;
-                encode::sasl_response(&mut out, response);
+                let (client, response) = respond(client, data).await?;
+                encode::sasl_response(&mut out, &response);
                 scram = Some(client);
             }
             Authentication::SaslFinal(data) => {
@@ -384,18 +384,20 @@ async fn authenticate(
 /// Answers the challenge, on a helper thread where that takes a key derivation.
 async fn respond(
     mut client: ScramClient,
-    challenge: Vec<u8>,
+    challenge: &[u8],
 ) -> Result<(ScramClient, Vec<u8>), UpstreamError> {
-    let is_costly = client.is_costly(&challenge);
-    let answer = move || {
-        let response = client.respond(&challenge).map_err(|error| protocol(error.to_string()))?;
-        Ok((client, response))
-    };
-    if !is_costly {
-        return answer();
+    let failed = |error: LoginError| protocol(error.to_string());
+    if !client.is_costly(challenge) {
+        let response = client.respond(challenge).map_err(failed)?;
+        return Ok((client, response));
     }
-    match tokio::task::spawn_blocking(answer).await {
-        Ok(answered) => answered,
+    let challenge = challenge.to_vec();
+    let derived = tokio::task::spawn_blocking(move || {
+        let response = client.respond(&challenge)?;
+        Ok((client, response))
+    });
+    match derived.await {
+        Ok(answered) => answered.map_err(failed),
         Err(_) => Err(protocol("the key derivation failed")),
     }
 }
