@@ -31,10 +31,11 @@ pub(crate) fn decode(text: &str) -> Result<Vec<u8>, Malformed> {
 
 /// A key or a hash.
 fn decode_key(text: &str) -> Result<Key, Malformed> {
-    // Of its length in base64 there could be a byte more.
-    let mut bytes = [0; size_of::<Key>() + 1];
-    let length = STANDARD.decode_slice(text, &mut bytes).map_err(|_| Malformed)?;
-    bytes.get(..length).and_then(|bytes| bytes.try_into().ok()).ok_or(Malformed)
+    let mut key = Key::default();
+    match STANDARD.decode_slice(text, &mut key) {
+        Ok(length) if length == key.len() => Ok(key),
+        Ok(_) | Err(_) => Err(Malformed),
+    }
 }
 
 /// Half of a nonce; `None` where the system has no randomness.

@@ -7,7 +7,7 @@ use portcullis_wire::frame::cut;
 
 use crate::transport::{Transport, invalid};
 
-/// A login's messages are shorter.
+/// Most messages of a login are shorter.
 const READ_BYTES_MIN: usize = 1024;
 /// Hundreds of a catalog's rows.
 const READ_BYTES_MAX: usize = 64 * 1024;
@@ -18,8 +18,8 @@ pub struct Frames {
     bytes: Vec<u8>,
     /// Of these, so many were given out.
     given: usize,
-    /// The last read had room for so many, and filled it.
-    filled: usize,
+    /// So many came with the last read.
+    last: usize,
 }
 
 impl Frames {
@@ -48,12 +48,12 @@ impl Frames {
 
     async fn read(&mut self, transport: &mut Transport) -> io::Result<()> {
         let known = self.bytes.len();
-        let room = (2 * self.filled).clamp(READ_BYTES_MIN, READ_BYTES_MAX);
+        let room = (2 * self.last).clamp(READ_BYTES_MIN, READ_BYTES_MAX);
         self.bytes.resize(known + room, 0);
         let space = self.bytes.get_mut(known..).unwrap_or_default();
         let count = poll_fn(|cx| transport.poll_read(cx, space)).await?;
         self.bytes.truncate(known + count);
-        self.filled = if count == room { room } else { 0 };
+        self.last = count;
         if count == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
     }
 

@@ -1,5 +1,5 @@
-//! Messages the proxy sends of its own: those of a login by themselves, and what is rarer encoded by
-//! `pgwire` from checked parts.
+//! Messages the proxy sends of its own: those that every login takes are put together here, the others
+//! encoded by `pgwire` from checked parts.
 
 use bytes::BytesMut;
 use pgwire::messages::Message;
@@ -21,15 +21,15 @@ fn put(out: &mut Vec<u8>, message: &impl Message) {
     }
 }
 
+const NUL: char = '\0';
+const REPLACED: &str = "\u{fffd}";
+
 /// NULs would end a string early and start a field of an attacker's choosing.
 fn clean(text: &str) -> String {
     text.replace(NUL, REPLACED)
 }
 
-const NUL: char = '\0';
-const REPLACED: &str = "\u{fffd}";
-
-/// The same, and the NUL that ends it.
+/// Appends a text without NULs, and the one that ends it.
 fn string(out: &mut Vec<u8>, text: &str) {
     let mut parts = text.split(NUL);
     out.extend_from_slice(parts.next().unwrap_or_default().as_bytes());
@@ -232,8 +232,9 @@ mod tests {
         }
         assert!(rest.is_empty());
 
+        let mut out = Vec::new();
         sasl_initial(&mut out, "SCRAM-SHA-256", b"n,,n=,r=1");
-        let answer = cut(&out[out.len() - 32..], 1024).unwrap().unwrap();
+        let answer = cut(&out, 1024).unwrap().unwrap();
         let read = crate::frontend::sasl_initial(answer.body).unwrap();
         assert_eq!((answer.tag, read), (b'p', (&b"SCRAM-SHA-256"[..], Some(&b"n,,n=,r=1"[..]))));
     }

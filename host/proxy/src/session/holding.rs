@@ -387,13 +387,10 @@ impl Session {
 
     /// What the client is told in place of the message in front, where people said no.
     pub(super) fn refused_by_people(&mut self) -> Option<Refusal> {
-        if !matches!(self.hold, Hold::Refused(_)) {
-            return None;
-        }
-        match std::mem::take(&mut self.hold) {
-            Hold::Refused(refusal) => Some(*refusal),
-            Hold::None | Hold::Waiting { .. } | Hold::Granted(_) => None,
-        }
+        let Hold::Refused(refusal) = &self.hold else { return None };
+        let refusal = Refusal::clone(refusal);
+        self.hold = Hold::None;
+        Some(refusal)
     }
 
     fn record_held_end(&self, events: &[EventId], ending: &Ending, revision: u64) {
