@@ -72,6 +72,13 @@ impl Finding {
         format!("{figure}: {measured} ({beside}), {judged} {}", self.verdict())
     }
 
+    /// More than so many times its limit, or nothing that can be compared. How long something took
+    /// is not held to: it says more of what else the machine did.
+    pub(crate) fn exceeds(&self, times: f64) -> bool {
+        let limit = self.at_most.filter(|_| self.unit != Unit::Milliseconds);
+        limit.is_some_and(|limit| self.value.is_nan() || self.value > times * limit)
+    }
+
     fn verdict(&self) -> &'static str {
         let within = |limit: Option<f64>| limit.is_some_and(|limit| self.value <= limit);
         match self.at_most {

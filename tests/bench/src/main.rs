@@ -64,7 +64,11 @@ fn run(arguments: &[String]) -> Result<ExitCode, Failure> {
         ["figures", rest @ ..] => speed::run(Words::new(rest))?,
         ["load", rest @ ..] => load::run(Words::new(rest))?,
         ["soak", rest @ ..] => soak::run(Words::new(rest))?,
-        _ => return Err(Failure::new("figures [FIGURE…] [--rounds N] [--seconds S] [--out DIR]")),
+        _ => {
+            return Err(Failure::new(
+                "figures [FIGURE…] [--rounds N] [--seconds S] [--hold TIMES] [--out DIR]",
+            ));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -66,8 +66,9 @@ pub(crate) enum Pages {
 
 /// What holds of every figure, for whoever reads the table.
 pub(crate) const CONDITIONS: &str = "\
-    both shipped policies enforcing and the ledger on, by their defaults, but that text in a million \
-    rows\nis inspected only where a line says so, and idle sessions have pages of 4 KB";
+    both shipped policies enforcing and the ledger on, by their defaults; but where nothing is masked \
+    the masker\nis told to pass all, and text in a million rows is inspected only where a line says so. \
+    Idle sessions have pages of 4 KB";
 
 /// More users, who see what the usual one sees: each driver of a soak is somebody of its own.
 const DRIVERS: [&str; 5] = ["psycopg", "node-postgres", "tokio-postgres", "wire", "faults"];

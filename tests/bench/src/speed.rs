@@ -25,15 +25,18 @@ pub(crate) fn run(mut words: Words) -> Result<(), Failure> {
     let rounds = words.value("--rounds")?.unwrap_or(ROUNDS);
     let time = words.seconds("--seconds")?.unwrap_or(TIME);
     let with_peers = words.flag("--peers");
+    let hold: Option<f64> = words.value("--hold")?;
+    if hold.is_some_and(|times| !times.is_normal() || times < 0.0) {
+        return Err(Failure::new("--hold takes a number above zero"));
+    }
     let out: Option<PathBuf> = words.value("--out")?;
     let wanted = figures::named(&words.rest()?)?;
     let mut report = Report {
         head: format!(
-            "{}\ncommit {}, proxy {}\n{}\n{rounds} interleaved rounds of {} s, medians",
+            "{}\ncommit {}, proxy {}\n{rounds} interleaved rounds of {} s, medians",
             machine::describe(),
             machine::commit(),
             programs.portcullis.display(),
-            portcullis::CONDITIONS,
             time.as_secs_f64()
         ),
         ..Report::default()
@@ -53,13 +56,16 @@ pub(crate) fn run(mut words: Words) -> Result<(), Failure> {
         }
     }
     drop(measuring);
+    if let Some(times) = hold {
+        report.hold(times);
+    }
     println!("{}", report.text());
     if let Some(out) = out {
         report.write(&out)?;
     }
     match report.failed.len() {
         0 => Ok(()),
-        count => Err(Failure::new(format!("{count} figures could not be taken"))),
+        count => Err(Failure::new(format!("{count} figures are missing or beyond what is held"))),
     }
 }
 
@@ -107,10 +113,19 @@ impl Report {
         Ok(())
     }
 
+    /// Fails what is more than so many times what it may be at most.
+    fn hold(&mut self, times: f64) {
+        let beyond = self.findings.iter().filter(|finding| finding.exceeds(times));
+        let said =
+            beyond.map(|finding| format!("beyond {times} times its limit: {}", finding.line()));
+        self.failed.extend(said);
+    }
+
     fn text(&self) -> String {
         let plots: String = self.plots.iter().map(|(_, plot)| plot.table()).collect();
         let table = if self.findings.is_empty() { String::new() } else { table(&self.findings) };
-        format!("\n{}\n\n{table}\n{plots}{}", self.head, self.failed.join("\n"))
+        let (head, conditions) = (&self.head, portcullis::CONDITIONS);
+        format!("\n{head}\n{conditions}\n\n{table}\n{plots}{}", self.failed.join("\n"))
     }
 
     fn write(&self, out: &Path) -> Result<(), Failure> {

@@ -28,8 +28,9 @@ pub(crate) fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
 }
 
 /// Short forms of all three, with the program that the demo was built for, so that what measures
-/// is tried with each change. The speeds are not worth printing; what load leaves behind is.
+/// is tried with each change.
 pub(crate) fn in_ci(ready: &Ready, command: &[&str]) -> Result<(), Failure> {
     let portcullis = repository::cargo_target().join("release/portcullis");
-    program::run(&mut bench_program::of(ready, "debug", command, &portcullis))
+    bench_program::build(ready)?;
+    program::run(&mut bench_program::of(ready, "release", command, &portcullis))
 }

@@ -51,8 +51,9 @@ cargo xtask COMMAND
 
   release       the program to be run, target/dist/portcullis: a release build that is made twice,
                 the second time by a profile of what the first one did, and then laid out
-  bench [FIGURE…] [--rounds N] [--seconds S] [--peers] [--out DIR]
-                what the proxy costs beside doing nothing: a table, and a plot in target/bench
+  bench [FIGURE…] [--rounds N] [--seconds S] [--peers] [--hold TIMES] [--out DIR]
+                what the proxy costs beside doing nothing: a table, and a plot in target/bench;
+                it fails where a figure is more than so many TIMES what it may be at most
   load [--scale F] [--seconds S]
                 thousands of sessions at once, and sessions that come and go
   soak [--minutes N]

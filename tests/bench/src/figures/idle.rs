@@ -55,7 +55,8 @@ pub(crate) fn idle(measuring: &Measuring) -> Result<Vec<Finding>, Failure> {
         Finding::reported("memory per idle session", plain_kb, Unit::Kilobytes)
             .beside(beside)
             .limits(20.0, Some(8.0)),
-        Finding::reported("memory per idle session, TLS on", tls_kb, Unit::Kilobytes),
+        Finding::reported("memory per idle session, TLS on", tls_kb, Unit::Kilobytes)
+            .limits(20.0, None),
     ];
     for peer in &measuring.peers {
         let title = format!("memory per idle session: {}", peer.name);
