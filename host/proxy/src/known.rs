@@ -121,13 +121,23 @@ pub struct Asked {
 
 /// What becomes of a result with these columns.
 pub struct KnownPlan {
-    pub fields: Rc<[ResultField]>,
+    fields: Rc<[ResultField]>,
     /// None: forwarded as it comes.
     pub masked: Option<Vec<MaskColumn>>,
     /// What maskers in observe mode would do.
     pub observed: Option<Vec<MaskColumn>>,
     /// A masker that has served one result of this plan serves the next.
     pub spare: Cell<Option<Box<RowMasker>>>,
+}
+
+impl KnownPlan {
+    pub fn new(
+        fields: &Rc<[ResultField]>,
+        masked: Option<Vec<MaskColumn>>,
+        observed: Option<Vec<MaskColumn>>,
+    ) -> Rc<KnownPlan> {
+        Rc::new(KnownPlan { fields: fields.clone(), masked, observed, spare: Cell::default() })
+    }
 }
 
 impl Known {

@@ -72,8 +72,8 @@ impl Finding {
         format!("{figure}: {measured} ({beside}), {judged} {}", self.verdict())
     }
 
-    /// More than so many times its limit, or nothing that can be compared. How long something took
-    /// is not held to: it says more of what else the machine did.
+    /// More than so many times its limit, or nothing that can be compared. Stalls, which are what
+    /// counts in milliseconds, are not held to: the longest is that of the machine.
     pub(crate) fn exceeds(&self, times: f64) -> bool {
         let limit = self.at_most.filter(|_| self.unit != Unit::Milliseconds);
         limit.is_some_and(|limit| self.value.is_nan() || self.value > times * limit)

@@ -27,8 +27,8 @@ pub(crate) fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
     program::run(&mut bench_program::command(&ready, "release", &wanted))
 }
 
-/// Short forms of all three, with the program that the demo was built for, so that what measures
-/// is tried with each change.
+/// A short form of one of the commands, with the program that the demo was built for, so that what
+/// measures is tried with each change.
 pub(crate) fn in_ci(ready: &Ready, command: &[&str]) -> Result<(), Failure> {
     let portcullis = repository::cargo_target().join("release/portcullis");
     bench_program::build(ready)?;

@@ -1,7 +1,6 @@
 //! Results on their way back: rows, COPY data, notifications, and what masks them.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -175,12 +174,8 @@ impl Session {
                 let planned = Box::pin(self.plan_rows(fields, &policies));
                 let (planned, may_be_kept) = planned.await?;
                 let passes = planned.passes_all() && !planned.columns.is_empty();
-                let plan = Rc::new(KnownPlan {
-                    fields: fields.clone(),
-                    masked: (!passes).then_some(planned.columns),
-                    observed: planned.observed,
-                    spare: Cell::default(),
-                });
+                let masked = (!passes).then_some(planned.columns);
+                let plan = KnownPlan::new(fields, masked, planned.observed);
                 if may_be_kept && is_seen {
                     known.keep_plan(&plan, under);
                 }
