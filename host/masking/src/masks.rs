@@ -1,12 +1,12 @@
 //! What the cells of a result become: each column's plan carried out, row after row.
 
-use portcullis_policy::{Cells, PolicySet};
+use portcullis_policy::{Cells, Fault, Masked, PolicySet};
 
-use crate::call::{Answer, Seen, write_edited};
+use crate::call::{Answer, Seen, are_edited_in_place, made, write_edited};
 use crate::few::append_few;
 use crate::outcome::Flushed;
 use crate::plan::{Plan, Scratch, Step};
-use crate::together::Group;
+use crate::together::{Group, part};
 use crate::value::write_value;
 
 /// More than this is not put into one batch: what is beyond is lost.
@@ -41,6 +41,8 @@ struct Column {
     /// For columns that plugins see.
     seen: Option<Seen>,
     answer: Answer,
+    /// Of this batch, to a call that asked about others as well.
+    is_answered: bool,
     /// Cells of the batch whose bytes are not those that came.
     masked: u64,
 }
@@ -52,7 +54,7 @@ impl Masks {
                 Step::Watch | Step::Calls(_) => Some(Seen::default()),
                 Step::Same(_) | Step::Transform(_) => None,
             };
-            Column { plan, seen, answer: Answer::Kept, masked: 0 }
+            Column { plan, seen, answer: Answer::Kept, is_answered: false, masked: 0 }
         };
         let mut columns: Vec<Column> = plans.into_iter().map(column).collect();
         let groups = Group::among(columns.iter().map(|column| &column.plan));
@@ -97,47 +99,46 @@ impl Masks {
     /// Asks the plugins about the cells that were shown.
     pub(crate) fn ask(&mut self, policies: &dyn PolicySet, flushed: &mut Flushed) {
         for column in &mut self.columns {
+            column.is_answered = false;
             if let Some(seen) = &mut column.seen {
                 seen.check(&column.plan);
             }
         }
-        let mut answers = self.ask_together(policies, flushed);
+        self.ask_together(policies, flushed);
         for position in 0..self.columns.len() {
-            let known = answers.get_mut(position).and_then(Option::take);
-            let answer = known.unwrap_or_else(|| self.answer(position, policies, flushed));
-            if let Some(column) = self.columns.get_mut(position) {
-                column.answer = answer;
+            if self.columns.get(position).is_some_and(|column| !column.is_answered) {
+                let answer = self.answer(position, policies, flushed);
+                if let Some(column) = self.columns.get_mut(position) {
+                    column.answer = answer;
+                }
             }
         }
     }
 
-    /// The answers about columns that are asked about in one call, by position.
-    fn ask_together(
-        &mut self,
-        policies: &dyn PolicySet,
-        flushed: &mut Flushed,
-    ) -> Vec<Option<Answer>> {
-        let mut answers: Vec<Option<Answer>> = Vec::new();
+    /// Asks about columns that are asked about in one call.
+    fn ask_together(&mut self, policies: &dyn PolicySet, flushed: &mut Flushed) {
         let Masks { groups, columns, .. } = self;
         for group in groups {
-            let of = |position: &usize| {
-                let column = columns.get(*position)?;
-                Some((&column.plan, column.seen.as_ref()?))
-            };
-            let shown: Vec<_> = group.positions.iter().filter_map(of).collect();
-            let Some(asked) = group.ask(&shown, policies) else { continue };
-            let mut asked =
-                asked.map(IntoIterator::into_iter).map_err(|fault| flushed.faults.push(fault));
-            answers.resize_with(columns.len(), || None);
+            let seen = |position: usize| columns.get(position)?.seen.as_ref();
+            let Some(asked) = group.ask(seen, policies) else { continue };
+            let taken = asked.and_then(|masked| {
+                let mut rows = 0;
+                for position in &group.positions {
+                    let Some(column) = columns.get_mut(*position) else { continue };
+                    rows = column.take(&masked, rows).map_err(|fault| group.fault(fault))?;
+                }
+                Ok(())
+            });
+            let is_lost = taken.map_err(|fault| flushed.faults.push(fault)).is_err();
             for position in &group.positions {
-                // Of a call that failed no column is shown.
-                let answer = asked.as_mut().ok().and_then(Iterator::next).unwrap_or(Answer::Lost);
-                if let Some(place) = answers.get_mut(*position) {
-                    *place = Some(answer);
+                let Some(column) = columns.get_mut(*position) else { continue };
+                column.is_answered = true;
+                if is_lost {
+                    // Of a call that failed no column is shown.
+                    column.answer = Answer::Lost;
                 }
             }
         }
-        answers
     }
 
     fn answer(&self, position: usize, policies: &dyn PolicySet, flushed: &mut Flushed) -> Answer {
@@ -241,6 +242,16 @@ enum Written {
 }
 
 impl Column {
+    /// Takes its part of an answer about several columns, which begins at this row; says where it
+    /// ends.
+    fn take(&mut self, masked: &Masked, first: usize) -> Result<usize, Fault> {
+        let Some(seen) = &self.seen else { return Ok(first) };
+        let end = first + seen.cells.len();
+        let part = part(masked, first..end);
+        self.answer = made(part, &seen.cells, are_edited_in_place(&self.plan))?;
+        Ok(end)
+    }
+
     fn may_change(&self) -> bool {
         match (&self.plan.step, &self.answer) {
             (Step::Watch, _) => false,

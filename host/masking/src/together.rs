@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use portcullis_policy::{Cells, Edits, Fault, Masked, PolicyName, PolicySet};
 
-use crate::call::{Answer, Seen, are_edited_in_place, check_edits, made, malformed};
+use crate::call::{Seen, check_edits, malformed};
 use crate::plan::{Plan, PlannedCall, Step};
 
 /// Beyond this, asking about each column by itself costs no more.
@@ -45,26 +45,29 @@ impl Group {
         groups
     }
 
-    /// Asks about the cells of its columns, in the order of its positions. `None` where they are
-    /// many; each column is then asked about by itself.
-    pub(crate) fn ask(
+    /// Asks about the cells of its columns, which `seen` gives by position; each then has its
+    /// [`part`] of the answer. `None` where they are many, and each is asked about by itself.
+    pub(crate) fn ask<'c>(
         &mut self,
-        columns: &[(&Plan, &Seen)],
+        seen: impl Fn(usize) -> Option<&'c Seen>,
         policies: &dyn PolicySet,
-    ) -> Option<Result<Vec<Answer>, (PolicyName, Fault)>> {
-        let bytes: usize = columns.iter().map(|(_, seen)| seen.cells.data.len()).sum();
-        if bytes > BYTES_MAX {
+    ) -> Option<Result<Masked, (PolicyName, Fault)>> {
+        let cells = || self.positions.iter().filter_map(|position| Some(&seen(*position)?.cells));
+        if cells().map(|cells| cells.data.len()).sum::<usize>() > BYTES_MAX {
             return None;
         }
         self.joined.clear();
-        for (_, seen) in columns {
-            (0..seen.cells.len()).for_each(|row| self.joined.push(seen.cells.cell(row).flatten()));
+        for cells in cells() {
+            (0..cells.len()).for_each(|row| self.joined.push(cells.cell(row).flatten()));
         }
-        let answers = policies
-            .mask(&self.policy, self.handle, &self.joined, &[])
-            .and_then(|masked| parted(&masked, &self.joined, columns))
-            .map_err(|fault| (self.policy.clone(), fault));
-        Some(answers)
+        let masked = policies.mask(&self.policy, self.handle, &self.joined, &[]);
+        let masked = masked.and_then(|masked| fits(&masked, &self.joined).map(|()| masked));
+        Some(masked.map_err(|fault| self.fault(fault)))
+    }
+
+    /// A fault of the policy that was asked.
+    pub(crate) fn fault(&self, fault: Fault) -> (PolicyName, Fault) {
+        (self.policy.clone(), fault)
     }
 }
 
@@ -75,32 +78,20 @@ fn lone_call(plan: &Plan) -> Option<&PlannedCall> {
     call.also.as_ref().is_some_and(Vec::is_empty).then_some(call)
 }
 
-/// What an answer makes of each column.
-fn parted(
-    masked: &Masked,
-    joined: &Cells,
-    columns: &[(&Plan, &Seen)],
-) -> Result<Vec<Answer>, Fault> {
+/// Whether an answer is of these cells at all, before it is taken apart.
+fn fits(masked: &Masked, joined: &Cells) -> Result<(), Fault> {
     match masked {
-        Masked::Unchanged => {}
+        Masked::Unchanged => Ok(()),
         Masked::Edits(edits) => {
-            check_edits(edits, joined).ok_or_else(|| malformed("edits out of place"))?;
+            check_edits(edits, joined).ok_or_else(|| malformed("edits out of place"))
         }
-        Masked::Replaced(new) if new.len() == joined.len() => {}
-        Masked::Replaced(_) => return Err(malformed("replaced cells do not fit")),
+        Masked::Replaced(new) if new.len() == joined.len() => Ok(()),
+        Masked::Replaced(_) => Err(malformed("replaced cells do not fit")),
     }
-    let mut before = 0;
-    columns
-        .iter()
-        .map(|(plan, seen)| {
-            let own = before..before + seen.cells.len();
-            before = own.end;
-            made(part(masked, own), &seen.cells, are_edited_in_place(plan))
-        })
-        .collect()
 }
 
-fn part(masked: &Masked, rows: Range<usize>) -> Masked {
+/// What an answer says of these rows of what was put together.
+pub(crate) fn part(masked: &Masked, rows: Range<usize>) -> Masked {
     match masked {
         Masked::Unchanged => Masked::Unchanged,
         Masked::Edits(edits) => {

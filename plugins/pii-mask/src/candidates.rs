@@ -19,16 +19,18 @@ pub(crate) fn for_each_candidate(batch: &Cells, mut visit: impl FnMut(usize, &[u
     let mut starts = Starts::of(&batch.ends);
     let end_of = |row: usize| batch.ends.get(row).map_or(data.len(), |end| *end as usize);
     let (mut row, mut resume, mut looked_at) = (0, 0, usize::MAX);
-    let (mut before, mut now) = (Block::default(), Block::default());
-    // Each block is looked at when the next one is known.
-    for ahead in 0..=blocks.len() {
-        let mut next = Block { classes: Classes::of(blocks.get(ahead)), starts: 0 };
-        next.starts = starts.in_block(ahead * BLOCK_BYTES);
+    let mut block = |index: usize| Block {
+        classes: blocks.get(index).map(Classes::of).unwrap_or_default(),
+        starts: starts.in_block(index * BLOCK_BYTES),
+    };
+    let (mut before, mut now) = (Block::default(), block(0));
+    for index in 0..blocks.len() {
+        let next = block(index + 1);
         let beginnings = Beginnings::of(&before, &now, &next);
         (before, now) = (now, next);
         let mut places = beginnings.all();
         while places != 0 {
-            let place = (ahead - 1) * BLOCK_BYTES + places.trailing_zeros() as usize;
+            let place = index * BLOCK_BYTES + places.trailing_zeros() as usize;
             let bit = places & places.wrapping_neg();
             places ^= bit;
             if place < resume || place >= data.len() {

@@ -79,7 +79,12 @@ impl Blocks<'_> {
     pub(crate) fn of(data: &[u8]) -> Blocks<'_> {
         let (whole, behind) = data.as_chunks::<BLOCK_BYTES>();
         let mut rest = [0; BLOCK_BYTES];
-        rest.iter_mut().zip(behind).for_each(|(place, byte)| *place = *byte);
+        // Sixteen at a time, as far as there are so many.
+        let ((from, last), (to, _)) = (behind.as_chunks::<16>(), rest.as_chunks_mut::<16>());
+        to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+        if let Some(to) = to.get_mut(from.len()) {
+            to.iter_mut().zip(last).for_each(|(to, from)| *to = *from);
+        }
         Blocks { whole, rest }
     }
 
@@ -87,11 +92,15 @@ impl Blocks<'_> {
         self.whole.len() + 1
     }
 
-    /// The block of this index. Behind the last there are zeros, or the last once more: whoever
-    /// looks ahead sees something that is not there, never the other way round.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8; BLOCK_BYTES]> {
+        self.whole.iter().chain([&self.rest])
+    }
+
+    /// The block of this index, as long as there is one.
     #[inline(always)]
-    pub(crate) fn get(&self, index: usize) -> &[u8; BLOCK_BYTES] {
-        self.whole.get(index).unwrap_or(&self.rest)
+    pub(crate) fn get(&self, index: usize) -> Option<&[u8; BLOCK_BYTES]> {
+        let last = || (index == self.whole.len()).then_some(&self.rest);
+        self.whole.get(index).or_else(last)
     }
 }
 
@@ -167,7 +176,7 @@ mod tests {
         let data: Vec<u8> = (0..400_usize).map(|place| b"a7-.@_ Z"[place * place % 8]).collect();
         let of = |data: &[u8]| {
             let blocks = Blocks::of(data);
-            (0..blocks.len()).map(|index| Classes::of(blocks.get(index))).collect::<Vec<_>>()
+            blocks.iter().map(Classes::of).collect::<Vec<_>>()
         };
         let blocks = of(&data);
         for start in 0..data.len() {

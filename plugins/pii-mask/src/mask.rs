@@ -81,10 +81,7 @@ struct Values {
 impl Values {
     fn of(kind: Option<Kind>, batch: &Cells) -> Values {
         let classes = match kind {
-            Some(Kind::Email) => {
-                let blocks = Blocks::of(&batch.data);
-                (0..blocks.len()).map(|index| Classes::of(blocks.get(index))).collect()
-            }
+            Some(Kind::Email) => Blocks::of(&batch.data).iter().map(Classes::of).collect(),
             Some(_) | None => Vec::new(),
         };
         Values { kind, classes, places: Vec::new() }
