@@ -2,7 +2,7 @@
 
 use portcullis_policy::{Cells, Fault, Masked, PolicySet};
 
-use crate::call::{Answer, Seen, are_edited_in_place, made, write_edited};
+use crate::call::{Answer, Seen, are_edited_in_place, made, malformed, write_edited};
 use crate::few::append_few;
 use crate::outcome::Flushed;
 use crate::plan::{Plan, Scratch, Step};
@@ -129,12 +129,13 @@ impl Masks {
                 }
                 Ok(())
             });
-            let is_lost = taken.map_err(|fault| flushed.faults.push(fault)).is_err();
+            let is_lost = taken.is_err();
+            flushed.faults.extend(taken.err());
             for position in &group.positions {
                 let Some(column) = columns.get_mut(*position) else { continue };
                 column.is_answered = true;
                 if is_lost {
-                    // Of a call that failed no column is shown.
+                    // Where a part of an answer is of no use, none of it is.
                     column.answer = Answer::Lost;
                 }
             }
@@ -142,10 +143,11 @@ impl Masks {
     }
 
     fn answer(&self, position: usize, policies: &dyn PolicySet, flushed: &mut Flushed) -> Answer {
-        let Some(Column { plan, seen: Some(seen), .. }) = self.columns.get(position) else {
+        let Some(Column { plan, seen, .. }) = self.columns.get(position) else {
             return Answer::Kept;
         };
         let Step::Calls(calls) = &plan.step else { return Answer::Kept };
+        let Some(seen) = seen else { return Answer::Lost };
         let seen_at = |also: &usize| Some(self.columns.get(*also)?.seen.as_ref()?.cells.clone());
         let companions: Vec<Vec<Cells>> = calls
             .iter()
@@ -242,10 +244,10 @@ enum Written {
 }
 
 impl Column {
-    /// Takes its part of an answer about several columns, which begins at this row; says where it
-    /// ends.
+    /// Takes its part of an answer about several columns, in which its own rows begin at `first`;
+    /// says where they end.
     fn take(&mut self, masked: &Masked, first: usize) -> Result<usize, Fault> {
-        let Some(seen) = &self.seen else { return Ok(first) };
+        let Some(seen) = &self.seen else { return Err(malformed("an answer about no cells")) };
         let end = first + seen.cells.len();
         let part = part(masked, first..end);
         self.answer = made(part, &seen.cells, are_edited_in_place(&self.plan))?;

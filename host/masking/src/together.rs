@@ -52,12 +52,12 @@ impl Group {
         seen: impl Fn(usize) -> Option<&'c Seen>,
         policies: &dyn PolicySet,
     ) -> Option<Result<Masked, (PolicyName, Fault)>> {
-        let cells = || self.positions.iter().filter_map(|position| Some(&seen(*position)?.cells));
-        if cells().map(|cells| cells.data.len()).sum::<usize>() > BYTES_MAX {
+        let columns = || self.positions.iter().filter_map(|position| seen(*position));
+        if columns().map(|seen| seen.cells.data.len()).sum::<usize>() > BYTES_MAX {
             return None;
         }
         self.joined.clear();
-        for cells in cells() {
+        for Seen { cells, .. } in columns() {
             (0..cells.len()).for_each(|row| self.joined.push(cells.cell(row).flatten()));
         }
         let masked = policies.mask(&self.policy, self.handle, &self.joined, &[]);

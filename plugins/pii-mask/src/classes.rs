@@ -79,7 +79,7 @@ impl Blocks<'_> {
     pub(crate) fn of(data: &[u8]) -> Blocks<'_> {
         let (whole, behind) = data.as_chunks::<BLOCK_BYTES>();
         let mut rest = [0; BLOCK_BYTES];
-        // Sixteen at a time, as far as there are so many.
+        // Sixteen at a time: a sandbox copies few bytes one by one, or by a call out of it.
         let ((from, last), (to, _)) = (behind.as_chunks::<16>(), rest.as_chunks_mut::<16>());
         to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
         if let Some(to) = to.get_mut(from.len()) {

@@ -152,8 +152,11 @@ fn a_cell_is_seen_wherever_it_stands_and_whatever_stands_beside_it() {
         for before in 0..130 {
             for beside in ["a", "1", "-", "A1.", "@"] {
                 let filler = beside.repeat(before);
-                let cells: Cells = [filler.as_str(), value, beside].into_iter().collect();
-                assert!(visited(&cells).contains(&1), "{value} behind {before} of {beside}");
+                let between: Cells = [filler.as_str(), value, beside].into_iter().collect();
+                let last: Cells = [filler.as_str(), value].into_iter().collect();
+                for cells in [between, last] {
+                    assert!(visited(&cells).contains(&1), "{value} behind {before} of {beside}");
+                }
             }
         }
     }

@@ -13,6 +13,16 @@ fn called(handle: u32, also: &[u32]) -> MaskColumn {
 /// Rows of three columns through plugins that hide each "x" by edits, and each "y" by a new cell
 /// where `replaces` says so; what leaves, and how often the plugin was called.
 fn masked(columns: &[MaskColumn], rows: &[[Option<&[u8]>; 3]], replaces: bool) -> (Vec<u8>, usize) {
+    let (mut each, calls) = masked_each(columns, &[rows], replaces);
+    (each.remove(0), calls)
+}
+
+/// The same of several batches, one behind the other through one masker.
+fn masked_each(
+    columns: &[MaskColumn],
+    batches: &[&[[Option<&[u8]>; 3]]],
+    replaces: bool,
+) -> (Vec<Vec<u8>>, usize) {
     let count = Cell::new(0);
     let policies = Double {
         mask: |_: u32, batch: &Cells, _: &[Cells]| {
@@ -31,11 +41,14 @@ fn masked(columns: &[MaskColumn], rows: &[[Option<&[u8]>; 3]], replaces: bool) -
         },
     };
     let mut masker = RowMasker::new(columns.to_vec(), Arc::new(Keys::new([])));
-    let bodies: Vec<Vec<u8>> = rows.iter().map(|row| body(row)).collect();
-    let came = frames(&bodies);
-    let mut out = Vec::new();
-    let changed = masker.mask(&[], &came, &policies, &mut out).expect("good rows").changed;
-    (if changed { out } else { came }, count.get())
+    let each = batches.iter().map(|rows| {
+        let bodies: Vec<Vec<u8>> = rows.iter().map(|row| body(row)).collect();
+        let came = frames(&bodies);
+        let mut out = Vec::new();
+        let changed = masker.mask(&[], &came, &policies, &mut out).expect("good rows").changed;
+        if changed { out } else { came }
+    });
+    (each.collect(), count.get())
 }
 
 #[test]
@@ -67,10 +80,29 @@ fn what_is_large_or_seen_beside_others_is_asked_about_alone() {
 }
 
 #[test]
+fn columns_are_asked_about_together_and_alone_in_turn() {
+    let large = vec![b'x'; BYTES_MAX];
+    let small = [[Some(&b"x"[..]), Some(b"ax"), Some(b"y")]];
+    let big = [[Some(large.as_slice()), Some(b"ax"), Some(b"y")]];
+    let alike = [called(7, &[]), called(7, &[]), called(7, &[])];
+    let different = [called(7, &[]), called(8, &[]), called(9, &[])];
+    for replaces in [false, true] {
+        let batches: [&[_]; 3] = [&small, &big, &small];
+        let (together, calls) = masked_each(&alike, &batches, replaces);
+        assert_eq!(calls, 1 + 3 + 1);
+        assert_eq!(together, masked_each(&different, &batches, replaces).0);
+    }
+}
+
+#[test]
 fn a_wrong_answer_loses_all_that_it_was_about() {
-    let wrong: [Result<Masked, Fault>; 6] = [
+    let mut no_text = Cells::default();
+    [&b"fine"[..], b"\xff"].iter().for_each(|cell| no_text.push(Some(cell)));
+    let wrong: [Result<Masked, Fault>; 7] = [
         Err(Fault { kind: FaultKind::Trap, message: "gone".into() }),
         Ok(Masked::Replaced(Cells::default())),
+        // The first column could have its part.
+        Ok(Masked::Replaced(no_text)),
         // Not in threes, behind the end of a cell, of a row that is not, and out of order.
         Ok(Masked::Edits(Edits { spans: vec![0, 0, 1, 2], fill: b"*".to_vec() })),
         Ok(Masked::Edits(Edits { spans: vec![1, 0, 9], fill: b"*".to_vec() })),
