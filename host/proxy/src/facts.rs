@@ -116,6 +116,18 @@ impl PartialEq for Reading {
 impl Reading {
     /// Nothing is known of it.
     pub const UNKNOWN: Reading = Reading { search_path: None, standard_conforming_strings: None };
+    const CONFORMING: Reading =
+        Reading { standard_conforming_strings: Some(true), ..Self::UNKNOWN };
+    const ESCAPING: Reading = Reading { standard_conforming_strings: Some(false), ..Self::UNKNOWN };
+
+    /// Nothing is known but, where the server has said it, how it reads strings.
+    pub const fn of_strings(standard_conforming_strings: Option<bool>) -> &'static Reading {
+        match standard_conforming_strings {
+            None => &Reading::UNKNOWN,
+            Some(true) => &Reading::CONFORMING,
+            Some(false) => &Reading::ESCAPING,
+        }
+    }
 }
 
 /// Under what a text is explained: under the same, texts of one shape have the same facts.

@@ -131,14 +131,14 @@ pub struct Session {
     schemas: u64,
     /// Counts up with every change of `reading`.
     reading_number: u64,
-    /// Something ran that may have changed how texts are read: nothing is known until the
-    /// session was asked.
+    /// Something ran that may have changed how texts are read: where names lead is not known until
+    /// the session was asked.
     reading_unknown: bool,
     /// The client's encoding is UTF-8; else a single-byte one.
     is_utf8: bool,
-    /// Something ran that may have changed the client's encoding, and the server has not been
-    /// ready since: only then does it tell.
-    encoding_unknown: bool,
+    /// Something ran that may have changed what the server reports, the client's encoding and how
+    /// it reads strings, and it has not been ready since: only then does it tell.
+    reports_due: bool,
     /// What comes next depends on what is still running.
     stalled: bool,
     /// Nothing of the client's is sent meanwhile.
@@ -235,7 +235,7 @@ impl Session {
             reading_number: 0,
             reading_unknown: parts.reading_unknown,
             is_utf8,
-            encoding_unknown: false,
+            reports_due: false,
             stalled: false,
             stopping: None,
             leaving: None,

@@ -38,7 +38,7 @@ impl Session {
         // Drivers prepare the same text again and again.
         let serves = |before: &&Rc<Prepared>| {
             *before.text == *text
-                && !self.encoding_unknown
+                && !self.reports_due
                 && before.facts.borrow().lasting
                 && before.read_as.get().holds(self.read_as(), text)
         };

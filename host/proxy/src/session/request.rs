@@ -244,8 +244,12 @@ impl Session {
 
     /// How texts are read now.
     pub(super) fn reading(&self) -> &Reading {
-        // The server reports a change only when it is ready for the next query.
-        if self.reading_unknown { &Reading::UNKNOWN } else { &self.reading }
+        if !self.reading_unknown {
+            return &self.reading;
+        }
+        // How it reads strings the server says by itself.
+        let strings = self.reading.standard_conforming_strings;
+        Reading::of_strings(strings.filter(|_| !self.reports_due))
     }
 
     async fn query(&mut self, frame: Frame<'_>, text: &[u8]) -> Result<Handled, End> {
@@ -445,7 +449,7 @@ impl Session {
     /// A text in the session's encoding. In a single-byte one every byte is one character, so
     /// a lexer sees the same quotes; names beyond ASCII stay unresolved.
     fn decode<'t>(&self, text: &'t [u8]) -> Result<Cow<'t, str>, Refusal> {
-        if self.encoding_unknown && !text.is_ascii() {
+        if self.reports_due && !text.is_ascii() {
             // ASCII is the same in all of them.
             return Err(Refusal::Encoding(
                 "the client's encoding may have changed: until the server is ready for the next \
@@ -557,7 +561,7 @@ impl Session {
         });
         if opaque || makes_temporary || changes_reading(statement) {
             self.reading_unknown = true;
-            self.encoding_unknown = true;
+            self.reports_due = true;
             self.reading_number += 1;
         }
         let ends_transaction = statement.action() == Action::Transaction;

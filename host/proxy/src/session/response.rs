@@ -352,7 +352,7 @@ impl Session {
         let more = !self.pipeline.is_empty();
         self.open_segment = more;
         self.status_is_old = false;
-        self.encoding_unknown &= more;
+        self.reports_due &= more;
         self.entry.line().is_ready(self.status != TransactionStatus::Idle);
         if self.status == TransactionStatus::Idle {
             if self.unseen_code {

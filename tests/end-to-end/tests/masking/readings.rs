@@ -42,3 +42,20 @@ async fn what_was_read_otherwise_is_not_run() {
     session.query(ON).await;
     assert_eq!(first_column(&session.exchange(run("plain")).await), ["plain"]);
 }
+
+/// How it reads strings the server reports whenever it is ready, also where names may lead
+/// elsewhere and nobody could ask it.
+#[tokio::test]
+async fn what_was_prepared_behind_a_set_goes_on() {
+    let bench = Bench::new().await;
+    let mut session = bench.session().await;
+    let run = |name: &str| Batch::new().bind("", name, &[], false).execute("", 0).sync();
+    session.query("BEGIN").await;
+    session.query("SET search_path = public").await;
+    let prepared = session.exchange(Batch::new().parse("s", r"SELECT '\d'::text").sync()).await;
+    assert_eq!(sequence(&prepared), "1 Z:T");
+    assert_eq!(first_column(&session.exchange(run("s")).await), [r"\d"]);
+    session.query("CREATE TABLE made_meanwhile ()").await;
+    session.query("COMMIT").await;
+    assert_eq!(first_column(&session.exchange(run("s")).await), [r"\d"]);
+}
