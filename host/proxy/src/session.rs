@@ -136,9 +136,12 @@ pub struct Session {
     reading_unknown: bool,
     /// The client's encoding is UTF-8; else a single-byte one.
     is_utf8: bool,
-    /// Something ran that may have changed what the server reports, the client's encoding and how
-    /// it reads strings, and it has not been ready since: only then does it tell.
-    reports_due: bool,
+    /// Something ran that may have changed how strings are read, and since then the session was not
+    /// asked, nor told with no transaction left: what ends one may take it back.
+    strings_unknown: bool,
+    /// Something ran that may have changed the client's encoding, and the server has not been
+    /// ready since: only then does it tell.
+    encoding_unknown: bool,
     /// What comes next depends on what is still running.
     stalled: bool,
     /// Nothing of the client's is sent meanwhile.
@@ -235,7 +238,8 @@ impl Session {
             reading_number: 0,
             reading_unknown: parts.reading_unknown,
             is_utf8,
-            reports_due: false,
+            strings_unknown: parts.reading_unknown,
+            encoding_unknown: false,
             stalled: false,
             stopping: None,
             leaving: None,

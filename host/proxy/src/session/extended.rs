@@ -38,7 +38,7 @@ impl Session {
         // Drivers prepare the same text again and again.
         let serves = |before: &&Rc<Prepared>| {
             *before.text == *text
-                && !self.reports_due
+                && !self.encoding_unknown
                 && before.facts.borrow().lasting
                 && before.read_as.get().holds(self.read_as(), text)
         };

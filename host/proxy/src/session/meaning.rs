@@ -155,6 +155,7 @@ fn take_over(statement: &mut Statement, inner: &Statement) {
     statement.relations.extend(inner.relations.iter().cloned());
     statement.functions.extend(inner.functions.iter().cloned());
     statement.opaque.extend(inner.opaque.iter().cloned());
+    statement.parameters_set.extend(inner.parameters_set.iter().cloned());
     statement.unbounded_write |= inner.unbounded_write;
     statement.unbounded_read |= inner.unbounded_read;
     statement.written.extend(inner.written.iter().cloned());

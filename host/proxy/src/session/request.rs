@@ -247,9 +247,9 @@ impl Session {
         if !self.reading_unknown {
             return &self.reading;
         }
-        // How it reads strings the server says by itself.
+        // How it reads strings the server has said by itself, unless something ran since.
         let strings = self.reading.standard_conforming_strings;
-        Reading::of_strings(strings.filter(|_| !self.reports_due))
+        Reading::of_strings(strings.filter(|_| !self.strings_unknown))
     }
 
     async fn query(&mut self, frame: Frame<'_>, text: &[u8]) -> Result<Handled, End> {
@@ -449,7 +449,7 @@ impl Session {
     /// A text in the session's encoding. In a single-byte one every byte is one character, so
     /// a lexer sees the same quotes; names beyond ASCII stay unresolved.
     fn decode<'t>(&self, text: &'t [u8]) -> Result<Cow<'t, str>, Refusal> {
-        if self.reports_due && !text.is_ascii() {
+        if self.encoding_unknown && !text.is_ascii() {
             // ASCII is the same in all of them.
             return Err(Refusal::Encoding(
                 "the client's encoding may have changed: until the server is ready for the next \
@@ -561,7 +561,10 @@ impl Session {
         });
         if opaque || makes_temporary || changes_reading(statement) {
             self.reading_unknown = true;
-            self.reports_due = true;
+            self.encoding_unknown = true;
+            // A path, or what it leads to, says nothing of strings.
+            let more_than_path = |name: &String| name != "search_path";
+            self.strings_unknown |= opaque || statement.parameters_set.iter().any(more_than_path);
             self.reading_number += 1;
         }
         let ends_transaction = statement.action() == Action::Transaction;

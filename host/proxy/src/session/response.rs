@@ -352,7 +352,8 @@ impl Session {
         let more = !self.pipeline.is_empty();
         self.open_segment = more;
         self.status_is_old = false;
-        self.reports_due &= more;
+        self.encoding_unknown &= more;
+        self.strings_unknown &= more || self.status != TransactionStatus::Idle;
         self.entry.line().is_ready(self.status != TransactionStatus::Idle);
         if self.status == TransactionStatus::Idle {
             if self.unseen_code {
@@ -393,6 +394,7 @@ impl Session {
             self.reading.search_path = None;
         }
         self.reading_unknown = false;
+        self.strings_unknown = false;
         self.reading_number += 1;
     }
 

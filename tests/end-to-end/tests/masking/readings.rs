@@ -59,3 +59,21 @@ async fn what_was_prepared_behind_a_set_goes_on() {
     session.query("COMMIT").await;
     assert_eq!(first_column(&session.exchange(run("s")).await), [r"\d"]);
 }
+
+/// What ends a transaction takes a setting back, and that is told only behind it.
+#[tokio::test]
+async fn a_setting_that_may_be_taken_back_is_not_counted_on() {
+    let bench = Bench::new().await;
+    for local in [OFF, ON].map(|set| set.replace("SET", "SET LOCAL")) {
+        let mut session = bench.session().await;
+        session.query(if local.ends_with("off") { ON } else { OFF }).await;
+        session.query("BEGIN").await;
+        session.query(&local).await;
+        let run = |batch: Batch, text: &str| {
+            batch.parse("", text).bind("", "", &[], false).execute("", 0)
+        };
+        let batch = run(run(Batch::new(), "ROLLBACK"), TWOFOLD).sync();
+        let answer = session.exchange(batch).await;
+        bench.unharmed(&local, &session, &answer).await;
+    }
+}
