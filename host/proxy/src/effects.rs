@@ -40,6 +40,11 @@ pub fn changes_reading(statement: &Statement) -> bool {
     of_schemas || statement.parameters_set.iter().any(sets)
 }
 
+/// The same of strings: a path, or what it leads to, says nothing of them.
+pub fn changes_strings(statement: &Statement) -> bool {
+    statement.parameters_set.iter().any(|name| name != "search_path")
+}
+
 /// Can what this statement makes change what names mean, ahead of its being seen?
 pub fn makes_unseen_code(statement: &Statement) -> bool {
     let changes = |action: &Action| matches!(action, Action::Create | Action::Alter | Action::Drop);

@@ -12,7 +12,7 @@ use portcullis_wire::{Expect, Frame, Frontend, encode};
 use super::holding::{Asked, Hold, Settled};
 use super::messages::{STAND_IN, expected, is_extended, unsafe_name};
 use super::{End, Session, UNANSWERED_MAX, WAITING_BYTES_MAX};
-use crate::effects::{changes_reading, makes_unseen_code};
+use crate::effects::{changes_reading, changes_strings, makes_unseen_code};
 use crate::facts::{Facts, Reading};
 use crate::gate::Harmless;
 use crate::known::{Answered, PerStatement};
@@ -562,9 +562,7 @@ impl Session {
         if opaque || makes_temporary || changes_reading(statement) {
             self.reading_unknown = true;
             self.encoding_unknown = true;
-            // A path, or what it leads to, says nothing of strings.
-            let more_than_path = |name: &String| name != "search_path";
-            self.strings_unknown |= opaque || statement.parameters_set.iter().any(more_than_path);
+            self.strings_unknown |= opaque || changes_strings(statement);
             self.reading_number += 1;
         }
         let ends_transaction = statement.action() == Action::Transaction;

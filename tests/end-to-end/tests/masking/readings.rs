@@ -60,20 +60,40 @@ async fn what_was_prepared_behind_a_set_goes_on() {
     assert_eq!(first_column(&session.exchange(run("s")).await), [r"\d"]);
 }
 
-/// What ends a transaction takes a setting back, and that is told only behind it.
+/// What ends a transaction takes a setting back, an error too, and that is told only behind it.
 #[tokio::test]
 async fn a_setting_that_may_be_taken_back_is_not_counted_on() {
     let bench = Bench::new().await;
+    let run =
+        |batch: Batch, text: &str| batch.parse("", text).bind("", "", &[], false).execute("", 0);
     for local in [OFF, ON].map(|set| set.replace("SET", "SET LOCAL")) {
+        for batch in [
+            run(run(Batch::new(), "ROLLBACK"), TWOFOLD).sync(),
+            Batch::new().query("SELECT 1/0").query(&format!("ROLLBACK; {TWOFOLD}")),
+        ] {
+            let mut session = bench.session().await;
+            session.query(if local.ends_with("off") { ON } else { OFF }).await;
+            session.query("BEGIN").await;
+            session.query(&local).await;
+            let answer = session.exchange(batch).await;
+            bench.unharmed(&local, &session, &answer).await;
+        }
+    }
+}
+
+/// EXECUTE sets what it names sets, before the server tells.
+#[tokio::test]
+async fn a_setting_made_by_name_is_not_counted_on() {
+    let bench = Bench::new().await;
+    let run =
+        |batch: Batch, text: &str| batch.parse("", text).bind("", "", &[], false).execute("", 0);
+    for (first, then) in [(ON, "off"), (OFF, "on")] {
         let mut session = bench.session().await;
-        session.query(if local.ends_with("off") { ON } else { OFF }).await;
-        session.query("BEGIN").await;
-        session.query(&local).await;
-        let run = |batch: Batch, text: &str| {
-            batch.parse("", text).bind("", "", &[], false).execute("", 0)
-        };
-        let batch = run(run(Batch::new(), "ROLLBACK"), TWOFOLD).sync();
+        session.query(first).await;
+        let set = format!("SELECT set_config('standard_conforming_strings', '{then}', false)");
+        session.query(&format!("PREPARE p AS {set}")).await;
+        let batch = run(run(Batch::new(), "EXECUTE p"), TWOFOLD).sync();
         let answer = session.exchange(batch).await;
-        bench.unharmed(&local, &session, &answer).await;
+        bench.unharmed(first, &session, &answer).await;
     }
 }
