@@ -64,18 +64,20 @@ async fn what_was_prepared_behind_a_set_goes_on() {
 #[tokio::test]
 async fn a_setting_that_may_be_taken_back_is_not_counted_on() {
     let bench = Bench::new().await;
-    let run =
-        |batch: Batch, text: &str| batch.parse("", text).bind("", "", &[], false).execute("", 0);
     for local in [OFF, ON].map(|set| set.replace("SET", "SET LOCAL")) {
         for batch in [
-            run(run(Batch::new(), "ROLLBACK"), TWOFOLD).sync(),
+            Batch::new().run("ROLLBACK").run(TWOFOLD).sync(),
             Batch::new().query("SELECT 1/0").query(&format!("ROLLBACK; {TWOFOLD}")),
         ] {
             let mut session = bench.session().await;
             session.query(if local.ends_with("off") { ON } else { OFF }).await;
             session.query("BEGIN").await;
             session.query(&local).await;
-            let answer = session.exchange(batch).await;
+            session.send(batch.bytes()).await;
+            // Another Sync, for what has two answers and for what has one.
+            session.send(Batch::new().sync().bytes()).await;
+            let mut answer = session.until_ready().await;
+            answer.extend(session.until_ready().await);
             bench.unharmed(&local, &session, &answer).await;
         }
     }
@@ -85,14 +87,12 @@ async fn a_setting_that_may_be_taken_back_is_not_counted_on() {
 #[tokio::test]
 async fn a_setting_made_by_name_is_not_counted_on() {
     let bench = Bench::new().await;
-    let run =
-        |batch: Batch, text: &str| batch.parse("", text).bind("", "", &[], false).execute("", 0);
     for (first, then) in [(ON, "off"), (OFF, "on")] {
         let mut session = bench.session().await;
         session.query(first).await;
         let set = format!("SELECT set_config('standard_conforming_strings', '{then}', false)");
         session.query(&format!("PREPARE p AS {set}")).await;
-        let batch = run(run(Batch::new(), "EXECUTE p"), TWOFOLD).sync();
+        let batch = Batch::new().run("EXECUTE p").run(TWOFOLD).sync();
         let answer = session.exchange(batch).await;
         bench.unharmed(first, &session, &answer).await;
     }
