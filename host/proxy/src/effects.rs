@@ -40,9 +40,10 @@ pub fn changes_reading(statement: &Statement) -> bool {
     of_schemas || statement.parameters_set.iter().any(sets)
 }
 
-/// The same of strings: a path, or what it leads to, says nothing of them.
-pub fn changes_strings(statement: &Statement) -> bool {
-    statement.parameters_set.iter().any(|name| name != "search_path")
+/// What follows may be cut into other tokens. A path, or what it leads to, says nothing of them.
+pub fn changes_tokens(statement: &Statement) -> bool {
+    let sets = |name: &String| name != "search_path" && READING_PARAMETERS.contains(&name.as_str());
+    statement.parameters_set.iter().any(sets)
 }
 
 /// Can what this statement makes change what names mean, ahead of its being seen?

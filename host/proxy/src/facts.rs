@@ -15,6 +15,7 @@ use rustc_hash::FxHashMap;
 use crate::asking::is_locked_out;
 use crate::database::{DatabaseState, View};
 use crate::effects::leaves_nothing;
+use crate::reading::Reading;
 use crate::recent::Recent;
 
 /// Entries per generation; two generations are kept.
@@ -90,43 +91,6 @@ impl Facts {
     /// True when these facts hold under the view of this number.
     pub fn is_of(&self, view: u64, classifiers: u64) -> bool {
         self.view.version == view && self.classifiers == classifiers
-    }
-}
-
-/// How a session reads a text.
-#[derive(Clone, Debug, Eq)]
-pub struct Reading {
-    /// None: not known.
-    pub search_path: Option<Arc<[String]>>,
-    /// None: not known.
-    pub standard_conforming_strings: Option<bool>,
-}
-
-impl PartialEq for Reading {
-    fn eq(&self, other: &Reading) -> bool {
-        let same_path = match (&self.search_path, &other.search_path) {
-            // Mostly the very same one.
-            (Some(own), Some(other)) => Arc::ptr_eq(own, other) || own == other,
-            (own, other) => own == other,
-        };
-        same_path && self.standard_conforming_strings == other.standard_conforming_strings
-    }
-}
-
-impl Reading {
-    /// Nothing is known of it.
-    pub const UNKNOWN: Reading = Reading { search_path: None, standard_conforming_strings: None };
-    const CONFORMING: Reading =
-        Reading { standard_conforming_strings: Some(true), ..Self::UNKNOWN };
-    const ESCAPING: Reading = Reading { standard_conforming_strings: Some(false), ..Self::UNKNOWN };
-
-    /// Nothing is known but, where the server has said it, how it reads strings.
-    pub const fn of_strings(standard_conforming_strings: Option<bool>) -> &'static Reading {
-        match standard_conforming_strings {
-            None => &Reading::UNKNOWN,
-            Some(true) => &Reading::CONFORMING,
-            Some(false) => &Reading::ESCAPING,
-        }
     }
 }
 

@@ -16,6 +16,7 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use crate::facts::Facts;
+use crate::reading::ReadAs;
 use crate::release::Release;
 
 /// A column of a result, as RowDescription told it.
@@ -75,24 +76,6 @@ pub struct Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.all.update(|all| all.saturating_sub(self.bytes));
-    }
-}
-
-/// What decides how a text is cut into tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReadAs {
-    /// None: not known.
-    pub standard_conforming_strings: Option<bool>,
-    pub is_utf8: bool,
-}
-
-impl ReadAs {
-    /// False where the server may have read a text otherwise than it would be read now. What is not
-    /// known now is not trusted anyway.
-    pub fn holds(self, now: ReadAs, text: &[u8]) -> bool {
-        let strings = now.standard_conforming_strings;
-        let same_strings = strings.is_none() || strings == self.standard_conforming_strings;
-        (same_strings || !text.contains(&b'\\')) && (self.is_utf8 == now.is_utf8 || text.is_ascii())
     }
 }
 

@@ -188,7 +188,7 @@ impl Rig {
             upstream,
             cancel_key,
             entry,
-            reading_unknown: false,
+            chose_path: false,
         };
         let session = Box::new(Session::new(self.shared.clone(), parts));
         Play {

@@ -30,10 +30,11 @@ use tokio::sync::watch;
 use crate::buffers::{BUFFER_BYTES, Queue};
 use crate::cancel::CancelKey;
 use crate::database::DatabaseState;
-use crate::facts::{Facts, Reading};
+use crate::facts::Facts;
 use crate::gate::Outbox;
 use crate::gathering::Gathering;
 use crate::names::{Described, Names};
+use crate::reading::SessionReading;
 use crate::refusal::Refusal;
 use crate::registry::{Entry, Signal};
 use crate::run::{Masks, Run};
@@ -125,23 +126,7 @@ pub struct Session {
     phase: Phase,
     /// Looked at whenever the session is awake; the registry wakes it for that.
     phases: watch::Receiver<Phase>,
-    /// How the session's texts are read, as far as the server has told.
-    reading: Reading,
-    /// The schemas that it was read with.
-    schemas: u64,
-    /// Counts up with every change of `reading`.
-    reading_number: u64,
-    /// Something ran that may have changed how texts are read: where names lead is not known until
-    /// the session was asked.
-    reading_unknown: bool,
-    /// The client's encoding is UTF-8; else a single-byte one.
-    is_utf8: bool,
-    /// Something ran that may have changed how strings are read, and since then the session was not
-    /// asked, nor told with no transaction left: what ends one may take it back.
-    strings_unknown: bool,
-    /// Something ran that may have changed the client's encoding, and the server has not been
-    /// ready since: only then does it tell.
-    encoding_unknown: bool,
+    reading: SessionReading,
     /// What comes next depends on what is still running.
     stalled: bool,
     /// Nothing of the client's is sent meanwhile.
@@ -193,20 +178,14 @@ pub struct Parts {
     pub upstream: Upstream,
     pub cancel_key: CancelKey,
     pub entry: Entry,
-    /// The client chose settings at startup that decide how texts are read.
-    pub reading_unknown: bool,
+    /// The client has chosen at startup where names lead.
+    pub chose_path: bool,
 }
 
 impl Session {
     pub fn new(shared: Rc<Shared>, parts: Parts) -> Session {
-        let reported = &parts.upstream.reported;
-        let strings = reported.value("standard_conforming_strings").map(|value| value == b"on");
-        let is_utf8 = reported.value("client_encoding").is_none_or(|encoding| encoding == b"UTF8");
-        let view = parts.database.view();
-        let reading = Reading {
-            search_path: Some(view.search_path.clone()),
-            standard_conforming_strings: strings,
-        };
+        let (view, reported) = (parts.database.view(), &parts.upstream.reported);
+        let reading = SessionReading::at_login(&view, reported, parts.chose_path);
         let line = parts.entry.line();
         Session {
             id: line.id,
@@ -234,12 +213,6 @@ impl Session {
             status: TransactionStatus::Idle,
             phase: Phase::Running,
             reading,
-            schemas: view.schemas,
-            reading_number: 0,
-            reading_unknown: parts.reading_unknown,
-            is_utf8,
-            strings_unknown: parts.reading_unknown,
-            encoding_unknown: false,
             stalled: false,
             stopping: None,
             leaving: None,
@@ -466,6 +439,16 @@ impl Session {
     /// ReadyForQuery is due.
     fn is_asked(&self) -> bool {
         self.pipeline.iter().any(|entry| entry.expect.is_ready_due())
+    }
+
+    /// The server is ready, and nothing was sent since.
+    fn is_at_rest(&self) -> bool {
+        self.pipeline.is_idle() && !self.open_segment
+    }
+
+    /// Whatever happens, ReadyForQuery answers what was sent last.
+    fn is_ready_due(&self) -> bool {
+        !self.pipeline.is_empty() && !self.pipeline.waits_for_sync()
     }
 
     fn is_between_transactions(&self) -> bool {

@@ -38,9 +38,9 @@ impl Session {
         // Drivers prepare the same text again and again.
         let serves = |before: &&Rc<Prepared>| {
             *before.text == *text
-                && !self.encoding_unknown
+                && self.reading.tokens_are_known()
                 && before.facts.borrow().lasting
-                && before.read_as.get().holds(self.read_as(), text)
+                && before.read_as.get().holds(self.reading.read_as(), text)
         };
         let again = self.names.statement(name).filter(serves).cloned();
         let facts = match &again {
@@ -89,13 +89,13 @@ impl Session {
             text: again.map_or_else(|| text.into(), |before| before.text.clone()),
             parameter_types: parameter_types.to_vec(),
             facts: RefCell::new(facts),
-            reading: Cell::new(self.reading_number),
+            reading: Cell::new(self.reading.number()),
             described: RefCell::new(None),
             confirmed: Cell::new(false),
             undone: Undone::default(),
             stale: Cell::new(false),
             segment: self.segment,
-            read_as: Cell::new(self.read_as()),
+            read_as: Cell::new(self.reading.read_as()),
             by_sql: false,
             _held: held,
         });
@@ -238,7 +238,7 @@ impl Session {
         if !prepared.stale.replace(false) {
             return;
         }
-        prepared.read_as.set(self.read_as());
+        prepared.read_as.set(self.reading.read_as());
         self.outbox.prepare_anew(name, &prepared.text, &prepared.parameter_types);
         for expect in [Expect::Close, Expect::Parse] {
             let mut run = Run::new(Role::Swallowed);

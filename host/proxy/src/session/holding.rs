@@ -274,7 +274,7 @@ impl Session {
             Action::Select | Action::Insert | Action::Update | Action::Delete | Action::Merge
         );
         let runs_nothing = statement.functions.is_empty() && statement.opaque.is_empty();
-        let reading = self.reading();
+        let reading = self.reading.now();
         let path = reading.search_path.as_ref()?;
         let text = std::str::from_utf8(text).ok()?;
         // With strings read in another way it would be another statement to the planner.

@@ -7,7 +7,7 @@ use portcullis_policy::{Action, Opaque, Outputs, PolicySet, Statement};
 
 use super::Session;
 use crate::facts::Facts;
-use crate::names::{Prepared, ReadAs};
+use crate::names::Prepared;
 use crate::refusal::Refusal;
 use crate::run::Running;
 
@@ -34,7 +34,7 @@ impl Session {
             | SessionEffect::DiscardAll => return None,
             SessionEffect::Prepare { body, .. } | SessionEffect::Declare { body, .. } => {
                 let inner = self.analyse(body.as_bytes(), policies).await.ok();
-                let inner = inner.map(|inner| (inner, self.reading_number));
+                let inner = inner.map(|inner| (inner, self.reading.number()));
                 return Some(Resolved { statement: statement.clone(), inner });
             }
             // In one text with what may have defined or changed the name, nothing is certain.
@@ -114,12 +114,6 @@ impl Session {
         content
     }
 
-    /// How the server reads what is sent now.
-    pub(super) fn read_as(&self) -> ReadAs {
-        let standard_conforming_strings = self.reading().standard_conforming_strings;
-        ReadAs { standard_conforming_strings, is_utf8: self.is_utf8 }
-    }
-
     /// The facts of a prepared statement as the database is now.
     pub(super) async fn current_facts(
         &mut self,
@@ -131,11 +125,11 @@ impl Session {
         // First whether anything is stale, and only then of what these facts are.
         let is_current = self.database.keep_up_to_date(now)
             && known.is_of(self.database.view_version(), policies.classifiers())
-            && prepared.reading.get() == self.reading_number;
+            && prepared.reading.get() == self.reading.number();
         if is_current {
             return Ok(known);
         }
-        if !prepared.read_as.get().holds(self.read_as(), &prepared.text) {
+        if !prepared.read_as.get().holds(self.reading.read_as(), &prepared.text) {
             // The server goes on with what it took the text for then.
             return Err(Refusal::ReadOtherwise);
         }
@@ -143,7 +137,7 @@ impl Session {
         prepared.facts.replace(facts.clone());
         // The server plans anew as well, and may describe the result otherwise.
         prepared.described.replace(None);
-        prepared.reading.set(self.reading_number);
+        prepared.reading.set(self.reading.number());
         Ok(facts)
     }
 }

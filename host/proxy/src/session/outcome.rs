@@ -148,7 +148,7 @@ impl Session {
             undone: Undone::default(),
             stale: Cell::new(false),
             segment: self.segment,
-            read_as: Cell::new(self.read_as()),
+            read_as: Cell::new(self.reading.read_as()),
             by_sql: true,
             _held: held,
         }))

@@ -1,10 +1,9 @@
 //! The client's side: messages read, judged, and sent on or refused.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 
 use portcullis_policy::statement::SessionEffect;
-use portcullis_policy::{Access, Action, NoParameters, PolicySet, Statement, Unmatched};
+use portcullis_policy::{Action, NoParameters, PolicySet, Statement, Unmatched};
 use portcullis_wire::backend::TransactionStatus;
 use portcullis_wire::frame::cut;
 use portcullis_wire::{Expect, Frame, Frontend, encode};
@@ -12,11 +11,12 @@ use portcullis_wire::{Expect, Frame, Frontend, encode};
 use super::holding::{Asked, Hold, Settled};
 use super::messages::{STAND_IN, expected, is_extended, unsafe_name};
 use super::{End, Session, UNANSWERED_MAX, WAITING_BYTES_MAX};
-use crate::effects::{changes_reading, changes_strings, makes_unseen_code};
-use crate::facts::{Facts, Reading};
+use crate::effects::{changes_reading, makes_unseen_code};
+use crate::facts::Facts;
 use crate::gate::Harmless;
 use crate::known::{Answered, PerStatement};
 use crate::parameters::{unreadable_encoding, unreadable_encoding_in};
+use crate::reading::Reading;
 use crate::refusal::Refusal;
 use crate::release::Release;
 use crate::run::{Role, Run};
@@ -126,14 +126,19 @@ impl Session {
                 | Frontend::Bind(_)
                 | Frontend::Execute { .. }
         );
-        if needs_reading && self.schemas != self.database.schemas() {
-            // The same path may lead elsewhere now.
-            self.reading_unknown = true;
-            self.reading_number += 1;
-            self.schemas = self.database.schemas();
+        if needs_reading {
+            self.reading.schemas_are(self.database.schemas());
+            if !self.is_at_rest() {
+                self.reading.may_be_taken_back();
+            }
+            if self.reading.must_ask() && self.can_probe() {
+                self.probe();
+                return Ok(Handled::Later);
+            }
         }
-        if needs_reading && self.reading_unknown && self.can_probe() {
-            self.probe();
+        let has_text = matches!(message, Frontend::Query { .. } | Frontend::Parse { .. });
+        if has_text && !self.reading.tokens_are_known() && self.is_ready_due() {
+            // Ahead of it the server tells.
             return Ok(Handled::Later);
         }
         self.open_segment |= is_extended(&message);
@@ -230,7 +235,7 @@ impl Session {
 
     /// The session may be asked something of the proxy's own: never inside a transaction.
     fn can_probe(&self) -> bool {
-        self.status == TransactionStatus::Idle && self.pipeline.is_idle() && !self.open_segment
+        self.status == TransactionStatus::Idle && self.is_at_rest()
     }
 
     fn probe(&mut self) {
@@ -240,16 +245,6 @@ impl Session {
         }
         self.outbox.probe();
         self.pipeline.push(Expect::Query, Run::new(Role::Probe(Vec::new())));
-    }
-
-    /// How texts are read now.
-    pub(super) fn reading(&self) -> &Reading {
-        if !self.reading_unknown {
-            return &self.reading;
-        }
-        // How it reads strings the server has said by itself, unless something ran since.
-        let strings = self.reading.standard_conforming_strings;
-        Reading::of_strings(strings.filter(|_| !self.strings_unknown))
     }
 
     async fn query(&mut self, frame: Frame<'_>, text: &[u8]) -> Result<Handled, End> {
@@ -398,12 +393,12 @@ impl Session {
             false => Ok(()),
         };
         check(text.len())?;
-        let text = self.decode(text)?;
+        let text = self.reading.decode(text)?;
         // In UTF-8 it can be longer; what is analysed as too long would be known by a key that
         // says nothing of its length.
         check(text.len())?;
-        let mut facts = self.explained(&text, self.reading(), policies).await?;
-        if self.schemas != facts.view.schemas {
+        let mut facts = self.explained(&text, self.reading.now(), policies).await?;
+        if self.reading.schemas() != facts.view.schemas {
             // The catalog was read again for it.
             facts = self.explained(&text, &Reading::UNKNOWN, policies).await?;
         }
@@ -421,9 +416,9 @@ impl Session {
         let changes_reading =
             |statement: &Statement| changes_reading(statement) || !statement.opaque.is_empty();
         let before_last = facts.statements.split_last().map_or(&[][..], |(_, before)| before);
-        if before_last.iter().any(changes_reading) && self.reading().search_path.is_some() {
+        if before_last.iter().any(changes_reading) && self.reading.now().search_path.is_some() {
             // What follows in the same text is read after this has run.
-            let reading = Reading { search_path: None, ..self.reading().clone() };
+            let reading = Reading { search_path: None, ..self.reading.now().clone() };
             return self.explained(&text, &reading, policies).await;
         }
         Ok(facts)
@@ -444,26 +439,6 @@ impl Session {
         let policies: (&dyn PolicySet, &dyn Fn() -> bool) = (&**policies, &is_enforced);
         let facts = self.shared.facts.facts(&self.database, text, reading, with, policies);
         facts.await.map_err(|error| Refusal::Unexplained(error.to_string()))
-    }
-
-    /// A text in the session's encoding. In a single-byte one every byte is one character, so
-    /// a lexer sees the same quotes; names beyond ASCII stay unresolved.
-    fn decode<'t>(&self, text: &'t [u8]) -> Result<Cow<'t, str>, Refusal> {
-        if self.encoding_unknown && !text.is_ascii() {
-            // ASCII is the same in all of them.
-            return Err(Refusal::Encoding(
-                "the client's encoding may have changed: until the server is ready for the next \
-                 query only ASCII is read"
-                    .into(),
-            ));
-        }
-        match std::str::from_utf8(text) {
-            Ok(text) => Ok(Cow::Borrowed(text)),
-            Err(_) if self.is_utf8 => {
-                Err(Refusal::Encoding("the statement is not valid UTF-8".into()))
-            }
-            Err(_) => Ok(Cow::Owned(text.iter().map(|&byte| char::from(byte)).collect())),
-        }
     }
 
     /// A FETCH goes on with what its cursor was released for.
@@ -522,8 +497,7 @@ impl Session {
         let is_simple = matches!(expect, Expect::Query | Expect::FunctionCall);
         let is_query = expect == Expect::Query;
         let forgotten = is_query.then(|| self.names.forget_unnamed_statement()).flatten();
-        let between = self.pipeline.is_idle() && !self.open_segment;
-        if is_simple && between && self.status != TransactionStatus::InTransaction {
+        if is_simple && self.is_at_rest() && self.status != TransactionStatus::InTransaction {
             encode::error(self.reply.tail(), &refusal.report());
             encode::ready_for_query(self.reply.tail(), self.status);
             self.entry.line().is_ready(self.status != TransactionStatus::Idle);
@@ -550,24 +524,14 @@ impl Session {
         if !facts.leave_something {
             return;
         }
-        let opaque = !statement.opaque.is_empty();
-        if opaque {
+        if !statement.opaque.is_empty() {
             let unused = self.names.taint();
             unused.into_iter().for_each(|bound| self.record_unused(bound));
         }
-        // The first temporary table puts its schema in front of all others.
-        let makes_temporary = statement.relations.iter().any(|relation| {
-            relation.access == Access::Define && relation.name.starts_with("pg_temp")
-        });
-        if opaque || makes_temporary || changes_reading(statement) {
-            self.reading_unknown = true;
-            self.encoding_unknown = true;
-            self.strings_unknown |= opaque || changes_strings(statement);
-            self.reading_number += 1;
-        }
+        self.reading.sent(statement);
         let ends_transaction = statement.action() == Action::Transaction;
         // What ends a transaction may take back a SET, and shows others what was made.
-        let tells = ends_transaction && (self.reading_unknown || self.unseen_code);
+        let tells = ends_transaction && (self.reading.must_ask() || self.unseen_code);
         self.unseen_code |= makes_unseen_code(statement);
         let waits = makes_unseen_code(statement)
             || tells

@@ -10,7 +10,6 @@ use portcullis_wire::{Entry, Expect, Frame, Malformed, Step, encode};
 
 use super::{End, Session, WAITING_BYTES_MAX};
 use crate::buffers::BUFFER_BYTES;
-use crate::parameters::{is_readable_encoding, unreadable_encoding};
 use crate::refusal::Refusal;
 use crate::run::{Role, Run};
 
@@ -184,21 +183,7 @@ impl Session {
 
     fn parameter(&mut self, frame: Frame<'_>) -> Result<Flow, End> {
         let (name, value) = backend::parameter_status(frame.body)?;
-        match name {
-            b"standard_conforming_strings" => {
-                self.reading.standard_conforming_strings = Some(value == b"on");
-                self.reading_number += 1;
-            }
-            b"client_encoding" => {
-                let encoding = String::from_utf8_lossy(value);
-                if !is_readable_encoding(&encoding) {
-                    return Err(End::Refused(unreadable_encoding(&encoding)));
-                }
-                self.is_utf8 = value == b"UTF8";
-                self.reading_number += 1;
-            }
-            _ => {}
-        }
+        self.reading.reported(name, value).map_err(End::Refused)?;
         Ok(Flow::Forward)
     }
 
@@ -352,8 +337,9 @@ impl Session {
         let more = !self.pipeline.is_empty();
         self.open_segment = more;
         self.status_is_old = false;
-        self.encoding_unknown &= more;
-        self.strings_unknown &= more || self.status != TransactionStatus::Idle;
+        if !more {
+            self.reading.is_ready(self.status);
+        }
         self.entry.line().is_ready(self.status != TransactionStatus::Idle);
         if self.status == TransactionStatus::Idle {
             if self.unseen_code {
@@ -376,26 +362,13 @@ impl Session {
         self.record_unrun(&run, &Ending::Lost);
         match run.role {
             Role::Probe(rows) => {
-                self.probed(rows);
+                let first = |row: Vec<Option<String>>| row.into_iter().next().flatten();
+                self.reading.answered(rows.into_iter().filter_map(first));
                 Ok(Flow::Keep)
             }
             Role::Swallowed => Ok(Flow::Keep),
             Role::Client | Role::Refused { .. } => Ok(Flow::Forward),
         }
-    }
-
-    /// The session has told how its texts are read.
-    fn probed(&mut self, rows: Vec<Vec<Option<String>>>) {
-        let mut values = rows.into_iter().filter_map(|row| row.into_iter().next().flatten());
-        if let Some(strings) = values.next() {
-            self.reading.standard_conforming_strings = Some(strings == "on");
-            self.reading.search_path = Some(values.collect());
-        } else {
-            self.reading.search_path = None;
-        }
-        self.reading_unknown = false;
-        self.strings_unknown = false;
-        self.reading_number += 1;
     }
 
     fn refused_error(&mut self, frame: Frame<'_>) -> Flow {

@@ -237,7 +237,7 @@ impl Session {
                     running.index,
                     &self.database,
                     &view,
-                    self.reading(),
+                    self.reading.now(),
                     limits,
                 )
             }

@@ -98,3 +98,43 @@ async fn a_setting_made_by_name_is_not_counted_on() {
         bench.unharmed(first, &session, &answer).await;
     }
 }
+
+/// An encoding that was set in a transaction is another behind its end, and a name with it.
+#[tokio::test]
+async fn an_encoding_that_may_be_taken_back_is_not_counted_on() {
+    let bench = Bench::new().await;
+    let mut session = bench.session().await;
+    for end in ["ROLLBACK", "COMMIT"] {
+        session.query("BEGIN").await;
+        session.query("SET LOCAL client_encoding = 'LATIN1'").await;
+        let batch = Batch::new().run(end).run("SELECT 'é'::text").sync();
+        let answer = session.exchange(batch).await;
+        assert_eq!(sqlstate_of(&answer).as_deref(), Some("22021"), "{}", sequence(&answer));
+        // Behind its Sync it waits for what the server tells.
+        session.query("BEGIN").await;
+        session.query("SET LOCAL client_encoding = 'LATIN1'").await;
+        session.send(Batch::new().run(end).sync().run("SELECT 'é'::text").sync().bytes()).await;
+        session.until_ready().await;
+        assert_eq!(first_column(&session.until_ready().await), ["é"]);
+    }
+}
+
+/// In a transaction the server's word counts as soon as nothing runs that could take it back.
+#[tokio::test]
+async fn a_setting_made_in_a_transaction_is_counted_on() {
+    let bench = Bench::new().await;
+    let mut session = bench.session().await;
+    session.query("BEGIN").await;
+    session.query("SET LOCAL standard_conforming_strings = off").await;
+    session.send(Batch::new().query("SELECT 1").query(r"SELECT 'it\'s é'::text").bytes()).await;
+    session.until_ready().await;
+    assert_eq!(first_column(&session.until_ready().await), ["it's é"]);
+    let batch = Batch::new().run("SET LOCAL search_path = public").run("SELECT 'é'::text").sync();
+    assert_eq!(sqlstate_of(&session.exchange(batch).await).as_deref(), Some("22021"));
+    session.query("ROLLBACK").await;
+    // A path alone says nothing of encodings.
+    session.query("BEGIN").await;
+    let batch = Batch::new().run("SET LOCAL search_path = public").run("SELECT 'é'::text").sync();
+    let answer = session.exchange(batch).await;
+    assert_eq!(sqlstate_of(&answer), None, "{}", sequence(&answer));
+}

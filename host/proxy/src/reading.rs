@@ -1,0 +1,252 @@
+//! How a session's texts are read, and what of it is known.
+//!
+//! How a text is cut into tokens the server tells by itself, ahead of each ReadyForQuery, as the
+//! values of `standard_conforming_strings` and `client_encoding`. Where names lead it tells only
+//! when it is asked, which is never done inside a transaction. In between something may run that
+//! changes either, and the end of a transaction, which any error can be, takes back what was set
+//! in it. What is not known is not used.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use portcullis_policy::{Access, Statement};
+use portcullis_wire::backend::TransactionStatus;
+
+use crate::database::View;
+use crate::effects::{changes_reading, changes_tokens};
+use crate::parameters::{is_readable_encoding, unreadable_encoding};
+use crate::refusal::Refusal;
+use crate::upstream::Reported;
+
+/// What a text means depends on this.
+#[derive(Clone, Debug, Eq)]
+pub struct Reading {
+    /// None: not known.
+    pub search_path: Option<Arc<[String]>>,
+    /// None: not known.
+    pub standard_conforming_strings: Option<bool>,
+}
+
+impl PartialEq for Reading {
+    fn eq(&self, other: &Reading) -> bool {
+        let same_path = match (&self.search_path, &other.search_path) {
+            // Mostly the very same one.
+            (Some(own), Some(other)) => Arc::ptr_eq(own, other) || own == other,
+            (own, other) => own == other,
+        };
+        same_path && self.standard_conforming_strings == other.standard_conforming_strings
+    }
+}
+
+impl Reading {
+    /// Nothing is known of it.
+    pub const UNKNOWN: Reading = Reading { search_path: None, standard_conforming_strings: None };
+    const CONFORMING: Reading =
+        Reading { standard_conforming_strings: Some(true), ..Self::UNKNOWN };
+    const ESCAPING: Reading = Reading { standard_conforming_strings: Some(false), ..Self::UNKNOWN };
+
+    /// Nothing is known but, where the server has said it, how it reads strings.
+    const fn of_strings(standard_conforming_strings: Option<bool>) -> &'static Reading {
+        match standard_conforming_strings {
+            None => &Reading::UNKNOWN,
+            Some(true) => &Reading::CONFORMING,
+            Some(false) => &Reading::ESCAPING,
+        }
+    }
+}
+
+/// What decides how a text is cut into tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadAs {
+    /// None: not known.
+    pub standard_conforming_strings: Option<bool>,
+    pub is_utf8: bool,
+}
+
+impl ReadAs {
+    /// False where the server may have read a text otherwise than it would be read now. What is not
+    /// known now is not trusted anyway.
+    pub fn holds(self, now: ReadAs, text: &[u8]) -> bool {
+        let strings = now.standard_conforming_strings;
+        let same_strings = strings.is_none() || strings == self.standard_conforming_strings;
+        (same_strings || !text.contains(&b'\\')) && (self.is_utf8 == now.is_utf8 || text.is_ascii())
+    }
+}
+
+/// What of a session's reading is as told last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Known {
+    Nothing,
+    /// How texts are cut into tokens, until something is sent: this transaction may have set it.
+    TokensNow,
+    /// How texts are cut into tokens, but not where names lead.
+    Tokens,
+    Everything,
+}
+
+/// How a session reads its texts, as far as it is known.
+pub struct SessionReading {
+    told: Reading,
+    /// The client's encoding is UTF-8; else a single-byte one.
+    is_utf8: bool,
+    known: Known,
+    /// The schemas that its path led to.
+    schemas: u64,
+    /// Counts up with whatever may have changed any of this.
+    number: u64,
+}
+
+impl SessionReading {
+    /// What a login tells. A client that `chose` has set, as it logged in, where names lead.
+    pub fn at_login(view: &View, reported: &Reported, chose: bool) -> SessionReading {
+        let strings = reported.value("standard_conforming_strings").map(|value| value == b"on");
+        SessionReading {
+            told: Reading {
+                search_path: Some(view.search_path.clone()),
+                standard_conforming_strings: strings,
+            },
+            is_utf8: reported.value("client_encoding").is_none_or(|encoding| encoding == b"UTF8"),
+            known: if chose { Known::Tokens } else { Known::Everything },
+            schemas: view.schemas,
+            number: 0,
+        }
+    }
+
+    /// How texts are read now.
+    pub fn now(&self) -> &Reading {
+        match self.known {
+            Known::Everything => &self.told,
+            Known::Tokens | Known::TokensNow => {
+                Reading::of_strings(self.told.standard_conforming_strings)
+            }
+            Known::Nothing => &Reading::UNKNOWN,
+        }
+    }
+
+    /// How texts are cut into tokens now.
+    pub fn read_as(&self) -> ReadAs {
+        let standard_conforming_strings = self.now().standard_conforming_strings;
+        ReadAs { standard_conforming_strings, is_utf8: self.is_utf8 }
+    }
+
+    /// Under the same number the same text was read alike.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The number of the schemas that names are looked up in.
+    pub fn schemas(&self) -> u64 {
+        self.schemas
+    }
+
+    /// Where names lead shows only once the server is asked.
+    pub fn must_ask(&self) -> bool {
+        self.known < Known::Everything
+    }
+
+    pub fn tokens_are_known(&self) -> bool {
+        self.known > Known::Nothing
+    }
+
+    /// A text in the session's encoding. In a single-byte one every byte is one character, so
+    /// a lexer sees the same quotes; names beyond ASCII stay unresolved.
+    ///
+    /// # Errors
+    /// [`Refusal::Encoding`]: it is not valid, or beyond ASCII while the encoding is not known.
+    pub fn decode<'t>(&self, text: &'t [u8]) -> Result<Cow<'t, str>, Refusal> {
+        if !self.tokens_are_known() && !text.is_ascii() {
+            // ASCII is the same in all of them.
+            return Err(Refusal::Encoding(
+                "the client's encoding may have changed: until the server is ready for the next \
+                 query only ASCII is read"
+                    .into(),
+            ));
+        }
+        match std::str::from_utf8(text) {
+            Ok(text) => Ok(Cow::Borrowed(text)),
+            Err(_) if self.is_utf8 => {
+                Err(Refusal::Encoding("the statement is not valid UTF-8".into()))
+            }
+            Err(_) => Ok(Cow::Owned(text.iter().map(|&byte| char::from(byte)).collect())),
+        }
+    }
+
+    /// The database has these schemas now.
+    pub fn schemas_are(&mut self, schemas: u64) {
+        if self.schemas != schemas {
+            // The same path may lead elsewhere.
+            self.schemas = schemas;
+            self.knows_at_most(Known::Tokens);
+        }
+    }
+
+    /// A statement was sent: it may run at any time from now on.
+    pub fn sent(&mut self, statement: &Statement) {
+        let opaque = !statement.opaque.is_empty();
+        // The first temporary table puts its schema in front of all others.
+        let makes_temporary = statement.relations.iter().any(|relation| {
+            relation.access == Access::Define && relation.name.starts_with("pg_temp")
+        });
+        if opaque || changes_tokens(statement) {
+            self.knows_at_most(Known::Nothing);
+        } else if makes_temporary || changes_reading(statement) {
+            self.knows_at_most(Known::Tokens);
+        }
+    }
+
+    /// A ParameterStatus has come.
+    ///
+    /// # Errors
+    /// When it tells of an encoding that cannot be read.
+    pub fn reported(&mut self, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
+        match name {
+            b"standard_conforming_strings" => {
+                self.told.standard_conforming_strings = Some(value == b"on");
+            }
+            b"client_encoding" => {
+                let encoding = String::from_utf8_lossy(value);
+                if !is_readable_encoding(&encoding) {
+                    return Err(unreadable_encoding(&encoding));
+                }
+                self.is_utf8 = value == b"UTF8";
+            }
+            _ => return Ok(()),
+        }
+        self.number += 1;
+        Ok(())
+    }
+
+    /// The server has something to run that may fail.
+    pub fn may_be_taken_back(&mut self) {
+        if self.known == Known::TokensNow {
+            // What was read before it was sent holds.
+            self.known = Known::Nothing;
+        }
+    }
+
+    /// The server is ready, and has nothing left to run: it has told what has changed.
+    pub fn is_ready(&mut self, status: TransactionStatus) {
+        self.known = self.known.max(match status {
+            TransactionStatus::Idle => Known::Tokens,
+            TransactionStatus::InTransaction | TransactionStatus::Failed => Known::TokensNow,
+        });
+    }
+
+    /// The server was asked, and answers how it reads strings, and its path; nothing where it
+    /// cannot.
+    pub fn answered(&mut self, mut values: impl Iterator<Item = String>) {
+        if let Some(strings) = values.next() {
+            self.told.standard_conforming_strings = Some(strings == "on");
+            self.told.search_path = Some(values.collect());
+        } else {
+            self.told.search_path = None;
+        }
+        self.known = Known::Everything;
+        self.number += 1;
+    }
+
+    fn knows_at_most(&mut self, known: Known) {
+        self.known = self.known.min(known);
+        self.number += 1;
+    }
+}
