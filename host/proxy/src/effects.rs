@@ -4,16 +4,11 @@
 use portcullis_policy::statement::SessionEffect;
 use portcullis_policy::{Access, Action, Statement};
 
-/// Parameters that decide how a text is read, or who runs it.
-const READING_PARAMETERS: [&str; 7] = [
-    "all",
-    "?",
-    "role",
-    "search_path",
-    "session_authorization",
-    "standard_conforming_strings",
-    "client_encoding",
-];
+/// Parameters that decide what names in a text mean, or who runs it.
+const READING_PARAMETERS: [&str; 3] = ["role", "search_path", "session_authorization"];
+
+/// Parameters that decide how a text is cut into tokens.
+const TOKEN_PARAMETERS: [&str; 4] = ["all", "?", "standard_conforming_strings", "client_encoding"];
 
 /// True for a statement that leaves nothing: most of them.
 pub fn leaves_nothing(statement: &Statement) -> bool {
@@ -37,13 +32,12 @@ pub fn changes_reading(statement: &Statement) -> bool {
     let words = ["SCHEMA", "GRANT", "REVOKE", "REASSIGN", "DROP OWNED"];
     let of_schemas = words.iter().any(|word| statement.command.contains(word));
     let sets = |name: &String| READING_PARAMETERS.contains(&name.as_str());
-    of_schemas || statement.parameters_set.iter().any(sets)
+    of_schemas || changes_tokens(statement) || statement.parameters_set.iter().any(sets)
 }
 
-/// What follows may be cut into other tokens. A path, or what it leads to, says nothing of them.
+/// What follows may be cut into other tokens.
 pub fn changes_tokens(statement: &Statement) -> bool {
-    let sets = |name: &String| name != "search_path" && READING_PARAMETERS.contains(&name.as_str());
-    statement.parameters_set.iter().any(sets)
+    statement.parameters_set.iter().any(|name| TOKEN_PARAMETERS.contains(&name.as_str()))
 }
 
 /// Can what this statement makes change what names mean, ahead of its being seen?

@@ -86,8 +86,9 @@ pub struct Prepared {
     /// Type OIDs as Parse gave them, four bytes each.
     pub parameter_types: Vec<u8>,
     pub facts: RefCell<Rc<Facts>>,
-    /// The reading the facts were made under, by its number in the session.
-    pub reading: Cell<u64>,
+    /// The reading the facts were made under, by its number in the session; none where the text was
+    /// sent since without being asked about.
+    pub reading: Cell<Option<u64>>,
     /// How the server read the text, which it does once for each time it is sent.
     pub read_as: Cell<ReadAs>,
     /// Its result's columns once described; their formats are not yet known.

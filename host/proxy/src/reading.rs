@@ -60,7 +60,8 @@ impl Reading {
 pub struct ReadAs {
     /// None: not known.
     pub standard_conforming_strings: Option<bool>,
-    pub is_utf8: bool,
+    /// None: not known.
+    pub encoding: Option<Encoding>,
 }
 
 impl ReadAs {
@@ -69,9 +70,35 @@ impl ReadAs {
     pub fn holds(self, now: ReadAs, text: &[u8]) -> bool {
         let strings = now.standard_conforming_strings;
         let same_strings = strings.is_none() || strings == self.standard_conforming_strings;
-        (same_strings || !text.contains(&b'\\')) && (self.is_utf8 == now.is_utf8 || text.is_ascii())
+        let same_encoding = now.encoding.is_none() || now.encoding == self.encoding;
+        (same_strings || !text.contains(&b'\\')) && (same_encoding || text.is_ascii())
     }
 }
+
+/// A client's encoding. In all of them a byte below 128 is an ASCII character.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    Utf8,
+    /// ISO 8859-1: its bytes are the first 256 characters of Unicode.
+    Latin1,
+    /// Of one byte per character, which one is not known here.
+    Other,
+}
+
+impl Encoding {
+    /// By the name that the server reports.
+    fn named(name: &[u8]) -> Encoding {
+        match name {
+            b"UTF8" => Encoding::Utf8,
+            b"LATIN1" => Encoding::Latin1,
+            _ => Encoding::Other,
+        }
+    }
+}
+
+/// Begins a private area of Unicode, where no name of a catalog is: a byte that stands for a
+/// character not known is this far on.
+const PRIVATE: u32 = 0xF700;
 
 /// What of a session's reading is as told last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,8 +114,7 @@ enum Known {
 /// How a session reads its texts, as far as it is known.
 pub struct SessionReading {
     told: Reading,
-    /// The client's encoding is UTF-8; else a single-byte one.
-    is_utf8: bool,
+    encoding: Encoding,
     known: Known,
     /// The schemas that its path led to.
     schemas: u64,
@@ -105,7 +131,7 @@ impl SessionReading {
                 search_path: Some(view.search_path.clone()),
                 standard_conforming_strings: strings,
             },
-            is_utf8: reported.value("client_encoding").is_none_or(|encoding| encoding == b"UTF8"),
+            encoding: reported.value("client_encoding").map_or(Encoding::Utf8, Encoding::named),
             known: if chose { Known::Tokens } else { Known::Everything },
             schemas: view.schemas,
             number: 0,
@@ -125,8 +151,10 @@ impl SessionReading {
 
     /// How texts are cut into tokens now.
     pub fn read_as(&self) -> ReadAs {
-        let standard_conforming_strings = self.now().standard_conforming_strings;
-        ReadAs { standard_conforming_strings, is_utf8: self.is_utf8 }
+        ReadAs {
+            standard_conforming_strings: self.now().standard_conforming_strings,
+            encoding: self.tokens_are_known().then_some(self.encoding),
+        }
     }
 
     /// Under the same number the same text was read alike.
@@ -148,8 +176,8 @@ impl SessionReading {
         self.known > Known::Nothing
     }
 
-    /// A text in the session's encoding. In a single-byte one every byte is one character, so
-    /// a lexer sees the same quotes; names beyond ASCII stay unresolved.
+    /// A text in the session's encoding. Where it is not known which characters its bytes are,
+    /// there are as many, so that a lexer sees the same quotes, and names of them mean nothing.
     ///
     /// # Errors
     /// [`Refusal::Encoding`]: it is not valid, or beyond ASCII while the encoding is not known.
@@ -162,12 +190,16 @@ impl SessionReading {
                     .into(),
             ));
         }
-        match std::str::from_utf8(text) {
-            Ok(text) => Ok(Cow::Borrowed(text)),
-            Err(_) if self.is_utf8 => {
+        match (self.encoding, std::str::from_utf8(text)) {
+            (Encoding::Utf8, Ok(text)) => Ok(Cow::Borrowed(text)),
+            (Encoding::Utf8, Err(_)) => {
                 Err(Refusal::Encoding("the statement is not valid UTF-8".into()))
             }
-            Err(_) => Ok(Cow::Owned(text.iter().map(|&byte| char::from(byte)).collect())),
+            (Encoding::Latin1 | Encoding::Other, Ok(ascii)) if ascii.is_ascii() => {
+                Ok(Cow::Borrowed(ascii))
+            }
+            (Encoding::Latin1, _) => Ok(text.iter().map(|&byte| char::from(byte)).collect()),
+            (Encoding::Other, _) => Ok(text.iter().map(|&byte| unknown(byte)).collect()),
         }
     }
 
@@ -208,7 +240,7 @@ impl SessionReading {
                 if !is_readable_encoding(&encoding) {
                     return Err(unreadable_encoding(&encoding));
                 }
-                self.is_utf8 = value == b"UTF8";
+                self.encoding = Encoding::named(value);
             }
             _ => return Ok(()),
         }
@@ -216,10 +248,9 @@ impl SessionReading {
         Ok(())
     }
 
-    /// The server has something to run that may fail.
+    /// The server has something to run that may fail. What was read before that holds.
     pub fn may_be_taken_back(&mut self) {
         if self.known == Known::TokensNow {
-            // What was read before it was sent holds.
             self.known = Known::Nothing;
         }
     }
@@ -249,4 +280,9 @@ impl SessionReading {
         self.known = self.known.min(known);
         self.number += 1;
     }
+}
+
+fn unknown(byte: u8) -> char {
+    let private = char::from_u32(PRIVATE + u32::from(byte)).unwrap_or(char::REPLACEMENT_CHARACTER);
+    if byte.is_ascii() { char::from(byte) } else { private }
 }

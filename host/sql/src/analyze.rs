@@ -201,12 +201,24 @@ fn read_one(
         columns: Vec::new(),
     };
     statement.opaque.extend(rewritten(&facts.relations, scope));
+    let sets = |function: &String| function.rsplit('.').next() == Some("set_config");
+    if stores(tree) && statement.functions.iter().any(sets) {
+        // Whoever uses what is made here sets something, and does not say so.
+        statement.opaque.push(Opaque::Body("set_config".to_owned()));
+    }
     notice_columns(&mut statement, &facts, scope);
     if let Some(opinion) = opinion {
         weigh(&mut statement, &facts, opinion);
     }
     give_lineage(&mut statement, traced, scope);
     statement
+}
+
+/// What it makes or changes has expressions that run later: a view, a default, a policy.
+fn stores(tree: Node<'_>) -> bool {
+    let runs_now = matches!(tree.kind, "CreateTableAsStmt" | "SelectStmt");
+    let stores = |action: &Action| matches!(action, Action::Create | Action::Alter);
+    !runs_now && actions(tree).iter().any(stores)
 }
 
 fn all_actions(tree: Node<'_>, facts: &Facts) -> Vec<Action> {

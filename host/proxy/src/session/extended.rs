@@ -89,7 +89,7 @@ impl Session {
             text: again.map_or_else(|| text.into(), |before| before.text.clone()),
             parameter_types: parameter_types.to_vec(),
             facts: RefCell::new(facts),
-            reading: Cell::new(self.reading.number()),
+            reading: Cell::new(Some(self.reading.number())),
             described: RefCell::new(None),
             confirmed: Cell::new(false),
             undone: Undone::default(),
@@ -280,6 +280,10 @@ impl Session {
                 // In a failed one little can be prepared, and more be described: what that says is
                 // passed on, and not counted on.
                 if !prepared.stale.get() || !self.has_failed() {
+                    if prepared.stale.get() {
+                        // Nobody has asked what it means as it is read now.
+                        prepared.reading.set(None);
+                    }
                     self.prepare_anew(&prepared, name);
                     run.prepared = Some(prepared);
                 }

@@ -125,11 +125,13 @@ impl Session {
         // First whether anything is stale, and only then of what these facts are.
         let is_current = self.database.keep_up_to_date(now)
             && known.is_of(self.database.view_version(), policies.classifiers())
-            && prepared.reading.get() == self.reading.number();
-        if is_current {
+            && prepared.reading.get() == Some(self.reading.number());
+        // What is stale is sent again, and the server reads it as it does now.
+        let is_stale = prepared.stale.get();
+        if is_current && !is_stale {
             return Ok(known);
         }
-        if !prepared.read_as.get().holds(self.reading.read_as(), &prepared.text) {
+        if !is_stale && !prepared.read_as.get().holds(self.reading.read_as(), &prepared.text) {
             // The server goes on with what it took the text for then.
             return Err(Refusal::ReadOtherwise);
         }
@@ -137,7 +139,7 @@ impl Session {
         prepared.facts.replace(facts.clone());
         // The server plans anew as well, and may describe the result otherwise.
         prepared.described.replace(None);
-        prepared.reading.set(self.reading.number());
+        prepared.reading.set(Some(self.reading.number()));
         Ok(facts)
     }
 }

@@ -142,7 +142,7 @@ impl Session {
             parameter_types: Vec::new(),
             facts: RefCell::new(facts),
             // What ran beside it in one text may have changed how it is read.
-            reading: Cell::new(reading),
+            reading: Cell::new(Some(reading)),
             described: RefCell::new(None),
             confirmed: Cell::new(true),
             undone: Undone::default(),

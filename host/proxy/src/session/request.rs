@@ -119,6 +119,9 @@ impl Session {
             self.hold = Hold::None;
             return Ok(Handled::Done);
         }
+        if !self.is_at_rest() {
+            self.reading.may_be_taken_back();
+        }
         let needs_reading = matches!(
             message,
             Frontend::Query { .. }
@@ -128,9 +131,6 @@ impl Session {
         );
         if needs_reading {
             self.reading.schemas_are(self.database.schemas());
-            if !self.is_at_rest() {
-                self.reading.may_be_taken_back();
-            }
             if self.reading.must_ask() && self.can_probe() {
                 self.probe();
                 return Ok(Handled::Later);

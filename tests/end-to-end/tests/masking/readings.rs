@@ -138,3 +138,82 @@ async fn a_setting_made_in_a_transaction_is_counted_on() {
     let answer = session.exchange(batch).await;
     assert_eq!(sqlstate_of(&answer), None, "{}", sequence(&answer));
 }
+
+/// What a failed transaction kept from being prepared anew is read as the server reads it then.
+#[tokio::test]
+async fn what_is_sent_again_is_read_again() {
+    // The guard would refuse the block already.
+    let bench = Bench::masking_alone().await;
+    let commit = Batch::new().run("COMMIT").flush();
+    let bind = |name: &str| Batch::new().bind("", name, &[], false);
+    let mut session = bench.session().await;
+    session.query(ON).await;
+    session.exchange(Batch::new().parse("s", TWOFOLD).sync()).await;
+    session.query("DO $$ BEGIN END $$").await;
+    for set in [OFF, "BEGIN", "SET LOCAL standard_conforming_strings = on", "SAVEPOINT a"] {
+        session.query(set).await;
+    }
+    session.query("SELECT 1/0").await;
+    let refused = session.exchange(bind("s").sync()).await;
+    assert_eq!(sqlstate_of(&refused).as_deref(), Some("25P02"), "{}", sequence(&refused));
+    session.query("ROLLBACK TO a").await;
+    session.send(commit.bytes()).await;
+    session.until(b"C").await;
+    let answer = session.exchange(bind("s").execute("", 0).sync()).await;
+    bench.unharmed("behind COMMIT", &session, &answer).await;
+}
+
+/// Describe sends it again as well, and asks nobody what it means.
+#[tokio::test]
+async fn what_was_sent_again_to_be_described_is_read_again() {
+    let bench = Bench::masking_alone().await;
+    let mut session = bench.session().await;
+    session.query(ON).await;
+    session.exchange(Batch::new().parse("s", TWOFOLD).sync()).await;
+    session.query("DO $$ BEGIN END $$").await;
+    for set in [OFF, "BEGIN", "SET LOCAL standard_conforming_strings = on"] {
+        session.query(set).await;
+    }
+    let commit = Batch::new().parse("c", "COMMIT").bind("pc", "c", &[], false).sync();
+    session.exchange(commit).await;
+    session.send(Batch::new().execute("pc", 0).flush().bytes()).await;
+    session.until(b"C").await;
+    session.exchange(Batch::new().describe(b'S', "s").sync()).await;
+    session.query(ON).await;
+    let run = Batch::new().bind("", "s", &[], false).execute("", 0).sync();
+    let answer = session.exchange(run).await;
+    bench.unharmed("behind Describe", &session, &answer).await;
+    assert_eq!(sqlstate_of(&answer).as_deref(), Some("55000"), "{}", sequence(&answer));
+}
+
+/// One table's name is another's in another encoding.
+#[tokio::test]
+async fn a_name_is_looked_up_in_the_encoding_that_it_is_sent_in() {
+    let bench = Bench::masking_alone().await;
+    let mut direct = super::direct_session(&bench.database).await;
+    for (hidden, decoy) in [("Ã©", "é"), ("клиенты", "êëèåíòû")] {
+        for made in [
+            format!("CREATE TABLE \"{hidden}\" AS SELECT email AS word FROM customers"),
+            format!("CREATE TABLE \"{decoy}\" AS SELECT ''::text AS word"),
+        ] {
+            let answer = direct.query(&made).await;
+            assert_eq!(sqlstate_of(&answer), None, "{made}: {}", sequence(&answer));
+        }
+    }
+    // In UTF-8 the bytes of the first would be its decoy's name; in LATIN1 those of the second.
+    let names: [(&str, &[u8]); 3] = [
+        ("UTF8", "Ã©".as_bytes()),
+        ("LATIN1", &[0xc3, 0xa9]),
+        ("WIN1251", &[0xea, 0xeb, 0xe8, 0xe5, 0xed, 0xf2, 0xfb]),
+    ];
+    for (encoding, name) in names {
+        let mut session = bench.session().await;
+        session.query(&format!("SET client_encoding = '{encoding}'")).await;
+        let mut text = b"SELECT encode(word::bytea, 'hex') FROM \"".to_vec();
+        text.extend_from_slice(name);
+        text.extend_from_slice(b"\"\0");
+        let answer = session.exchange(Batch::new().raw(b'Q', &text)).await;
+        assert_eq!(sqlstate_of(&answer), None, "{encoding}: {}", sequence(&answer));
+        bench.unharmed(encoding, &session, &answer).await;
+    }
+}
