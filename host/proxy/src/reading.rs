@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use portcullis_policy::{Access, Statement};
+use portcullis_sql::unread_character;
 use portcullis_wire::backend::TransactionStatus;
 
 use crate::database::View;
@@ -81,7 +82,7 @@ pub enum Encoding {
     Utf8,
     /// ISO 8859-1: its bytes are the first 256 characters of Unicode.
     Latin1,
-    /// Of one byte per character, which one is not known here.
+    /// Another of one byte per character.
     Other,
 }
 
@@ -89,16 +90,13 @@ impl Encoding {
     /// By the name that the server reports.
     fn named(name: &[u8]) -> Encoding {
         match name {
-            b"UTF8" => Encoding::Utf8,
+            // Old clients call it so, and are told the same.
+            b"UTF8" | b"UNICODE" => Encoding::Utf8,
             b"LATIN1" => Encoding::Latin1,
             _ => Encoding::Other,
         }
     }
 }
-
-/// Begins a private area of Unicode, where no name of a catalog is: a byte that stands for a
-/// character not known is this far on.
-const PRIVATE: u32 = 0xF700;
 
 /// What of a session's reading is as told last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,6 +113,8 @@ enum Known {
 pub struct SessionReading {
     told: Reading,
     encoding: Encoding,
+    /// The database's encoding is UTF-8, in which the server cuts names that are too long.
+    names_in_utf8: bool,
     known: Known,
     /// The schemas that its path led to.
     schemas: u64,
@@ -132,6 +132,7 @@ impl SessionReading {
                 standard_conforming_strings: strings,
             },
             encoding: reported.value("client_encoding").map_or(Encoding::Utf8, Encoding::named),
+            names_in_utf8: reported.value("server_encoding") == Some(b"UTF8"),
             known: if chose { Known::Tokens } else { Known::Everything },
             schemas: view.schemas,
             number: 0,
@@ -176,8 +177,8 @@ impl SessionReading {
         self.known > Known::Nothing
     }
 
-    /// A text in the session's encoding. Where it is not known which characters its bytes are,
-    /// there are as many, so that a lexer sees the same quotes, and names of them mean nothing.
+    /// A text in the session's encoding. Where it is not known which characters its bytes are to
+    /// the server, [`unread_character`]s stand for them.
     ///
     /// # Errors
     /// [`Refusal::Encoding`]: it is not valid, or beyond ASCII while the encoding is not known.
@@ -190,7 +191,8 @@ impl SessionReading {
                     .into(),
             ));
         }
-        match (self.encoding, std::str::from_utf8(text)) {
+        let encoding = if self.names_in_utf8 { self.encoding } else { Encoding::Other };
+        match (encoding, std::str::from_utf8(text)) {
             (Encoding::Utf8, Ok(text)) => Ok(Cow::Borrowed(text)),
             (Encoding::Utf8, Err(_)) => {
                 Err(Refusal::Encoding("the statement is not valid UTF-8".into()))
@@ -199,7 +201,7 @@ impl SessionReading {
                 Ok(Cow::Borrowed(ascii))
             }
             (Encoding::Latin1, _) => Ok(text.iter().map(|&byte| char::from(byte)).collect()),
-            (Encoding::Other, _) => Ok(text.iter().map(|&byte| unknown(byte)).collect()),
+            (Encoding::Other, _) => Ok(text.iter().map(|&byte| decoded(byte)).collect()),
         }
     }
 
@@ -242,6 +244,8 @@ impl SessionReading {
                 }
                 self.encoding = Encoding::named(value);
             }
+            // Told by version 18 and later.
+            b"search_path" => self.knows_at_most(Known::Tokens),
             _ => return Ok(()),
         }
         self.number += 1;
@@ -282,7 +286,6 @@ impl SessionReading {
     }
 }
 
-fn unknown(byte: u8) -> char {
-    let private = char::from_u32(PRIVATE + u32::from(byte)).unwrap_or(char::REPLACEMENT_CHARACTER);
-    if byte.is_ascii() { char::from(byte) } else { private }
+fn decoded(byte: u8) -> char {
+    if byte.is_ascii() { char::from(byte) } else { unread_character(byte) }
 }

@@ -170,7 +170,11 @@ impl Rig {
         let Ok(cancel_key) = cancel_key else { panic!("no random numbers") };
         let issued = (cancel_key.process_id, cancel_key.secret_key.clone());
         let mut reported = Reported::default();
-        for parameter in ["client_encoding\0UTF8\0", "standard_conforming_strings\0on\0"] {
+        for parameter in [
+            "client_encoding\0UTF8\0",
+            "server_encoding\0UTF8\0",
+            "standard_conforming_strings\0on\0",
+        ] {
             reported.add(parameter.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
         }
         let upstream = Upstream {

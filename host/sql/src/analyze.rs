@@ -9,7 +9,7 @@ use crate::command::{actions, add, tag};
 use crate::copy;
 use crate::deep;
 use crate::effect::effect;
-use crate::lexer::Token;
+use crate::lexer::{Token, names_unread};
 use crate::limits::{Excess, Limits, measure};
 use crate::lineage::{Traced, trace};
 use crate::names::{Author, author};
@@ -52,6 +52,10 @@ fn analyzed(text: &str, scope: &Scope<'_>, limits: &Limits, asked: Asked) -> Vec
             return vec![unread(text, Some(strings), Opaque::TooComplex(why.into()))];
         }
     };
+    if names_unread(text, &measure.tokens) {
+        let why = "a name beyond ASCII in an encoding that is not read";
+        return vec![unread(text, Some(strings), Opaque::Unparsed(why.to_owned()))];
+    }
     let parsed = pg_query::parse(text, options(strings));
     let mut statements = match parsed {
         Ok(parsed) => {
@@ -202,7 +206,10 @@ fn read_one(
     };
     statement.opaque.extend(rewritten(&facts.relations, scope));
     let sets = |function: &String| function.rsplit('.').next() == Some("set_config");
-    if stores(tree) && statement.functions.iter().any(sets) {
+    let sets = facts.functions.iter().any(sets)
+        // Writing to it through a view sets something as well.
+        || facts.relations.iter().any(|named| named.name == "pg_settings");
+    if sets && stores(tree) {
         // Whoever uses what is made here sets something, and does not say so.
         statement.opaque.push(Opaque::Body("set_config".to_owned()));
     }

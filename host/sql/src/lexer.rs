@@ -52,6 +52,16 @@ pub(crate) struct Uncut(pub &'static str);
 const OPERATOR_RUN_MAX: usize = 1024;
 const COMMENT_DEPTH_MAX: usize = 64;
 
+/// In a private area of Unicode, one for each byte.
+const UNREAD: u32 = 0xF700;
+
+/// What stands in a text for a byte from 128 on, where the text is in an encoding of one byte per
+/// character and nobody knows which character that is. A literal may hold it; a name of it could be
+/// any, and be cut short elsewhere than the server's, so the text is opaque.
+pub fn unread_character(byte: u8) -> char {
+    char::from_u32(UNREAD + u32::from(byte)).unwrap_or(char::REPLACEMENT_CHARACTER)
+}
+
 /// All tokens of a text.
 pub(crate) fn tokens(text: &str, standard_conforming_strings: bool) -> Result<Vec<Token>, Uncut> {
     let mut lexer = Lexer::new(text, standard_conforming_strings);
@@ -60,6 +70,14 @@ pub(crate) fn tokens(text: &str, standard_conforming_strings: bool) -> Result<Ve
         tokens.push(token);
     }
     Ok(tokens)
+}
+
+/// A name holds a character that nobody knows.
+pub(crate) fn names_unread(text: &str, tokens: &[Token]) -> bool {
+    let is_unread = |character: char| (UNREAD..=UNREAD + 0xFF).contains(&u32::from(character));
+    let names = tokens.iter().filter(|token| !token.kind.is_literal());
+    let mut written = names.filter_map(|token| text.get(token.start..token.end));
+    !text.is_ascii() && written.any(|name| name.contains(is_unread))
 }
 
 /// Tokens of a text, comments and white space left out.

@@ -28,6 +28,7 @@ mod analyze;
 
 pub use analyze::{analyze, analyze_by_both};
 pub use catalog::{Catalog, Column, Function, Relation, RelationKind, Scope, TEXT_OID};
+pub use lexer::unread_character;
 pub use limits::Limits;
 pub use shape::{KeyCutter, Shape, shape};
 pub use template::Template;

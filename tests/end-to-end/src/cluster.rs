@@ -95,6 +95,18 @@ impl Cluster {
         Database { cluster: self, name }
     }
 
+    /// The same in another encoding than UTF-8.
+    pub async fn database_in(&'static self, encoding: &str) -> Database {
+        let database = self.database().await;
+        let name = &database.name;
+        let make =
+            format!("CREATE DATABASE {name} ENCODING {encoding} LOCALE 'C' TEMPLATE template0");
+        self.run("postgres", &format!("DROP DATABASE {name}")).await;
+        self.run("postgres", &make).await;
+        self.run(name, SHOP).await;
+        database
+    }
+
     /// Runs statements as the superuser.
     pub async fn run(&self, database: &str, statements: &str) {
         let client = self.superuser(database).await;

@@ -1,13 +1,16 @@
-//! What EXECUTE, FETCH and the names of prepared statements stand for.
+//! What texts mean, and what EXECUTE, FETCH and the names of prepared statements stand for.
 
 use std::rc::Rc;
 
 use portcullis_policy::statement::SessionEffect;
-use portcullis_policy::{Action, Opaque, Outputs, PolicySet, Statement};
+use portcullis_policy::{Action, Opaque, Outputs, PolicySet, Statement, Unmatched};
 
 use super::Session;
+use crate::effects::changes_reading;
 use crate::facts::Facts;
 use crate::names::Prepared;
+use crate::parameters::{unreadable_encoding, unreadable_encoding_in};
+use crate::reading::Reading;
 use crate::refusal::Refusal;
 use crate::run::Running;
 
@@ -19,6 +22,79 @@ pub(super) struct Resolved {
 }
 
 impl Session {
+    /// The facts about a text, under what is known of the session.
+    pub(super) async fn analyse(
+        &self,
+        text: &[u8],
+        policies: &Rc<dyn PolicySet>,
+    ) -> Result<Rc<Facts>, Refusal> {
+        // In UTF-8 it can be longer; what is analysed as too long would be known by a key that says
+        // nothing of its length.
+        self.check_length(text.len())?;
+        self.analyse_decoded(&self.reading.decode(text)?, policies).await
+    }
+
+    /// The same of a text that is not in the session's encoding any more.
+    pub(super) async fn analyse_decoded(
+        &self,
+        text: &str,
+        policies: &Rc<dyn PolicySet>,
+    ) -> Result<Rc<Facts>, Refusal> {
+        self.check_length(text.len())?;
+        let mut facts = self.explained(text, self.reading.now(), policies).await?;
+        if self.reading.schemas() != facts.view.schemas {
+            // The catalog was read again for it.
+            facts = self.explained(text, &Reading::UNKNOWN, policies).await?;
+        }
+        if !facts.leave_something {
+            return Ok(facts);
+        }
+        let sets_encoding = |statement: &Statement| {
+            statement.parameters_set.iter().any(|name| name == "client_encoding")
+        };
+        if facts.statements.iter().any(sets_encoding)
+            && let Some(encoding) = unreadable_encoding_in(text)
+        {
+            return Err(unreadable_encoding(encoding));
+        }
+        let changes_reading =
+            |statement: &Statement| changes_reading(statement) || !statement.opaque.is_empty();
+        let before_last = facts.statements.split_last().map_or(&[][..], |(_, before)| before);
+        if before_last.iter().any(changes_reading) && self.reading.now().search_path.is_some() {
+            // What follows in the same text is read after this has run.
+            let reading = Reading { search_path: None, ..self.reading.now().clone() };
+            return self.explained(text, &reading, policies).await;
+        }
+        Ok(facts)
+    }
+
+    fn check_length(&self, bytes: usize) -> Result<(), Refusal> {
+        let most = self.shared.limits.statement_bytes_max;
+        match bytes > most {
+            true => Err(Refusal::TooLarge(format!(
+                "the statement has {bytes} bytes, at most {most} are read"
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    async fn explained(
+        &self,
+        text: &str,
+        reading: &Reading,
+        policies: &Rc<dyn PolicySet>,
+    ) -> Result<Rc<Facts>, Refusal> {
+        let with = (&self.shared.analysis, self.shared.moment().instant);
+        let is_enforced = || {
+            let coverage = policies.coverage(&self.asker.principal, &self.asker.database);
+            let may_pass = self.database.settings.unmatched == Unmatched::Allow;
+            coverage.guardrail || coverage.masker || !may_pass
+        };
+        let policies: (&dyn PolicySet, &dyn Fn() -> bool) = (&**policies, &is_enforced);
+        let facts = self.shared.facts.facts(&self.database, text, reading, with, policies);
+        facts.await.map_err(|error| Refusal::Unexplained(error.to_string()))
+    }
+
     /// Fills in what EXECUTE and FETCH name, and reads what PREPARE and DECLARE define.
     pub(super) async fn resolve(
         &mut self,
@@ -33,7 +109,7 @@ impl Session {
             | SessionEffect::CloseCursor { .. }
             | SessionEffect::DiscardAll => return None,
             SessionEffect::Prepare { body, .. } | SessionEffect::Declare { body, .. } => {
-                let inner = self.analyse(body.as_bytes(), policies).await.ok();
+                let inner = self.analyse_decoded(body, policies).await.ok();
                 let inner = inner.map(|inner| (inner, self.reading.number()));
                 return Some(Resolved { statement: statement.clone(), inner });
             }
@@ -126,16 +202,19 @@ impl Session {
         let is_current = self.database.keep_up_to_date(now)
             && known.is_of(self.database.view_version(), policies.classifiers())
             && prepared.reading.get() == Some(self.reading.number());
-        // What is stale is sent again, and the server reads it as it does now.
-        let is_stale = prepared.stale.get();
-        if is_current && !is_stale {
+        // What is stale may be sent again, and is read then as everything is.
+        if is_current && !prepared.stale.get() {
             return Ok(known);
         }
-        if !is_stale && !prepared.read_as.get().holds(self.reading.read_as(), &prepared.text) {
+        if !prepared.read_as.get().holds(self.reading.read_as(), &prepared.text) {
             // The server goes on with what it took the text for then.
             return Err(Refusal::ReadOtherwise);
         }
-        let facts = self.analyse(&prepared.text, policies).await?;
+        let facts = match std::str::from_utf8(&prepared.text) {
+            // The text of PREPARE was decoded with that.
+            Ok(text) if prepared.by_sql => self.analyse_decoded(text, policies).await?,
+            _ => self.analyse(&prepared.text, policies).await?,
+        };
         prepared.facts.replace(facts.clone());
         // The server plans anew as well, and may describe the result otherwise.
         prepared.described.replace(None);

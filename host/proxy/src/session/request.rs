@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use portcullis_policy::statement::SessionEffect;
-use portcullis_policy::{Action, NoParameters, PolicySet, Statement, Unmatched};
+use portcullis_policy::{Action, NoParameters, Statement};
 use portcullis_wire::backend::TransactionStatus;
 use portcullis_wire::frame::cut;
 use portcullis_wire::{Expect, Frame, Frontend, encode};
@@ -15,8 +15,6 @@ use crate::effects::{changes_reading, makes_unseen_code};
 use crate::facts::Facts;
 use crate::gate::Harmless;
 use crate::known::{Answered, PerStatement};
-use crate::parameters::{unreadable_encoding, unreadable_encoding_in};
-use crate::reading::Reading;
 use crate::refusal::Refusal;
 use crate::release::Release;
 use crate::run::{Role, Run};
@@ -141,7 +139,22 @@ impl Session {
             // Ahead of it the server tells.
             return Ok(Handled::Later);
         }
+        let was_open = self.open_segment;
         self.open_segment |= is_extended(&message);
+        let handled = self.understood(frame, message).await;
+        if matches!(handled, Ok(Handled::Later)) {
+            // Nothing of it was sent.
+            self.open_segment = was_open;
+        }
+        handled
+    }
+
+    /// A message under a reading that is as well known as it can be now.
+    async fn understood(
+        &mut self,
+        frame: Frame<'_>,
+        message: Frontend<'_>,
+    ) -> Result<Handled, End> {
         if let Some(refusal) = unsafe_name(&message) {
             return self.refuse(Expect::Parse, refusal);
         }
@@ -337,7 +350,7 @@ impl Session {
             }
         };
         let text = format!("select {name}()");
-        let facts = match self.analyse(text.as_bytes(), &policies).await {
+        let facts = match self.analyse_decoded(&text, &policies).await {
             Ok(facts) => facts,
             Err(refusal) => return self.refuse(Expect::FunctionCall, refusal),
         };
@@ -377,68 +390,6 @@ impl Session {
         self.outbox.forward(permitted);
         self.pipeline.push(Expect::FunctionCall, run);
         Ok(Handled::Done)
-    }
-
-    /// The facts about a text, under what is known of the session.
-    pub(super) async fn analyse(
-        &self,
-        text: &[u8],
-        policies: &Rc<dyn PolicySet>,
-    ) -> Result<Rc<Facts>, Refusal> {
-        let most = self.shared.limits.statement_bytes_max;
-        let check = |bytes: usize| match bytes > most {
-            true => Err(Refusal::TooLarge(format!(
-                "the statement has {bytes} bytes, at most {most} are read"
-            ))),
-            false => Ok(()),
-        };
-        check(text.len())?;
-        let text = self.reading.decode(text)?;
-        // In UTF-8 it can be longer; what is analysed as too long would be known by a key that
-        // says nothing of its length.
-        check(text.len())?;
-        let mut facts = self.explained(&text, self.reading.now(), policies).await?;
-        if self.reading.schemas() != facts.view.schemas {
-            // The catalog was read again for it.
-            facts = self.explained(&text, &Reading::UNKNOWN, policies).await?;
-        }
-        if !facts.leave_something {
-            return Ok(facts);
-        }
-        let sets_encoding = |statement: &Statement| {
-            statement.parameters_set.iter().any(|name| name == "client_encoding")
-        };
-        if facts.statements.iter().any(sets_encoding)
-            && let Some(encoding) = unreadable_encoding_in(&text)
-        {
-            return Err(unreadable_encoding(encoding));
-        }
-        let changes_reading =
-            |statement: &Statement| changes_reading(statement) || !statement.opaque.is_empty();
-        let before_last = facts.statements.split_last().map_or(&[][..], |(_, before)| before);
-        if before_last.iter().any(changes_reading) && self.reading.now().search_path.is_some() {
-            // What follows in the same text is read after this has run.
-            let reading = Reading { search_path: None, ..self.reading.now().clone() };
-            return self.explained(&text, &reading, policies).await;
-        }
-        Ok(facts)
-    }
-
-    async fn explained(
-        &self,
-        text: &str,
-        reading: &Reading,
-        policies: &Rc<dyn PolicySet>,
-    ) -> Result<Rc<Facts>, Refusal> {
-        let with = (&self.shared.analysis, self.shared.moment().instant);
-        let is_enforced = || {
-            let coverage = policies.coverage(&self.asker.principal, &self.asker.database);
-            let may_pass = self.database.settings.unmatched == Unmatched::Allow;
-            coverage.guardrail || coverage.masker || !may_pass
-        };
-        let policies: (&dyn PolicySet, &dyn Fn() -> bool) = (&**policies, &is_enforced);
-        let facts = self.shared.facts.facts(&self.database, text, reading, with, policies);
-        facts.await.map_err(|error| Refusal::Unexplained(error.to_string()))
     }
 
     /// A FETCH goes on with what its cursor was released for.

@@ -326,12 +326,14 @@ fn parameters() {
         expect!["SELECT [select] calls set_config,pg_catalog.set_config sets ?,row_security"],
     );
     check(
-        "CREATE TEMP VIEW v AS SELECT set_config('search_path', 'x', false); CREATE TABLE made (word text DEFAULT pg_catalog.set_config('search_path', 'x', false)); CREATE TABLE copied AS SELECT set_config('search_path', 'x', false); CREATE FUNCTION f() RETURNS int LANGUAGE sql SET search_path = x RETURN 1",
+        "CREATE TEMP VIEW v AS SELECT set_config('search_path', 'x', false); CREATE TABLE made (word text DEFAULT pg_catalog.set_config('search_path', 'x', false)); CREATE TABLE copied AS SELECT set_config('search_path', 'x', false); CREATE FUNCTION f() RETURNS int LANGUAGE sql SET search_path = x RETURN 1; CREATE VIEW s AS SELECT * FROM pg_settings; SELECT * FROM pg_settings",
         expect![[r#"
             CREATE VIEW [create] define:pg_temp.v? calls set_config sets search_path !body not seen: set_config
             CREATE TABLE [create] define:made? calls pg_catalog.set_config sets search_path !body not seen: set_config
             CREATE TABLE AS [create select] define:copied? calls set_config sets search_path
-            CREATE FUNCTION [create] sets search_path"#]],
+            CREATE FUNCTION [create] sets search_path
+            CREATE VIEW [create] define:s? read:pg_settings? !body not seen: set_config
+            SELECT [select] read:pg_settings?"#]],
     );
     check(
         "ALTER ROLE eve SET log_statement = 'none'",

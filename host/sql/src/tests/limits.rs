@@ -1,4 +1,4 @@
-//! Texts that are meant to bring a reader down.
+//! Texts that are meant to bring a reader down, and texts that cannot be read.
 
 use portcullis_policy::lineage::Outputs;
 use portcullis_policy::statement::{Access, Action, Opaque};
@@ -193,4 +193,18 @@ fn columns_are_told_where_they_can_be() {
     };
     assert_eq!(find("SELECT * FROM nowhere", Access::Read), (String::new(), true));
     assert_eq!(find("DELETE FROM users WHERE id = 1", Access::Write), (String::new(), true));
+}
+
+#[test]
+fn names_in_an_encoding_that_is_not_read() {
+    let word: String = [0xea, 0xeb].map(crate::unread_character).into_iter().collect();
+    let is_opaque = |text: String| analyzed(&text).iter().any(|found| !found.opaque.is_empty());
+    for text in ["SELECT #", "SELECT 1 AS \"#\"", "SELECT 1; PREPARE a# AS SELECT 1", "SET #.b = 1"]
+    {
+        assert!(is_opaque(text.replace('#', &word)), "{text}");
+        assert!(!is_opaque(text.replace('#', "ea")), "{text}");
+    }
+    for text in ["SELECT '#'", "SELECT 1 -- #", "SELECT $$#$$, E'#' /* # */"] {
+        assert!(!is_opaque(text.replace('#', &word)), "{text}");
+    }
 }

@@ -44,7 +44,7 @@ impl Bench {
         Bench::of(database, portcullis).await
     }
 
-    async fn of(database: Database, portcullis: Portcullis) -> Bench {
+    pub(super) async fn of(database: Database, portcullis: Portcullis) -> Bench {
         let needles = Needles::of(&database).await;
         Bench { database, needles, portcullis }
     }

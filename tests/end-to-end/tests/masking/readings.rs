@@ -1,5 +1,6 @@
 //! Texts that the server has read under other settings than those of now.
 
+use end_to_end::cluster;
 use end_to_end::frames::{Batch, first_column, sequence, sqlstate_of};
 
 use super::meanings::Bench;
@@ -191,7 +192,7 @@ async fn what_was_sent_again_to_be_described_is_read_again() {
 async fn a_name_is_looked_up_in_the_encoding_that_it_is_sent_in() {
     let bench = Bench::masking_alone().await;
     let mut direct = super::direct_session(&bench.database).await;
-    for (hidden, decoy) in [("Ã©", "é"), ("клиенты", "êëèåíòû")] {
+    for (hidden, decoy) in [("Ã©", "é"), ("ü", "Ã¼"), ("клиенты", "êëèåíòû")] {
         for made in [
             format!("CREATE TABLE \"{hidden}\" AS SELECT email AS word FROM customers"),
             format!("CREATE TABLE \"{decoy}\" AS SELECT ''::text AS word"),
@@ -200,20 +201,89 @@ async fn a_name_is_looked_up_in_the_encoding_that_it_is_sent_in() {
             assert_eq!(sqlstate_of(&answer), None, "{made}: {}", sequence(&answer));
         }
     }
-    // In UTF-8 the bytes of the first would be its decoy's name; in LATIN1 those of the second.
-    let names: [(&str, &[u8]); 3] = [
+    // In UTF-8 the bytes of the first would be its decoy's name; in LATIN1 those of the third.
+    // That of the second, decoded twice, would be its decoy's.
+    let names: [(&str, &[u8]); 4] = [
         ("UTF8", "Ã©".as_bytes()),
         ("LATIN1", &[0xc3, 0xa9]),
+        ("LATIN1", &[0xfc]),
         ("WIN1251", &[0xea, 0xeb, 0xe8, 0xe5, 0xed, 0xf2, 0xfb]),
     ];
     for (encoding, name) in names {
         let mut session = bench.session().await;
         session.query(&format!("SET client_encoding = '{encoding}'")).await;
-        let mut text = b"SELECT encode(word::bytea, 'hex') FROM \"".to_vec();
-        text.extend_from_slice(name);
-        text.extend_from_slice(b"\"\0");
-        let answer = session.exchange(Batch::new().raw(b'Q', &text)).await;
-        assert_eq!(sqlstate_of(&answer), None, "{encoding}: {}", sequence(&answer));
+        let read = in_bytes("SELECT encode(word::bytea, 'hex') FROM \"#\"", name);
+        let declare = [b"DECLARE c CURSOR FOR ", &*read].concat();
+        let mut answer = session.exchange(query(&read)).await;
+        session.query("BEGIN").await;
+        answer.extend(session.exchange(query(&declare)).await);
+        answer.extend(session.query("FETCH ALL FROM c").await);
         bench.unharmed(encoding, &session, &answer).await;
+        if encoding != "WIN1251" {
+            assert_eq!(sqlstate_of(&answer), None, "{encoding}: {}", sequence(&answer));
+        }
     }
+}
+
+/// Of letters that nobody knows here two names may be one to the server, and one name two.
+#[tokio::test]
+async fn names_that_cannot_be_read_explain_nothing() {
+    let bench = Bench::masking_alone().await;
+    let hidden = "(SELECT encode(email::bytea, 'hex') AS w FROM customers LIMIT 1)";
+    // The 22nd letter counts for the server, which has two bytes for each.
+    let long = [0xe9; 22];
+    let texts = [
+        in_bytes(
+            &format!(
+                "SELECT (SELECT \"#\" FROM (SELECT w AS U&\"\\0439\" FROM {hidden} h) i) FROM \
+                 (SELECT ''::text AS \"#\") o"
+            ),
+            &[0xe9],
+        ),
+        in_bytes(
+            &format!("SELECT \"#b\".w FROM (SELECT ''::text AS w) \"#a\", {hidden} \"#b\""),
+            &long,
+        ),
+    ];
+    for text in texts {
+        let mut session = bench.session().await;
+        session.query("SET client_encoding = 'WIN1251'").await;
+        let answer = session.exchange(query(&text)).await;
+        bench.unharmed(&String::from_utf8_lossy(&text), &session, &answer).await;
+    }
+    // A literal may hold them: the guard denies what is opaque.
+    let guarded = Bench::new().await;
+    let mut session = guarded.session().await;
+    session.query("SET client_encoding = 'WIN1251'").await;
+    for (text, sqlstate) in [("SELECT length('#')", None), ("SELECT 1 AS \"#\"", Some("42501"))] {
+        let answer = session.exchange(query(&in_bytes(text, &[0xe9]))).await;
+        assert_eq!(sqlstate_of(&answer).as_deref(), sqlstate, "{}", sequence(&answer));
+    }
+}
+
+/// Where the server keeps names in another encoding it cuts them elsewhere.
+#[tokio::test]
+async fn names_of_a_database_in_another_encoding_explain_nothing() {
+    let database = cluster().await.database_in("LATIN1").await;
+    let portcullis = super::masked(&database).await;
+    let bench = Bench::of(database, portcullis).await;
+    let mut session = bench.session().await;
+    let long = "é".repeat(40);
+    let text = format!(
+        "SELECT \"{long}b\".w FROM (SELECT ''::text AS w) \"{long}a\", \
+         (SELECT encode(email::bytea, 'hex') AS w FROM customers LIMIT 1) \"{long}b\""
+    );
+    let answer = session.query(&text).await;
+    bench.unharmed(&text, &session, &answer).await;
+    assert_eq!(first_column(&session.query("SELECT length('é')").await), ["1"]);
+}
+
+/// A text with these bytes for each `#`.
+fn in_bytes(text: &str, bytes: &[u8]) -> Vec<u8> {
+    let parts: Vec<&[u8]> = text.split('#').map(str::as_bytes).collect();
+    parts.join(bytes)
+}
+
+fn query(text: &[u8]) -> Batch {
+    Batch::new().raw(b'Q', &[text, b"\0"].concat())
 }
