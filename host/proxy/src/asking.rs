@@ -67,6 +67,11 @@ impl Asking {
         Asking { upstream, seen: None }
     }
 
+    /// The database's encoding is UTF-8.
+    pub fn is_utf8(&self) -> bool {
+        self.upstream.reported.value("server_encoding") == Some(b"UTF8")
+    }
+
     /// Runs statements in one message and collects the rows of each.
     ///
     /// # Errors

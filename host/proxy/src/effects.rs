@@ -7,7 +7,7 @@ use portcullis_policy::{Access, Action, Statement};
 /// Parameters that decide what names in a text mean, or who runs it.
 const READING_PARAMETERS: [&str; 3] = ["role", "search_path", "session_authorization"];
 
-/// Parameters that decide how a text is cut into tokens.
+/// Parameters that decide how a text is read as tokens.
 const TOKEN_PARAMETERS: [&str; 4] = ["all", "?", "standard_conforming_strings", "client_encoding"];
 
 /// True for a statement that leaves nothing: most of them.
@@ -35,7 +35,7 @@ pub fn changes_reading(statement: &Statement) -> bool {
     of_schemas || changes_tokens(statement) || statement.parameters_set.iter().any(sets)
 }
 
-/// What follows may be cut into other tokens.
+/// What follows may be read as other tokens.
 pub fn changes_tokens(statement: &Statement) -> bool {
     statement.parameters_set.iter().any(|name| TOKEN_PARAMETERS.contains(&name.as_str()))
 }

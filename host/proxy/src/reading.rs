@@ -1,6 +1,6 @@
 //! How a session's texts are read, and what of it is known.
 //!
-//! How a text is cut into tokens the server tells by itself, ahead of each ReadyForQuery, as the
+//! How a text is read as tokens the server tells by itself, ahead of each ReadyForQuery, by the
 //! values of `standard_conforming_strings` and `client_encoding`. Where names lead it tells only
 //! when it is asked, which is never done inside a transaction. In between something may run that
 //! changes either, and the end of a transaction, which any error can be, takes back what was set
@@ -13,7 +13,6 @@ use portcullis_policy::{Access, Statement};
 use portcullis_sql::unread_character;
 use portcullis_wire::backend::TransactionStatus;
 
-use crate::database::View;
 use crate::effects::{changes_reading, changes_tokens};
 use crate::parameters::{is_readable_encoding, unreadable_encoding};
 use crate::refusal::Refusal;
@@ -56,7 +55,7 @@ impl Reading {
     }
 }
 
-/// What decides how a text is cut into tokens.
+/// What decides how a text is cut into tokens, and which characters they hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadAs {
     /// None: not known.
@@ -102,9 +101,9 @@ impl Encoding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Known {
     Nothing,
-    /// How texts are cut into tokens, until something is sent: this transaction may have set it.
+    /// How texts are read as tokens, until something is sent: this transaction may have set it.
     TokensNow,
-    /// How texts are cut into tokens, but not where names lead.
+    /// How texts are read as tokens, but not where names lead.
     Tokens,
     Everything,
 }
@@ -113,8 +112,6 @@ enum Known {
 pub struct SessionReading {
     told: Reading,
     encoding: Encoding,
-    /// The database's encoding is UTF-8, in which the server cuts names that are too long.
-    names_in_utf8: bool,
     known: Known,
     /// The schemas that its path led to.
     schemas: u64,
@@ -123,20 +120,21 @@ pub struct SessionReading {
 }
 
 impl SessionReading {
-    /// What a login tells. A client that `chose` has set, as it logged in, where names lead.
-    pub fn at_login(view: &View, reported: &Reported, chose: bool) -> SessionReading {
+    /// What a login tells, where the path is that of every new session.
+    pub fn at_login(reported: &Reported, path: Arc<[String]>, schemas: u64) -> SessionReading {
         let strings = reported.value("standard_conforming_strings").map(|value| value == b"on");
         SessionReading {
-            told: Reading {
-                search_path: Some(view.search_path.clone()),
-                standard_conforming_strings: strings,
-            },
-            encoding: reported.value("client_encoding").map_or(Encoding::Utf8, Encoding::named),
-            names_in_utf8: reported.value("server_encoding") == Some(b"UTF8"),
-            known: if chose { Known::Tokens } else { Known::Everything },
-            schemas: view.schemas,
+            told: Reading { search_path: Some(path), standard_conforming_strings: strings },
+            encoding: reported.value("client_encoding").map_or(Encoding::Other, Encoding::named),
+            known: Known::Everything,
+            schemas,
             number: 0,
         }
+    }
+
+    /// This session's path may be another.
+    pub fn path_may_differ(&mut self) {
+        self.knows_at_most(Known::Tokens);
     }
 
     /// How texts are read now.
@@ -150,7 +148,7 @@ impl SessionReading {
         }
     }
 
-    /// How texts are cut into tokens now.
+    /// How texts are read as tokens now.
     pub fn read_as(&self) -> ReadAs {
         ReadAs {
             standard_conforming_strings: self.now().standard_conforming_strings,
@@ -177,8 +175,8 @@ impl SessionReading {
         self.known > Known::Nothing
     }
 
-    /// A text in the session's encoding. Where it is not known which characters its bytes are to
-    /// the server, [`unread_character`]s stand for them.
+    /// A text in the session's encoding. Where it is not known which characters its bytes are,
+    /// [`unread_character`]s stand for them.
     ///
     /// # Errors
     /// [`Refusal::Encoding`]: it is not valid, or beyond ASCII while the encoding is not known.
@@ -191,8 +189,7 @@ impl SessionReading {
                     .into(),
             ));
         }
-        let encoding = if self.names_in_utf8 { self.encoding } else { Encoding::Other };
-        match (encoding, std::str::from_utf8(text)) {
+        match (self.encoding, std::str::from_utf8(text)) {
             (Encoding::Utf8, Ok(text)) => Ok(Cow::Borrowed(text)),
             (Encoding::Utf8, Err(_)) => {
                 Err(Refusal::Encoding("the statement is not valid UTF-8".into()))
@@ -245,7 +242,7 @@ impl SessionReading {
                 self.encoding = Encoding::named(value);
             }
             // Told by version 18 and later.
-            b"search_path" => self.knows_at_most(Known::Tokens),
+            b"search_path" => self.path_may_differ(),
             _ => return Ok(()),
         }
         self.number += 1;
@@ -267,17 +264,23 @@ impl SessionReading {
         });
     }
 
-    /// The server was asked, and answers how it reads strings, and its path; nothing where it
-    /// cannot.
-    pub fn answered(&mut self, mut values: impl Iterator<Item = String>) {
-        if let Some(strings) = values.next() {
-            self.told.standard_conforming_strings = Some(strings == "on");
-            self.told.search_path = Some(values.collect());
-        } else {
-            self.told.search_path = None;
+    /// The server was asked, and answers how it reads strings, then its path, schema by schema;
+    /// nothing where it cannot.
+    pub fn answered(&mut self, values: &[Vec<u8>]) {
+        self.told.search_path = None;
+        if let Some((strings, path)) = values.split_first() {
+            self.told.standard_conforming_strings = Some(strings == b"on");
+            // Of a name that is not read, nothing is known of the path.
+            self.told.search_path = path.iter().map(|name| self.name(name)).collect();
         }
         self.known = Known::Everything;
         self.number += 1;
+    }
+
+    /// A name that the server tells.
+    fn name(&self, name: &[u8]) -> Option<String> {
+        let is_read = name.is_ascii() || self.encoding != Encoding::Other;
+        Some(self.decode(name).ok().filter(|_| is_read)?.into_owned())
     }
 
     fn knows_at_most(&mut self, known: Known) {
@@ -288,4 +291,116 @@ impl SessionReading {
 
 fn decoded(byte: u8) -> char {
     if byte.is_ascii() { char::from(byte) } else { unread_character(byte) }
+}
+
+#[cfg(test)]
+mod tests {
+    use TransactionStatus::{Failed, Idle, InTransaction};
+    use portcullis_sql::{Limits, Scope, analyze};
+
+    use super::*;
+
+    const SCHEMAS: u64 = 7;
+
+    fn path(schemas: &[&str]) -> Arc<[String]> {
+        schemas.iter().map(|&schema| schema.to_owned()).collect()
+    }
+
+    /// A session in this encoding, as it has logged in.
+    fn logged_in(encoding: &str) -> SessionReading {
+        let mut reported = Reported::default();
+        for parameter in [
+            "standard_conforming_strings\0on\0".to_owned(),
+            format!("client_encoding\0{encoding}\0"),
+        ] {
+            reported.add(parameter.as_bytes()).expect("a ParameterStatus");
+        }
+        SessionReading::at_login(&reported, path(&["public"]), SCHEMAS)
+    }
+
+    fn sets(parameter: &str) -> Statement {
+        let scope = Scope {
+            catalog: None,
+            search_path: None,
+            standard_conforming_strings: Some(true),
+            trusted_functions: &[],
+        };
+        let text = format!("SET {parameter} = x");
+        analyze(&text, &scope, &Limits::default()).pop().expect("a statement")
+    }
+
+    fn answer(path: &[&[u8]]) -> Vec<Vec<u8>> {
+        [&b"on"[..]].iter().chain(path).map(|cell| cell.to_vec()).collect()
+    }
+
+    #[test]
+    fn names_are_known_again_once_the_server_was_asked() {
+        let mut session = logged_in("UTF8");
+        for doubt in [
+            |session: &mut SessionReading| session.sent(&sets("search_path")),
+            |session: &mut SessionReading| session.sent(&sets("client_encoding")),
+            |session: &mut SessionReading| session.schemas_are(SCHEMAS + 1),
+            |session: &mut SessionReading| {
+                session.reported(b"search_path", b"other").expect("is read");
+            },
+        ] {
+            let number = session.number();
+            assert!(!session.must_ask());
+            doubt(&mut session);
+            session.is_ready(Idle);
+            assert!(session.must_ask() && session.tokens_are_known() && session.number() > number);
+            assert_eq!(*session.now(), Reading { search_path: None, ..session.told.clone() });
+            session.answered(&answer(&[b"pg_catalog", "é".as_bytes()]));
+            assert_eq!(session.now().search_path, Some(path(&["pg_catalog", "é"])));
+            session.schemas_are(SCHEMAS);
+            session.answered(&answer(&[]));
+        }
+        // Without an answer it is not asked again, and the path stays unknown.
+        session.answered(&[]);
+        assert!(!session.must_ask());
+        assert_eq!(session.now().search_path, None);
+    }
+
+    #[test]
+    fn what_a_transaction_sets_is_known_while_nothing_runs() {
+        let mut session = logged_in("UTF8");
+        session.sent(&sets("standard_conforming_strings"));
+        assert_eq!(*session.now(), Reading::UNKNOWN);
+        for status in [InTransaction, Failed] {
+            session.reported(b"standard_conforming_strings", b"off").expect("is read");
+            session.is_ready(status);
+            assert_eq!(session.now().standard_conforming_strings, Some(false));
+            session.may_be_taken_back();
+            assert_eq!(*session.now(), Reading::UNKNOWN);
+            assert_eq!(session.read_as().encoding, None);
+        }
+        session.reported(b"standard_conforming_strings", b"on").expect("is read");
+        session.is_ready(Idle);
+        session.may_be_taken_back();
+        assert_eq!(session.now().standard_conforming_strings, Some(true));
+    }
+
+    #[test]
+    fn texts_and_names_are_read_in_their_encoding() {
+        let e: &[u8] = &[b'a', 0xc3, 0xa9];
+        let unread: String = ['a', unread_character(0xc3), unread_character(0xa9)].iter().collect();
+        for (encoding, expected, name) in [
+            ("UTF8", "aé", Some("aé")),
+            ("UNICODE", "aé", Some("aé")),
+            ("LATIN1", "aÃ©", Some("aÃ©")),
+            ("WIN1251", &*unread, None),
+            ("SQL_ASCII", &*unread, None),
+        ] {
+            let mut session = logged_in(encoding);
+            assert_eq!(session.decode(e).expect("is read"), expected, "{encoding}");
+            session.answered(&answer(&[b"public", e]));
+            assert_eq!(session.now().search_path, name.map(|name| path(&["public", name])));
+            // While it is not known, ASCII is read.
+            session.sent(&sets("client_encoding"));
+            assert!(matches!(session.decode(e), Err(Refusal::Encoding(_))));
+            assert_eq!(session.decode(b"a").expect("is read"), "a");
+            assert!(session.reported(b"client_encoding", b"SJIS").is_err());
+        }
+        assert!(matches!(logged_in("UTF8").decode(&[0xc3]), Err(Refusal::Encoding(_))));
+    }
 }

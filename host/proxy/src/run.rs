@@ -117,7 +117,7 @@ pub enum Role {
     /// The proxy's own; the client sees nothing of the answer.
     Swallowed,
     /// The proxy asks what the session's settings are; the answer's rows are for it.
-    Probe(Vec<Vec<Option<String>>>),
+    Probe(Vec<Vec<u8>>),
     /// It stands in for a refused one; the error that names `tag` becomes the refusal.
     Refused { tag: String, refusal: Box<Refusal> },
 }

@@ -170,11 +170,7 @@ impl Rig {
         let Ok(cancel_key) = cancel_key else { panic!("no random numbers") };
         let issued = (cancel_key.process_id, cancel_key.secret_key.clone());
         let mut reported = Reported::default();
-        for parameter in [
-            "client_encoding\0UTF8\0",
-            "server_encoding\0UTF8\0",
-            "standard_conforming_strings\0on\0",
-        ] {
+        for parameter in ["client_encoding\0UTF8\0", "standard_conforming_strings\0on\0"] {
             reported.add(parameter.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
         }
         let upstream = Upstream {
@@ -192,7 +188,7 @@ impl Rig {
             upstream,
             cancel_key,
             entry,
-            chose_path: false,
+            path_may_differ: false,
         };
         let session = Box::new(Session::new(self.shared.clone(), parts));
         Play {

@@ -178,14 +178,18 @@ pub struct Parts {
     pub upstream: Upstream,
     pub cancel_key: CancelKey,
     pub entry: Entry,
-    /// The client has chosen at startup where names lead.
-    pub chose_path: bool,
+    /// What names are looked up in may be another than for every new session.
+    pub path_may_differ: bool,
 }
 
 impl Session {
     pub fn new(shared: Rc<Shared>, parts: Parts) -> Session {
         let (view, reported) = (parts.database.view(), &parts.upstream.reported);
-        let reading = SessionReading::at_login(&view, reported, parts.chose_path);
+        let path = view.search_path.clone();
+        let mut reading = SessionReading::at_login(reported, path, view.schemas);
+        if parts.path_may_differ {
+            reading.path_may_differ();
+        }
         let line = parts.entry.line();
         Session {
             id: line.id,

@@ -179,10 +179,13 @@ async fn read_once(
     let kept = general.present.iter().filter(|oid| !wanted.contains(oid));
     let kept = kept.filter_map(|oid| Some(general.applied(known.catalog.shared(*oid)?)));
     let relations: Vec<Arc<Relation>> = kept.chain(read).collect();
+    let type_names = general.type_names(before.map(|_| known.type_names));
+    let mut catalog = Catalog::new(version, relations, general.functions);
+    catalog.cuts_names_elsewhere = !asking.is_utf8();
     let snapshot = Snapshot {
+        catalog,
+        type_names,
         complete: unread.is_empty(),
-        type_names: general.type_names(before.map(|_| known.type_names)),
-        catalog: Catalog::new(version, relations, general.functions),
         search_path: general.search_path,
         schemas: general.schemas_number,
         triggered: general.triggered,

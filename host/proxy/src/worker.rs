@@ -287,7 +287,7 @@ async fn open(
             return None;
         }
     };
-    let Connected { database, upstream, entry, chose_path } = connected;
+    let Connected { database, upstream, entry, path_may_differ } = connected;
     let line = entry.line().clone();
     let key = (upstream.process_id, upstream.secret_key.clone());
     let key = common.cancel_keys.issue(minor, line, database.clone(), key.0, key.1);
@@ -301,7 +301,7 @@ async fn open(
         return None;
     }
     let (client, inbox) = (transport, frames.into_rest());
-    let parts = Parts { database, client, inbox, upstream, cancel_key, entry, chose_path };
+    let parts = Parts { database, client, inbox, upstream, cancel_key, entry, path_may_differ };
     Some(Box::new(Session::new(shared.clone(), parts)))
 }
 
@@ -310,7 +310,7 @@ struct Connected {
     database: Arc<DatabaseState>,
     upstream: Upstream,
     entry: Entry,
-    chose_path: bool,
+    path_may_differ: bool,
 }
 
 async fn connect(
@@ -379,8 +379,8 @@ async fn connect(
     let entry = common.registry.enter(Line::new(id, asker, proven));
     // Both decide what a name means: the path, and whose schema "$user" is.
     let decides = |name: &str| name.eq_ignore_ascii_case("search_path") || name == "role";
-    let chose_path = refreshed.is_err() || parameters.iter().any(|(name, _)| decides(name));
-    Ok(Connected { database, upstream, entry, chose_path })
+    let path_may_differ = refreshed.is_err() || parameters.iter().any(|(name, _)| decides(name));
+    Ok(Connected { database, upstream, entry, path_may_differ })
 }
 
 /// The client's settings, and over them those that are the proxy's to choose.

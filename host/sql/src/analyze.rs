@@ -9,7 +9,7 @@ use crate::command::{actions, add, tag};
 use crate::copy;
 use crate::deep;
 use crate::effect::effect;
-use crate::lexer::{Token, names_unread};
+use crate::lexer::{Token, has_unread_name};
 use crate::limits::{Excess, Limits, measure};
 use crate::lineage::{Traced, trace};
 use crate::names::{Author, author};
@@ -52,7 +52,8 @@ fn analyzed(text: &str, scope: &Scope<'_>, limits: &Limits, asked: Asked) -> Vec
             return vec![unread(text, Some(strings), Opaque::TooComplex(why.into()))];
         }
     };
-    if names_unread(text, &measure.tokens) {
+    let elsewhere = scope.catalog.is_some_and(|catalog| catalog.cuts_names_elsewhere);
+    if has_unread_name(text, &measure.tokens, elsewhere) {
         let why = "a name beyond ASCII in an encoding that is not read";
         return vec![unread(text, Some(strings), Opaque::Unparsed(why.to_owned()))];
     }
@@ -205,11 +206,7 @@ fn read_one(
         columns: Vec::new(),
     };
     statement.opaque.extend(rewritten(&facts.relations, scope));
-    let sets = |function: &String| function.rsplit('.').next() == Some("set_config");
-    let sets = facts.functions.iter().any(sets)
-        // Writing to it through a view sets something as well.
-        || facts.relations.iter().any(|named| named.name == "pg_settings");
-    if sets && stores(tree) {
+    if stores(tree) && sets(&facts) {
         // Whoever uses what is made here sets something, and does not say so.
         statement.opaque.push(Opaque::Body("set_config".to_owned()));
     }
@@ -221,11 +218,19 @@ fn read_one(
     statement
 }
 
-/// What it makes or changes has expressions that run later: a view, a default, a policy.
+/// What it makes or changes has expressions that run later: a view, a default, a policy. Those of a
+/// materialised view run now, and at a REFRESH, which takes back what they set.
 fn stores(tree: Node<'_>) -> bool {
     let runs_now = matches!(tree.kind, "CreateTableAsStmt" | "SelectStmt");
     let stores = |action: &Action| matches!(action, Action::Create | Action::Alter);
     !runs_now && actions(tree).iter().any(stores)
+}
+
+/// It sets something by a call, or by a view through which it can be set.
+fn sets(facts: &Facts) -> bool {
+    let calls = |function: &String| function.rsplit('.').next() == Some("set_config");
+    facts.functions.iter().any(calls)
+        || facts.relations.iter().any(|named| named.name == "pg_settings")
 }
 
 fn all_actions(tree: Node<'_>, facts: &Facts) -> Vec<Action> {

@@ -108,6 +108,8 @@ pub struct Catalog {
     by_name: HashMap<String, HashMap<String, u32>>,
     /// User functions by bare name.
     functions: HashMap<String, Vec<Function>>,
+    /// The database is not in UTF-8: where the server cuts a long name beyond ASCII is not known.
+    pub cuts_names_elsewhere: bool,
 }
 
 impl Catalog {
@@ -143,7 +145,9 @@ impl Catalog {
 
     /// True when the other says the same, whatever its version.
     pub fn is_like(&self, other: &Catalog) -> bool {
-        self.relations == other.relations && self.functions == other.functions
+        self.relations == other.relations
+            && self.functions == other.functions
+            && self.cuts_names_elsewhere == other.cuts_names_elsewhere
     }
 
     /// The relation of exactly this schema and name.

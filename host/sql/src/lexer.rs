@@ -52,14 +52,16 @@ pub(crate) struct Uncut(pub &'static str);
 const OPERATOR_RUN_MAX: usize = 1024;
 const COMMENT_DEPTH_MAX: usize = 64;
 
-/// In a private area of Unicode, one for each byte.
-const UNREAD: u32 = 0xF700;
-
 /// What stands in a text for a byte from 128 on, where the text is in an encoding of one byte per
-/// character and nobody knows which character that is. A literal may hold it; a name of it could be
-/// any, and be cut short elsewhere than the server's, so the text is opaque.
+/// character and nobody knows which character that is: one of a private area of Unicode. A literal
+/// may hold it; a name with it could be any, and is cut elsewhere than the server cuts it.
 pub fn unread_character(byte: u8) -> char {
-    char::from_u32(UNREAD + u32::from(byte)).unwrap_or(char::REPLACEMENT_CHARACTER)
+    let character = char::from_u32(0xF700 + u32::from(byte));
+    character.filter(is_unread).unwrap_or(char::REPLACEMENT_CHARACTER)
+}
+
+fn is_unread(character: &char) -> bool {
+    ('\u{F780}'..='\u{F7FF}').contains(character)
 }
 
 /// All tokens of a text.
@@ -72,12 +74,18 @@ pub(crate) fn tokens(text: &str, standard_conforming_strings: bool) -> Result<Ve
     Ok(tokens)
 }
 
-/// A name holds a character that nobody knows.
-pub(crate) fn names_unread(text: &str, tokens: &[Token]) -> bool {
-    let is_unread = |character: char| (UNREAD..=UNREAD + 0xFF).contains(&u32::from(character));
+/// What a name is to the server is not known: it holds a character that nobody knows or, where the
+/// server cuts names `elsewhere`, any beyond ASCII.
+pub(crate) fn has_unread_name(text: &str, tokens: &[Token], elsewhere: bool) -> bool {
     let names = tokens.iter().filter(|token| !token.kind.is_literal());
-    let mut written = names.filter_map(|token| text.get(token.start..token.end));
-    !text.is_ascii() && written.any(|name| name.contains(is_unread))
+    let mut names = names.filter_map(|token| text.get(token.start..token.end));
+    if elsewhere {
+        // An escape in it may stand for any.
+        let escapes = |name: &str| name.starts_with("U&\"") || name.starts_with("u&\"");
+        names.any(|name| !name.is_ascii() || escapes(name))
+    } else {
+        !text.is_ascii() && names.any(|name| name.chars().any(|character| is_unread(&character)))
+    }
 }
 
 /// Tokens of a text, comments and white space left out.

@@ -38,6 +38,7 @@ impl Session {
         // Drivers prepare the same text again and again.
         let serves = |before: &&Rc<Prepared>| {
             *before.text == *text
+                && !before.by_sql
                 && self.reading.tokens_are_known()
                 && before.facts.borrow().lasting
                 && before.read_as.get().holds(self.reading.read_as(), text)

@@ -276,7 +276,7 @@ impl Session {
         let runs_nothing = statement.functions.is_empty() && statement.opaque.is_empty();
         let reading = self.reading.now();
         let path = reading.search_path.as_ref()?;
-        let text = std::str::from_utf8(text).ok()?;
+        let text = self.reading.decode(text).ok()?;
         // With strings read in another way it would be another statement to the planner.
         let same_strings = reading.standard_conforming_strings == Some(true);
         if !plannable || !runs_nothing || !same_strings || self.unseen_code {
@@ -286,7 +286,7 @@ impl Session {
         let tables: Vec<u32> = tables?.into_iter().filter(|oid| *oid > 0).collect();
         let role = self.database.settings.role.role_of(&self.asker.principal).ok()?;
         let asks = (&**path, role.as_deref());
-        let estimate = self.database.row_estimate(text, &tables, asks);
+        let estimate = self.database.row_estimate(&text, &tables, asks);
         tokio::time::timeout(ESTIMATE_TIME_MAX, estimate).await.ok()?.ok()?
     }
 

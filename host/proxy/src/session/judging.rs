@@ -67,7 +67,8 @@ impl Session {
                 parameters,
                 in_doubt: Cell::new(false),
             };
-            let text = String::from_utf8_lossy(text);
+            let decoded = self.reading.decode(text);
+            let text = decoded.unwrap_or_else(|_| String::from_utf8_lossy(text));
             let answered = Rc::new(gate.ask(facts, &text, statements));
             if let Some(known) = known {
                 known.keep_verdicts(asked, &answered);

@@ -28,8 +28,7 @@ impl Session {
         text: &[u8],
         policies: &Rc<dyn PolicySet>,
     ) -> Result<Rc<Facts>, Refusal> {
-        // In UTF-8 it can be longer; what is analysed as too long would be known by a key that says
-        // nothing of its length.
+        // One that is too long is not even decoded.
         self.check_length(text.len())?;
         self.analyse_decoded(&self.reading.decode(text)?, policies).await
     }
@@ -40,6 +39,8 @@ impl Session {
         text: &str,
         policies: &Rc<dyn PolicySet>,
     ) -> Result<Rc<Facts>, Refusal> {
+        // Decoded it can be longer; what is analysed as too long would be known by a key that says
+        // nothing of its length.
         self.check_length(text.len())?;
         let mut facts = self.explained(text, self.reading.now(), policies).await?;
         if self.reading.schemas() != facts.view.schemas {
@@ -210,10 +211,12 @@ impl Session {
             // The server goes on with what it took the text for then.
             return Err(Refusal::ReadOtherwise);
         }
-        let facts = match std::str::from_utf8(&prepared.text) {
-            // The text of PREPARE was decoded with that.
-            Ok(text) if prepared.by_sql => self.analyse_decoded(text, policies).await?,
-            _ => self.analyse(&prepared.text, policies).await?,
+        let facts = if prepared.by_sql {
+            // It was decoded as part of the PREPARE.
+            let text = String::from_utf8_lossy(&prepared.text);
+            self.analyse_decoded(&text, policies).await?
+        } else {
+            self.analyse(&prepared.text, policies).await?
         };
         prepared.facts.replace(facts.clone());
         // The server plans anew as well, and may describe the result otherwise.

@@ -193,12 +193,14 @@ impl Session {
         match &mut entry.payload.role {
             Role::Swallowed => return Ok(Flow::Keep),
             Role::Probe(rows) => {
-                if frame.tag == b'D' {
-                    let row = backend::data_row(frame.body)?;
-                    let text = |cell: Option<&[u8]>| {
-                        cell.map(|text| String::from_utf8_lossy(text).into_owned())
-                    };
-                    rows.push(row.into_iter().map(text).collect());
+                match frame.tag {
+                    b'D' => {
+                        let cells = backend::data_row(frame.body)?;
+                        rows.extend(cells.into_iter().take(1).flatten().map(<[u8]>::to_vec));
+                    }
+                    // Half an answer is none.
+                    b'E' => rows.clear(),
+                    _ => {}
                 }
                 return Ok(Flow::Keep);
             }
@@ -362,8 +364,7 @@ impl Session {
         self.record_unrun(&run, &Ending::Lost);
         match run.role {
             Role::Probe(rows) => {
-                let first = |row: Vec<Option<String>>| row.into_iter().next().flatten();
-                self.reading.answered(rows.into_iter().filter_map(first));
+                self.reading.answered(&rows);
                 Ok(Flow::Keep)
             }
             Role::Swallowed => Ok(Flow::Keep),

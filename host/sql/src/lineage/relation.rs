@@ -178,7 +178,11 @@ impl<'a> Tracer<'a> {
         if self.view_depth >= VIEW_DEPTH_MAX {
             return None;
         }
-        let parsed = pg_query::parse(relation.definition.as_deref()?, 0).ok()?;
+        let definition = relation.definition.as_deref()?;
+        if self.scope.catalog?.cuts_names_elsewhere && !definition.is_ascii() {
+            return None;
+        }
+        let parsed = pg_query::parse(definition, 0).ok()?;
         let [statement] = parsed.protobuf.stmts.as_slice() else { return None };
         let statement = statement.stmt.as_ref()?.node.as_ref()?;
         let NodeEnum::SelectStmt(_) = statement else { return None };

@@ -53,6 +53,10 @@ impl Bench {
         self.portcullis.session(ANA).await
     }
 
+    pub(super) fn gives_away(&self, session: &Session) -> bool {
+        self.needles.leak(&session.received).is_some()
+    }
+
     /// What has been given away, or deleted.
     async fn harm(&self, what: &str, session: &Session, answer: &[Message]) -> Option<String> {
         let answer = sequence(answer);

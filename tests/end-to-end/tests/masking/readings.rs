@@ -225,31 +225,51 @@ async fn a_name_is_looked_up_in_the_encoding_that_it_is_sent_in() {
     }
 }
 
+/// A path is told in the session's encoding.
+#[tokio::test]
+async fn a_path_is_read_in_the_encoding_that_it_is_told_in() {
+    let bench = Bench::masking_alone().await;
+    let mut direct = super::direct_session(&bench.database).await;
+    for made in [
+        "CREATE SCHEMA \"donnÃ©es\"",
+        "CREATE TABLE \"donnÃ©es\".words AS SELECT email AS word FROM customers",
+        "CREATE SCHEMA \"données\"",
+        "CREATE TABLE \"données\".words AS SELECT ''::text AS word",
+        "CREATE TABLE words AS SELECT ''::text AS word",
+    ] {
+        assert_eq!(sqlstate_of(&direct.query(made).await), None, "{made}");
+    }
+    for encoding in ["LATIN1", "WIN1252"] {
+        let mut session = bench.session().await;
+        session.query(&format!("SET client_encoding = '{encoding}'")).await;
+        let set = in_bytes("SET search_path = \"donn#es\", public", &[0xc3, 0xa9]);
+        session.exchange(query(&set)).await;
+        let answer = session.query("SELECT encode(word::bytea, 'hex') FROM words").await;
+        bench.unharmed(encoding, &session, &answer).await;
+        let path = session.query("SHOW search_path").await;
+        assert_eq!(sqlstate_of(&path), None, "{}", sequence(&path));
+    }
+}
+
 /// Of letters that nobody knows here two names may be one to the server, and one name two.
 #[tokio::test]
 async fn names_that_cannot_be_read_explain_nothing() {
     let bench = Bench::masking_alone().await;
-    let hidden = "(SELECT encode(email::bytea, 'hex') AS w FROM customers LIMIT 1)";
     // The 22nd letter counts for the server, which has two bytes for each.
     let long = [0xe9; 22];
     let texts = [
         in_bytes(
             &format!(
-                "SELECT (SELECT \"#\" FROM (SELECT w AS U&\"\\0439\" FROM {hidden} h) i) FROM \
+                "SELECT (SELECT \"#\" FROM (SELECT w AS U&\"\\0439\" FROM {HEX} h) i) FROM \
                  (SELECT ''::text AS \"#\") o"
             ),
             &[0xe9],
         ),
-        in_bytes(
-            &format!("SELECT \"#b\".w FROM (SELECT ''::text AS w) \"#a\", {hidden} \"#b\""),
-            &long,
-        ),
+        in_bytes(&two_names("\"#a\"", "\"#b\""), &long),
     ];
     for text in texts {
-        let mut session = bench.session().await;
-        session.query("SET client_encoding = 'WIN1251'").await;
-        let answer = session.exchange(query(&text)).await;
-        bench.unharmed(&String::from_utf8_lossy(&text), &session, &answer).await;
+        let set = "SET client_encoding = 'WIN1251'";
+        gives_away_only_directly(&bench, &[set.as_bytes(), &text]).await;
     }
     // A literal may hold them: the guard denies what is opaque.
     let guarded = Bench::new().await;
@@ -267,15 +287,45 @@ async fn names_of_a_database_in_another_encoding_explain_nothing() {
     let database = cluster().await.database_in("LATIN1").await;
     let portcullis = super::masked(&database).await;
     let bench = Bench::of(database, portcullis).await;
+    let written = "é".repeat(40);
+    let escaped = "\\00e9".repeat(40);
+    let prepared = format!("PREPARE U&\"{escaped}b\" AS SELECT w FROM {HEX} AS hidden");
+    for texts in [
+        &[&*two_names(&format!("\"{written}a\""), &format!("\"{written}b\""))][..],
+        &[&*two_names(&format!("U&\"{escaped}a\""), &format!("U&\"{escaped}b\""))],
+        &[
+            &*prepared,
+            &format!("PREPARE U&\"{escaped}a\" AS SELECT ''::text"),
+            &format!("EXECUTE U&\"{escaped}b\""),
+        ],
+    ] {
+        let texts: Vec<&[u8]> = texts.iter().map(|text| text.as_bytes()).collect();
+        gives_away_only_directly(&bench, &texts).await;
+    }
     let mut session = bench.session().await;
-    let long = "é".repeat(40);
-    let text = format!(
-        "SELECT \"{long}b\".w FROM (SELECT ''::text AS w) \"{long}a\", \
-         (SELECT encode(email::bytea, 'hex') AS w FROM customers LIMIT 1) \"{long}b\""
-    );
-    let answer = session.query(&text).await;
-    bench.unharmed(&text, &session, &answer).await;
     assert_eq!(first_column(&session.query("SELECT length('é')").await), ["1"]);
+}
+
+/// Addresses in a form that no inspection of content knows.
+const HEX: &str = "(SELECT encode(email::bytea, 'hex') AS w FROM customers LIMIT 1)";
+
+/// What is hidden is read under the second name, and the first has nothing.
+fn two_names(first: &str, second: &str) -> String {
+    format!("SELECT {second}.w FROM (SELECT ''::text AS w) {first}, {HEX} {second}")
+}
+
+/// The texts mean what they are meant to mean to the server.
+async fn gives_away_only_directly(bench: &Bench, texts: &[&[u8]]) {
+    let what = String::from_utf8_lossy(&texts.concat()).into_owned();
+    let mut direct = super::direct_session(&bench.database).await;
+    let mut session = bench.session().await;
+    let mut answer = Vec::new();
+    for text in texts {
+        direct.exchange(query(text)).await;
+        answer = session.exchange(query(text)).await;
+    }
+    assert!(bench.gives_away(&direct), "{what} gives nothing away");
+    bench.unharmed(&what, &session, &answer).await;
 }
 
 /// A text with these bytes for each `#`.
