@@ -38,10 +38,6 @@ impl Labels {
         self.by_column.values().flatten().map(String::as_str).collect()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.by_column.is_empty()
-    }
-
     pub fn is_sampled(&self, oid: u32, classifiers: u64) -> bool {
         self.sampled.get(&oid) == Some(&classifiers)
     }

@@ -166,8 +166,8 @@ impl Planner<'_> {
 
     /// Would the principal see this column masked, were it selected?
     pub fn hides(&self, column: &ColumnRef) -> Result<bool, Unanswered> {
-        let labelled = self.view.labels.of_column(column);
-        if labelled.is_empty() {
+        // Of PostgreSQL's own columns some hold others' values: the maskers know which.
+        if self.view.labels.of_column(column).is_empty() && !is_of_postgresql(column) {
             return Ok(false);
         }
         let described = column.origin.and_then(|origin| self.column(origin));
@@ -354,8 +354,13 @@ fn is_anything(source: &SourceColumn) -> bool {
 
 /// A column of a relation that is neither in the catalog nor PostgreSQL's own.
 pub fn is_of_nobody_known(column: &ColumnRef) -> bool {
+    column.origin.is_none() && !is_of_postgresql(column)
+}
+
+/// A column of PostgreSQL's own catalogs and views.
+pub fn is_of_postgresql(column: &ColumnRef) -> bool {
     let own = ["pg_catalog.", "information_schema."];
-    column.origin.is_none() && !own.iter().any(|schema| column.relation.starts_with(schema))
+    column.origin.is_none() && own.iter().any(|schema| column.relation.starts_with(schema))
 }
 
 fn labels(column: &OutputColumn) -> Vec<Arc<str>> {

@@ -98,6 +98,8 @@ struct Tracer<'a> {
     reads_anything: bool,
     /// A function nobody can see into is called.
     blind: bool,
+    /// What calls in this query that give several rows are given: the number of rows tells of it.
+    spreading: Flow,
 }
 
 impl<'a> Tracer<'a> {
@@ -115,6 +117,7 @@ impl<'a> Tracer<'a> {
             view_body: false,
             reads_anything: false,
             blind: false,
+            spreading: Flow::none(),
         }
     }
 

@@ -13,7 +13,7 @@ use super::response::Flow;
 use super::{End, Session};
 use crate::effects::{ends_failed, may_change_catalog};
 use crate::facts::Facts;
-use crate::masks::{Unanswered, any};
+use crate::masks::{Unanswered, any, is_of_postgresql};
 use crate::names::{Held, Portal, Prepared, Undone};
 use crate::run::{Masks, Role, Run, Running};
 
@@ -269,11 +269,17 @@ impl Session {
             // Who knows what it touches: a trigger too can read anything, and say it.
             return Box::pin(self.may_hide_anything(policies)).await;
         }
-        if labels.is_empty() {
-            return false;
-        }
         if let Some(withholds) = running.known.withholds.get() {
             return withholds;
+        }
+        let mut known = statement.relations.iter().filter_map(|relation| relation.oid);
+        let is_view = |oid: u32| {
+            let known = facts.view.catalog.relation(oid);
+            known.is_some_and(|known| known.definition.is_some())
+        };
+        if known.any(is_view) {
+            // What its query does with columns that nobody selects can fail as well.
+            return Box::pin(self.may_hide_anything(policies)).await;
         }
         let mut columns: Vec<ColumnRef> = Vec::new();
         for relation in statement.relations.iter().filter(|relation| !relation.labels.is_empty()) {
@@ -286,8 +292,9 @@ impl Session {
                 origin: Some((known.oid, column.attribute)),
             }));
         }
+        columns.extend(statement.columns.iter().cloned());
         columns.extend(crate::facts::sources(&statement.outputs).cloned());
-        columns.retain(|column| !labels.of_column(column).is_empty());
+        columns.retain(|column| is_of_postgresql(column) || !labels.of_column(column).is_empty());
         let withholds = any(columns.iter().map(|column| self.hides(column, facts, policies)));
         running.known.withholds.set(withholds.as_ref().ok().copied());
         withholds.unwrap_or(true)
@@ -301,7 +308,9 @@ impl Session {
         policies: &Rc<dyn PolicySet>,
     ) -> Result<bool, Unanswered> {
         self.forget_hidden((policies.revision(), facts.view.version));
-        let Some(origin) = column.origin else { return Ok(false) };
+        let Some(origin) = column.origin else {
+            return self.planner(&facts.view, &**policies).hides(column);
+        };
         if let Some(hidden) = self.hidden.get(&origin) {
             return Ok(*hidden);
         }

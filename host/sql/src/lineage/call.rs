@@ -21,7 +21,7 @@ const READERS: &[&str] = &[
     "pg_read_file",
 ];
 
-/// Window functions that tell a position, not a value.
+/// Window functions that tell a position, not a value, unless an argument says which.
 const POSITIONS: &[&str] =
     &["cume_dist", "dense_rank", "ntile", "percent_rank", "rank", "row_number"];
 
@@ -35,16 +35,21 @@ const SPREADERS: &[&str] = &[
     "json_each_text",
     "json_object_keys",
     "json_populate_recordset",
+    "json_to_recordset",
     "jsonb_array_elements",
     "jsonb_array_elements_text",
     "jsonb_each",
     "jsonb_each_text",
     "jsonb_object_keys",
     "jsonb_path_query",
+    "jsonb_path_query_tz",
     "jsonb_populate_recordset",
+    "jsonb_to_recordset",
     "regexp_matches",
     "regexp_split_to_table",
     "string_to_table",
+    "ts_debug",
+    "ts_parse",
     "unnest",
 ];
 
@@ -62,9 +67,6 @@ impl Tracer<'_> {
         }
         let own = self.is_user_function(schema, name)
             || (self.scope.catalog.is_none() && schema.is_none() && !is_builtin(name));
-        if !own && call.over.is_some() && POSITIONS.contains(&name) {
-            return Flow::new(How::Count, Vec::new());
-        }
         if !own && name == "count" && (call.agg_star || !call.args.is_empty()) {
             let count = self.counted(&call.args, env);
             self.order_by(&call.agg_order, &Rows::default(), env);
@@ -81,6 +83,12 @@ impl Tracer<'_> {
             return flow;
         }
         let args = self.arguments(call, env);
+        if !own && call.over.is_some() && POSITIONS.contains(&name) && args.reads_nothing() {
+            return Flow::new(How::Count, Vec::new());
+        }
+        if SPREADERS.contains(&name) {
+            self.spreading = Flow::mix([&self.spreading, &args]);
+        }
         let value = self.applied(schema, name, call.args.len(), args);
         // A filter decides which values count, as a CASE would.
         if filter.reads_nothing() { value } else { Flow::mix([&value, &filter]) }
@@ -143,14 +151,6 @@ impl Tracer<'_> {
         let name = names(&call.funcname).pop();
         let number = (!flow.reads_nothing()).then(|| flow.clone());
         (Rows { number, ..Rows::open(flow) }, name)
-    }
-
-    /// What the number of rows tells of, where an output spreads into several.
-    pub(super) fn spread(&self, value: &Node, flow: &Flow) -> Option<Flow> {
-        let Some(NodeEnum::FuncCall(call)) = &value.node else { return None };
-        let name = names(&call.funcname).pop()?;
-        let spreads = SPREADERS.contains(&name.as_str()) && !flow.reads_nothing();
-        spreads.then(|| flow.clone())
     }
 
     fn is_user_function(&self, schema: Option<&str>, name: &str) -> bool {

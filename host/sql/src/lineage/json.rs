@@ -104,7 +104,8 @@ impl Tracer<'_> {
         rows
     }
 
-    /// JSON_TABLE: nested columns come where they stand, after those before them.
+    /// JSON_TABLE: nested columns come behind all others of their level, wherever they stand
+    /// (`transformJsonTableColumns` in `parse_jsontable.c`).
     pub(super) fn json_table(&mut self, table: &JsonTable, env: &Env<'_>) -> Rows {
         let item = self.json_value(table.context_item.as_deref(), env);
         let path = self.path(table.pathspec.as_deref(), env);
@@ -118,6 +119,7 @@ impl Tracer<'_> {
     }
 
     fn json_columns(&mut self, nodes: &[Node], document: &Flow, env: &Env<'_>, rows: &mut Rows) {
+        let mut nested = Vec::new();
         for node in nodes {
             let Some(NodeEnum::JsonTableColumn(column)) = &node.node else {
                 super::query::extend(rows, &Rows::opaque());
@@ -125,7 +127,7 @@ impl Tracer<'_> {
             };
             let flow = match column.coltype() {
                 JsonTableColumnType::JtcNested => {
-                    self.json_columns(&column.columns, document, env, rows);
+                    nested.push(column);
                     continue;
                 }
                 JsonTableColumnType::JtcForOrdinality => Flow::new(How::Count, Vec::new()),
@@ -135,6 +137,9 @@ impl Tracer<'_> {
                 JsonTableColumnType::Undefined => Flow::opaque(),
             };
             rows.fields.push(Field { name: Some(column.name.clone()), flow });
+        }
+        for column in nested {
+            self.json_columns(&column.columns, document, env, rows);
         }
     }
 

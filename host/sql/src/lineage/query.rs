@@ -189,7 +189,9 @@ impl Tracer<'_> {
                 if select.values_lists.is_empty() {
                     self.select(select, env, view_body)
                 } else {
-                    self.values(&select.values_lists, env)
+                    let rows = self.values(&select.values_lists, env);
+                    self.order_by(&select.sort_clause, &rows, env);
+                    rows
                 }
             }
         };
@@ -218,6 +220,7 @@ impl Tracer<'_> {
     }
 
     fn select(&mut self, select: &SelectStmt, outer: &Env<'_>, view_body: bool) -> Rows {
+        let around = std::mem::replace(&mut self.spreading, Flow::none());
         let items = self.from(&select.from_clause, select.where_clause.as_deref(), outer);
         let env = Env::items(outer, &items);
         let before = view_body.then(|| self.referenced.clone());
@@ -239,7 +242,8 @@ impl Tracer<'_> {
         }
         let numbers = items.iter().filter(|item| item.by_column);
         let numbers = numbers.filter_map(|item| item.rows.number.as_ref());
-        let number = Flow::mix(numbers.chain(rows.number.as_ref()));
+        let spreading = std::mem::replace(&mut self.spreading, around);
+        let number = Flow::mix(numbers.chain([&spreading]));
         rows.number = (!number.reads_nothing()).then_some(number);
         rows
     }
@@ -262,9 +266,6 @@ impl Tracer<'_> {
                 continue;
             }
             let flow = self.expression(value, env);
-            if let Some(number) = self.spread(value, &flow) {
-                rows.number = Some(Flow::mix(rows.number.iter().chain([&number])));
-            }
             rows.fields.push(Field { name: name_of(target), flow });
         }
         rows

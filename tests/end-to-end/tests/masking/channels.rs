@@ -271,6 +271,31 @@ pub(crate) const CHANNELS: &[Attack] = &[
         "SELECT 'word'::int",
     ),
     attack(
+        "cast error behind a view",
+        &["SELECT id FROM customer_contacts WHERE address::int = 0"],
+        "SELECT 'word'::int",
+    ),
+    attack(
+        "cast error of what a view is sorted by",
+        &["SELECT id FROM contact_addresses ORDER BY reached_at::int"],
+        "SELECT 'word'::int",
+    ),
+    attack(
+        "cast error where rows are dealt out",
+        &["SELECT ntile(email::int) OVER () FROM customers"],
+        "SELECT ntile(2) OVER (ORDER BY id) FROM scratch",
+    ),
+    attack(
+        "cast error of what values are sorted by",
+        &["VALUES (1), (2) ORDER BY (SELECT email::int FROM customers LIMIT 1) + column1"],
+        "VALUES (1), (2) ORDER BY column1",
+    ),
+    attack(
+        "cast error quotes statistics",
+        &["SELECT histogram_bounds::text::int FROM pg_stats WHERE attname = 'email'"],
+        "SELECT attname::text::int FROM pg_attribute WHERE attname = 'word'",
+    ),
+    attack(
         "date error quotes the value",
         &["SELECT iban::date FROM customers"],
         "SELECT 'word'::date",
@@ -374,6 +399,54 @@ pub(crate) const CHANNELS: &[Attack] = &[
         "pg_stat_activity",
         &["SELECT query FROM pg_stat_activity"],
         "SELECT count(*) > 0 FROM pg_stat_activity",
+    ),
+    attack(
+        "pg_stats copied",
+        &[
+            "BEGIN",
+            "UPDATE scratch SET word = (SELECT encode(histogram_bounds::text::bytea, 'hex') FROM pg_stats WHERE attname = 'email' AND tablename = 'customers') WHERE id = 1",
+            "SELECT word FROM scratch WHERE id = 1",
+            "ROLLBACK",
+        ],
+        "SELECT word FROM scratch ORDER BY id",
+    ),
+    attack(
+        "pg_stats carried",
+        &[
+            "SELECT set_config('my.bounds', encode(histogram_bounds::text::bytea, 'hex'), false) FROM pg_stats WHERE attname = 'email' AND tablename = 'customers'",
+            "SHOW my.bounds",
+        ],
+        "SELECT set_config('my.other', relname, false) IS NULL FROM pg_class WHERE relname = 'scratch'",
+    ),
+    attack(
+        "letters dealt out",
+        &[
+            "SELECT id, string_agg(chr(m::int - 1), '' ORDER BY k) FROM (SELECT id, k, max(n) m FROM (SELECT id, k, ntile(ascii(substr(email, k, 1)) + 1) OVER (PARTITION BY id, k) n FROM customers, generate_series(1, 40) k, generate_series(1, 128) g WHERE id < 4) s GROUP BY id, k) t WHERE m > 1 GROUP BY id",
+        ],
+        "SELECT id, ntile(2) OVER (ORDER BY id) FROM scratch",
+    ),
+    attack(
+        "carried where rows are dealt out",
+        &[
+            "SELECT ntile(length(set_config('my.dealt', encode(email::bytea, 'hex'), false))) OVER () FROM customers LIMIT 1",
+            "SHOW my.dealt",
+        ],
+        "SELECT ntile(length(set_config('my.other', 'x', false))) OVER () FROM scratch",
+    ),
+    attack(
+        "carried by what values are sorted by",
+        &[
+            "VALUES (1), (2) ORDER BY (SELECT length(set_config('my.sorted', encode(email::bytea, 'hex'), false)) FROM customers LIMIT 1) + column1",
+            "SHOW my.sorted",
+        ],
+        "VALUES (1), (2) ORDER BY length(set_config('my.other', 'x', false)) + column1",
+    ),
+    attack(
+        "letters counted in rows",
+        &[
+            "SELECT id, string_agg(chr(c::int), '' ORDER BY k) FROM (SELECT id, k, count(*) c FROM (SELECT id, k, generate_series(1, ascii(substr(email, k, 1))) + 0 FROM customers, generate_series(1, 40) k WHERE id < 4) s GROUP BY id, k) t GROUP BY id",
+        ],
+        "SELECT id, count(*) FROM (SELECT id, generate_series(1, 3) + 0 FROM scratch) s GROUP BY id ORDER BY id",
     ),
     attack(
         "SQL in a string",

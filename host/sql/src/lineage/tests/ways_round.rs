@@ -89,6 +89,7 @@ fn values_computed_from_it() {
         "percentile_disc(0.5) WITHIN GROUP (ORDER BY email)",
         "first_value(email) OVER (ORDER BY id)",
         "lag(email) OVER w",
+        "ntile(ascii(email)) OVER w",
         "unnest(ARRAY[email])",
         "regexp_split_to_table(email, '@')",
         "count(*) FILTER (WHERE email LIKE 'a%')",
@@ -170,6 +171,8 @@ fn values_passed_along() {
         "SELECT j.v FROM users, json_table(to_json(users), '$' COLUMNS (v text PATH '$.email')) j",
         "SELECT n.v FROM users, json_table(to_json(users), '$' \
          COLUMNS (NESTED PATH '$' COLUMNS (v text PATH '$.email'))) n",
+        "SELECT n.last FROM users, json_table(to_json(users), '$' \
+         COLUMNS (NESTED PATH '$' COLUMNS (v text PATH '$.email'), k FOR ORDINALITY)) n(first, last)",
         "SELECT r.a FROM json_to_record((SELECT to_json(u) FROM users u)) AS r(a text)",
         "SELECT hidden() FROM users",
         "SELECT h FROM users, hidden() h",
@@ -179,6 +182,8 @@ fn values_passed_along() {
         "SELECT OLD.email FROM users AS old",
         "SELECT count(*) FROM users u, generate_series(1, length(u.email))",
         "SELECT count(*) FROM (SELECT generate_series(1, length(email)) FROM users) s",
+        "SELECT count(*) FROM (SELECT generate_series(1, length(email)) + 0 FROM users) s",
+        "SELECT count(*) FROM (SELECT id FROM users ORDER BY generate_series(1, length(email))) s",
         "SELECT u.id, s.hit FROM users u \
          LEFT JOIN LATERAL (SELECT true AS hit WHERE u.email LIKE 'a%') s ON true",
         "SELECT query_to_xml('SELECT email FROM users', true, true, '')",
@@ -224,6 +229,7 @@ fn ordinary_work_is_not_touched() {
     for sql in [
         "SELECT id, name FROM users WHERE email = 'x' ORDER BY email",
         "SELECT count(*) FROM users WHERE email LIKE '%@x'",
+        "SELECT id, ntile(4) OVER (ORDER BY email) FROM users",
         "SELECT count(email), count(DISTINCT email), count(u), count(u.*) FROM users u",
         "SELECT email IS NOT NULL FROM users",
         "SELECT EXISTS (SELECT email FROM users)",
