@@ -127,6 +127,8 @@ pub struct Portal {
     pub given: Rc<Cell<u64>>,
     /// DECLAREd WITH HOLD: it outlives its transaction.
     pub holds: bool,
+    /// What the name in it stood for when it was bound, where it is a FETCH or an EXECUTE.
+    pub stands_on: Option<Rc<Prepared>>,
     pub _held: Held,
 }
 

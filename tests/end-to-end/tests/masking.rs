@@ -7,6 +7,7 @@ mod channels;
 mod copies;
 mod meanings;
 mod observed;
+mod portals;
 mod readings;
 mod sessions;
 mod views;

@@ -214,6 +214,7 @@ impl Session {
             release: RefCell::new(release),
             given: Rc::default(),
             holds: false,
+            stands_on: self.named(&facts),
             _held: held,
         });
         let replaced = self.names.portal(bind.portal).and_then(|portal| portal.bound.take());
@@ -297,6 +298,9 @@ impl Session {
                 if !portal.confirmed.get() && portal.segment != self.segment {
                     return Ok(Handled::Later);
                 }
+                if self.stands_on_another(&portal, &portal.opened) {
+                    return self.refuse(Expect::DescribePortal, stands_on_another());
+                }
                 portal.described.set(true);
                 run.portal = Some(portal);
                 Expect::DescribePortal
@@ -321,6 +325,9 @@ impl Session {
         };
         if self.names_what_may_not_be(&facts) {
             return Ok(Handled::Later);
+        }
+        if self.stands_on_another(&portal, &facts) {
+            return self.refuse(Expect::Execute, stands_on_another());
         }
         let resolved = self.resolve_first(&facts, &policies).await;
         let statements = first(&facts, &resolved);
@@ -451,6 +458,8 @@ impl Session {
             .borrow()
             .clone()
             .filter(|_| !varies && !portal.bind.is_empty())
+            // Under a path that is not known one text has been planned as several statements.
+            .filter(|_| !self.reading.must_ask())
             // The server may plan it anew inside a transaction, with other columns.
             .filter(|_| !self.unseen_code && portal.opened.current);
         if let (Some(known), Ok(Frontend::Bind(bind))) =
@@ -532,6 +541,13 @@ fn bind_frame(body: &[u8]) -> Frame<'_> {
 fn unknown_statement(name: &[u8]) -> Refusal {
     let what = format!("prepared statement \"{}\" does not exist", String::from_utf8_lossy(name));
     Refusal::UnknownName { sqlstate: "26000", what }
+}
+
+fn stands_on_another() -> Refusal {
+    Refusal::UnknownName {
+        sqlstate: "55000",
+        what: "what this portal names has changed since it was bound: bind it again".into(),
+    }
 }
 
 fn unknown_portal(name: &[u8]) -> Refusal {

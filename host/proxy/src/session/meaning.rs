@@ -8,7 +8,7 @@ use portcullis_policy::{Action, Opaque, Outputs, PolicySet, Statement, Unmatched
 use super::Session;
 use crate::effects::changes_reading;
 use crate::facts::Facts;
-use crate::names::Prepared;
+use crate::names::{Portal, Prepared};
 use crate::parameters::{unreadable_encoding, unreadable_encoding_in};
 use crate::reading::Reading;
 use crate::refusal::Refusal;
@@ -116,10 +116,7 @@ impl Session {
             }
             // In one text with what may have defined or changed the name, nothing is certain.
             SessionEffect::Execute { .. } | SessionEffect::Fetch { .. } if index > 0 => None,
-            SessionEffect::Execute { name } => self.names.statement(name.as_bytes()).cloned(),
-            SessionEffect::Fetch { name } => {
-                self.names.portal(name.as_bytes()).map(|portal| portal.prepared.clone())
-            }
+            SessionEffect::Execute { .. } | SessionEffect::Fetch { .. } => self.named(facts),
         };
         let mut resolved = statement.clone();
         let inner = match named {
@@ -129,13 +126,46 @@ impl Session {
             Some(_) | None => None,
         };
         match inner.as_ref().and_then(|facts| facts.statements.first()) {
-            Some(inner) => take_over(&mut resolved, inner),
+            Some(inner) => {
+                take_over(&mut resolved, inner);
+                if matches!(
+                    inner.effect,
+                    SessionEffect::Execute { .. } | SessionEffect::Fetch { .. }
+                ) {
+                    // The server follows the names as far as they lead.
+                    let what = format!("{} of another", statement.command);
+                    resolved.opaque.push(Opaque::UnknownName(what));
+                }
+            }
             None => resolved.opaque.push(Opaque::UnknownName(format!(
                 "{} of a name not seen defined",
                 statement.command
             ))),
         }
         Some(Resolved { statement: resolved, inner: None })
+    }
+
+    /// What the name of an EXECUTE or a FETCH stands for now.
+    pub(super) fn named(&self, facts: &Facts) -> Option<Rc<Prepared>> {
+        match &facts.statements.first()?.effect {
+            SessionEffect::Execute { name } => self.names.statement(name.as_bytes()).cloned(),
+            SessionEffect::Fetch { name } => {
+                self.names.portal(name.as_bytes()).map(|portal| portal.prepared.clone())
+            }
+            SessionEffect::None
+            | SessionEffect::Prepare { .. }
+            | SessionEffect::Declare { .. }
+            | SessionEffect::Deallocate { .. }
+            | SessionEffect::CloseCursor { .. }
+            | SessionEffect::DiscardAll => None,
+        }
+    }
+
+    /// The server describes, and a portal that has begun gives, what the name stood for then or
+    /// stands for now: which, depends.
+    pub(super) fn stands_on_another(&self, portal: &Portal, facts: &Facts) -> bool {
+        let now = self.named(facts);
+        now.as_ref().map(Rc::as_ptr) != portal.stands_on.as_ref().map(Rc::as_ptr)
     }
 
     /// A FETCH goes on with its cursor's rows, which the row limit counts together.

@@ -17,9 +17,12 @@ use crate::masks::{Unanswered, any, is_of_postgresql};
 use crate::names::{Held, Portal, Prepared, Undone};
 use crate::run::{Masks, Role, Run, Running};
 
-/// Error classes whose messages name things and never quote values: syntax and access
+/// Error classes whose messages name things and do not quote values: syntax and access
 /// rules, transaction state, serialisation, operator intervention, resources.
 const CLASSES_WITHOUT_VALUES: [&[u8]; 7] = [b"42", b"25", b"40", b"57", b"53", b"08", b"26"];
+
+/// It names what there is.
+const PERMISSION_DENIED: &[u8] = b"42501";
 
 /// A masker that has served a larger result has larger buffers, and is not kept.
 const SPARED_BYTES_MAX: u64 = 16 * 1024;
@@ -112,6 +115,7 @@ impl Session {
                         release: RefCell::new(running.release.clone()),
                         given: Rc::default(),
                         holds: *holds,
+                        stands_on: None,
                         _held: Held::default(),
                     })
                 });
@@ -340,7 +344,13 @@ impl Run {
 pub fn can_quote(fields: &[(u8, &[u8])]) -> bool {
     let code = backend::field(fields, b'C').unwrap_or_default();
     let class = code.get(..2).unwrap_or_default();
-    backend::field(fields, b'W').is_some() || !CLASSES_WITHOUT_VALUES.contains(&class)
+    // A name that has no place in the text is a value that was taken for one as the statement ran,
+    // by a cast to regclass for instance.
+    let names_value =
+        class == b"42" && code != PERMISSION_DENIED && backend::field(fields, b'P').is_none();
+    backend::field(fields, b'W').is_some()
+        || names_value
+        || !CLASSES_WITHOUT_VALUES.contains(&class)
 }
 
 fn report_withheld(out: &mut Vec<u8>, tag: u8, fields: &[(u8, &[u8])]) {

@@ -296,6 +296,16 @@ pub(crate) const CHANNELS: &[Attack] = &[
         "SELECT attname::text::int FROM pg_attribute WHERE attname = 'word'",
     ),
     attack(
+        "a setting of that name is missing",
+        &["SELECT current_setting(email) FROM customers"],
+        "SELECT 'word'::int",
+    ),
+    attack(
+        "a table of that name is missing",
+        &["SELECT quote_ident(email)::regclass FROM customers"],
+        "SELECT 'word'::int",
+    ),
+    attack(
         "date error quotes the value",
         &["SELECT iban::date FROM customers"],
         "SELECT 'word'::date",
