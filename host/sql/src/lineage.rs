@@ -100,6 +100,8 @@ struct Tracer<'a> {
     blind: bool,
     /// What calls in this query that give several rows are given: the number of rows tells of it.
     spreading: Flow,
+    /// What the frames of this query's named windows depend on.
+    framing: Flow,
 }
 
 impl<'a> Tracer<'a> {
@@ -118,6 +120,7 @@ impl<'a> Tracer<'a> {
             reads_anything: false,
             blind: false,
             spreading: Flow::none(),
+            framing: Flow::none(),
         }
     }
 

@@ -6,7 +6,7 @@ use pg_query::{Node, NodeEnum};
 use super::Tracer;
 use super::flow::{Flow, How};
 use super::space::{Env, Rows, names};
-use crate::builtins::{is_builtin, runs_strings};
+use crate::builtins::{is_aggregate, is_builtin, runs_strings};
 
 /// Functions of PostgreSQL that read files, large objects or the log of changes. Those that run
 /// SQL held in strings are `runs_strings`.
@@ -27,6 +27,7 @@ const POSITIONS: &[&str] =
 
 /// Functions of PostgreSQL that give several rows: how many tells of their arguments.
 const SPREADERS: &[&str] = &[
+    "aclexplode",
     "generate_series",
     "generate_subscripts",
     "json_array_elements",
@@ -45,11 +46,14 @@ const SPREADERS: &[&str] = &[
     "jsonb_path_query_tz",
     "jsonb_populate_recordset",
     "jsonb_to_recordset",
+    "pg_options_to_table",
+    "pg_snapshot_xip",
     "regexp_matches",
     "regexp_split_to_table",
     "string_to_table",
     "ts_debug",
     "ts_parse",
+    "txid_snapshot_xip",
     "unnest",
 ];
 
@@ -61,9 +65,11 @@ impl Tracer<'_> {
             [.., schema, name] => (Some(schema.as_str()), name.as_str()),
             [] => return Flow::opaque(),
         };
-        let filter = self.computed(call.agg_filter.as_deref(), env);
+        let mut filter = self.computed(call.agg_filter.as_deref(), env);
         if let Some(window) = &call.over {
-            self.window(window, env);
+            // Which rows a frame has decides what is made of them, as a filter does.
+            let frame = self.window(window, env);
+            filter = Flow::mix([&filter, &frame, &self.framing]);
         }
         let own = self.is_user_function(schema, name)
             || (self.scope.catalog.is_none() && schema.is_none() && !is_builtin(name));
@@ -83,15 +89,20 @@ impl Tracer<'_> {
             return flow;
         }
         let args = self.arguments(call, env);
+        let number = number_of(env);
         if !own && call.over.is_some() && POSITIONS.contains(&name) && args.reads_nothing() {
-            return Flow::new(How::Count, Vec::new());
+            return Flow::new(How::Count, Vec::new()).steered(&number);
         }
         if SPREADERS.contains(&name) {
             self.spreading = Flow::mix([&self.spreading, &args]);
         }
         let value = self.applied(schema, name, call.args.len(), args);
-        // A filter decides which values count, as a CASE would.
-        if filter.reads_nothing() { value } else { Flow::mix([&value, &filter]) }
+        // A filter decides which values count, as a CASE would; of how many rows an aggregate is
+        // made tells what makes the rows.
+        let aggregates = is_aggregate(name) && !number.reads_nothing();
+        let steers = [(!filter.reads_nothing()).then_some(&filter), aggregates.then_some(&number)];
+        let steers: Vec<&Flow> = steers.into_iter().flatten().collect();
+        if steers.is_empty() { value } else { Flow::mix([&value].into_iter().chain(steers)) }
     }
 
     /// All arguments; for an ordered-set aggregate what it orders is one of them.

@@ -204,10 +204,13 @@ impl Tracer<'_> {
     fn multi_assign(&mut self, assign: &MultiAssignRef, env: &Env<'_>) -> Flow {
         let position = usize::try_from(assign.colno).unwrap_or(0).saturating_sub(1);
         match assign.source.as_deref().and_then(|source| source.node.as_ref()) {
-            Some(NodeEnum::RowExpr(row)) => match row.args.get(position) {
-                Some(value) => self.expression(value, env),
-                None => Flow::opaque(),
-            },
+            Some(NodeEnum::RowExpr(row)) if !row.args.iter().any(is_star) => {
+                match row.args.get(position) {
+                    Some(value) => self.expression(value, env),
+                    None => Flow::opaque(),
+                }
+            }
+            Some(NodeEnum::RowExpr(row)) => self.items(&row.args, env).at(position),
             Some(NodeEnum::SubLink(link)) => {
                 match link.subselect.as_deref().and_then(|query| query.node.as_ref()) {
                     Some(NodeEnum::SelectStmt(select)) => self.query(select, env).at(position),
@@ -218,12 +221,12 @@ impl Tracer<'_> {
         }
     }
 
-    /// A window's partition and order, for what they refer to.
-    pub(super) fn window(&mut self, window: &WindowDef, env: &Env<'_>) {
+    /// A window's partition and order, for what they refer to; and what its frame depends on.
+    pub(super) fn window(&mut self, window: &WindowDef, env: &Env<'_>) -> Flow {
         self.computed(&window.partition_clause, env);
         self.order_by(&window.order_clause, &Rows::default(), env);
         let offsets = window.start_offset.iter().chain(&window.end_offset);
-        self.computed(offsets.map(|offset| &**offset), env);
+        self.computed(offsets.map(|offset| &**offset), env)
     }
 
     fn column_reference(&mut self, column: &ColumnRef, env: &Env<'_>) -> Flow {

@@ -120,7 +120,8 @@ impl Tracer<'_> {
             rows.fields.push(Field { name: column, flow });
         }
         if function.ordinality {
-            let flow = Flow::new(How::Count, Vec::new());
+            let number = rows.number.clone().unwrap_or_else(Flow::none);
+            let flow = Flow::new(How::Count, Vec::new()).steered(&number);
             rows.fields.push(Field { name: Some("ordinality".to_owned()), flow });
         }
         aliased(rows, function.alias.as_ref(), name.as_deref())
@@ -159,6 +160,16 @@ impl Tracer<'_> {
     /// The columns of a join, and those merged by USING or NATURAL, which come first.
     fn joined(&mut self, join: &JoinExpr, left: Rows, right: Rows) -> (Rows, Rows) {
         let number = Flow::mix(left.number.iter().chain(&right.number));
+        let is_named = |rows: &Rows| {
+            rows.rest.is_none() && rows.fields.iter().all(|field| field.name.is_some())
+        };
+        if join.is_natural && !(is_named(&left) && is_named(&right)) {
+            // Which columns are merged, and so where each of the others stands, is not known.
+            let all = Flow::mix([&left.whole(), &right.whole()]);
+            self.refer(&all);
+            let number = (!number.reads_nothing()).then_some(number);
+            return (Rows { number, ..Rows::open(all.clone()) }, Rows::open(all));
+        }
         let common: Vec<String> = match join.is_natural {
             false => names(&join.using_clause),
             true => {

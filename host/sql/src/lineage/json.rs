@@ -22,7 +22,10 @@ impl Tracer<'_> {
             NodeEnum::JsonArrayConstructor(json) => self.computed(&json.exprs, env),
             NodeEnum::JsonArrayQueryConstructor(json) => {
                 match json.query.as_deref()?.node.as_ref()? {
-                    NodeEnum::SelectStmt(select) => Flow::mix([&self.query(select, env).whole()]),
+                    NodeEnum::SelectStmt(select) => {
+                        let rows = self.query(select, env);
+                        Flow::mix([&rows.whole()].into_iter().chain(&rows.number))
+                    }
                     _ => return None,
                 }
             }
@@ -95,7 +98,7 @@ impl Tracer<'_> {
             let parts = column.colexpr.iter().chain(&column.coldefexpr).map(|part| &**part);
             let own = self.computed(parts, env);
             let flow = match column.for_ordinality {
-                true => Flow::new(How::Count, Vec::new()),
+                true => Flow::new(How::Count, Vec::new()).steered(&document),
                 false => Flow::mix([&document, &spaces, &own]),
             };
             rows.fields.push(Field { name: Some(column.colname.clone()), flow });
@@ -130,7 +133,9 @@ impl Tracer<'_> {
                     nested.push(column);
                     continue;
                 }
-                JsonTableColumnType::JtcForOrdinality => Flow::new(How::Count, Vec::new()),
+                JsonTableColumnType::JtcForOrdinality => {
+                    Flow::new(How::Count, Vec::new()).steered(document)
+                }
                 JsonTableColumnType::JtcRegular
                 | JsonTableColumnType::JtcExists
                 | JsonTableColumnType::JtcFormatted => self.json_column(column, document, env),

@@ -104,7 +104,9 @@ impl Tracer<'_> {
         {
             let rounds = self.framed(env, |tracer| {
                 tracer.with(select.with_clause.as_ref(), env, |tracer, env| {
-                    tracer.rounds((first, again), &aliases, with, index, env)
+                    let rows = tracer.rounds((first, again), &aliases, with, index, env);
+                    tracer.order_by(&select.sort_clause, &rows, env);
+                    tracer.limited(select, rows, env)
                 })
             });
             return rounds.0;
@@ -195,8 +197,21 @@ impl Tracer<'_> {
                 }
             }
         };
-        for limit in [&select.limit_count, &select.limit_offset].into_iter().flatten() {
-            self.expression(limit, env);
+        self.limited(select, rows, env)
+    }
+
+    /// Rows under LIMIT and OFFSET, which tell of what decides them.
+    fn limited(&mut self, select: &SelectStmt, mut rows: Rows, env: &Env<'_>) -> Rows {
+        let limits = select.limit_count.iter().chain(&select.limit_offset);
+        let limit = self.computed(limits.map(|limit| &**limit), env);
+        if !limit.reads_nothing() {
+            for field in &mut rows.fields {
+                field.flow = Flow::mix([&field.flow, &limit]);
+            }
+            if let Some(rest) = &mut rows.rest {
+                rest.flow = Flow::mix([&rest.flow, &limit]);
+            }
+            rows.number = Some(Flow::mix(rows.number.iter().chain([&limit])));
         }
         rows
     }
@@ -206,11 +221,10 @@ impl Tracer<'_> {
         let mut rows: Option<Rows> = None;
         for list in lists {
             let Some(NodeEnum::List(list)) = &list.node else { return Rows::opaque() };
-            let fields = list.items.iter().enumerate().map(|(position, value)| Field {
-                name: Some(format!("column{}", position.saturating_add(1))),
-                flow: self.expression(value, env),
-            });
-            let row = Rows { fields: fields.collect(), ..Rows::default() };
+            let mut row = self.items(&list.items, env);
+            for (position, field) in row.fields.iter_mut().enumerate() {
+                field.name = Some(format!("column{}", position.saturating_add(1)));
+            }
             rows = Some(match rows {
                 None => row,
                 Some(rows) => union(rows, &row),
@@ -219,10 +233,31 @@ impl Tracer<'_> {
         rows.unwrap_or_else(Rows::opaque)
     }
 
+    /// Values in a row, stars spread out.
+    pub(super) fn items(&mut self, values: &[Node], env: &Env<'_>) -> Rows {
+        let mut row = Rows::default();
+        for value in values {
+            if is_star(value) {
+                let star = self.star(value, env);
+                extend(&mut row, &star);
+            } else {
+                row.fields.push(Field { name: None, flow: self.expression(value, env) });
+            }
+        }
+        row
+    }
+
     fn select(&mut self, select: &SelectStmt, outer: &Env<'_>, view_body: bool) -> Rows {
         let around = std::mem::replace(&mut self.spreading, Flow::none());
+        let framing = std::mem::replace(&mut self.framing, Flow::none());
         let items = self.from(&select.from_clause, select.where_clause.as_deref(), outer);
         let env = Env::items(outer, &items);
+        for window in &select.window_clause {
+            if let Some(NodeEnum::WindowDef(window)) = &window.node {
+                let frame = self.window(window, &env);
+                self.framing = Flow::mix([&self.framing, &frame]);
+            }
+        }
         let before = view_body.then(|| self.referenced.clone());
         let mut rows = self.targets_of(&select.target_list, &env);
         if let Some(before) = before {
@@ -235,11 +270,7 @@ impl Tracer<'_> {
         self.group_by(&select.group_clause, &rows, &env);
         self.order_by(&select.sort_clause, &rows, &env);
         self.order_by(&select.distinct_clause, &rows, &env);
-        for window in &select.window_clause {
-            if let Some(NodeEnum::WindowDef(window)) = &window.node {
-                self.window(window, &env);
-            }
-        }
+        self.framing = framing;
         let numbers = items.iter().filter(|item| item.by_column);
         let numbers = numbers.filter_map(|item| item.rows.number.as_ref());
         let spreading = std::mem::replace(&mut self.spreading, around);

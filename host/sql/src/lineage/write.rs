@@ -49,6 +49,7 @@ impl Tracer<'_> {
             };
             let listed: Vec<String> = insert.cols.iter().filter_map(assigned_name).collect();
             assign_positions(&mut target, listed, &values);
+            tracer.subscripted(&insert.cols, &mut target, env);
             if let Some(conflict) = insert.on_conflict_clause.as_deref() {
                 tracer.on_conflict(conflict, &mut target, env);
             }
@@ -137,6 +138,7 @@ impl Tracer<'_> {
         let values = Rows { fields: fields.collect(), ..Rows::default() };
         let listed: Vec<String> = clause.target_list.iter().filter_map(assigned_name).collect();
         assign_positions(target, listed, &values);
+        self.subscripted(&clause.target_list, target, env);
     }
 
     /// A table made of a query.
@@ -225,6 +227,18 @@ impl Tracer<'_> {
 
     fn computed_as_is(&mut self, value: Option<&Node>, env: &Env<'_>) -> Flow {
         value.map_or_else(Flow::none, |value| self.expression(value, env))
+    }
+
+    /// `INSERT INTO t (a[…])`: the column holds what says where, too.
+    fn subscripted(&mut self, list: &[Node], target: &mut Target<'_>, env: &Env<'_>) {
+        for node in list {
+            if let Some(NodeEnum::ResTarget(set)) = &node.node
+                && !set.indirection.is_empty()
+            {
+                let flow = self.subscripts(set, env);
+                target.assign(Some(set.name.clone()), flow);
+            }
+        }
     }
 
     fn subscripts(&mut self, set: &ResTarget, env: &Env<'_>) -> Flow {

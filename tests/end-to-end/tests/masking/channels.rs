@@ -296,6 +296,34 @@ pub(crate) const CHANNELS: &[Attack] = &[
         "SELECT attname::text::int FROM pg_attribute WHERE attname = 'word'",
     ),
     attack(
+        "cast error in a limit",
+        &[
+            "WITH RECURSIVE r(a) AS (SELECT 1 UNION ALL SELECT 2 LIMIT (SELECT email::int FROM customers WHERE id = 1)) SELECT a FROM r",
+        ],
+        "SELECT 'word'::int",
+    ),
+    attack(
+        "values from a star",
+        &[
+            "SELECT v.column2 FROM (SELECT id, encode(email::bytea, 'hex') e FROM customers) k, LATERAL (VALUES (k.*, 1)) v",
+        ],
+        "SELECT v.column2 FROM (SELECT id, word e FROM scratch) k, LATERAL (VALUES (k.*, 1)) v ORDER BY 1",
+    ),
+    attack(
+        "natural join with columns of a function",
+        &[
+            "SELECT encode(value::bytea, 'hex') FROM json_each_text((SELECT row_to_json(c) FROM customers c WHERE id = 1)) a NATURAL LEFT JOIN (SELECT NULL::text AS value) b",
+        ],
+        "SELECT s.id FROM scratch s NATURAL JOIN (SELECT 1 AS id) b",
+    ),
+    attack(
+        "letters numbered",
+        &[
+            "SELECT id, string_agg(chr(m::int), '' ORDER BY k) FROM (SELECT c.id, k, max(n) m FROM customers c, generate_series(1, 40) k, generate_series(1, ascii(substr(email, k, 1))) WITH ORDINALITY g(i, n) WHERE c.id < 4 GROUP BY c.id, k) t GROUP BY id",
+        ],
+        "SELECT n FROM generate_series(1, 3) WITH ORDINALITY g(i, n)",
+    ),
+    attack(
         "a setting of that name is missing",
         &["SELECT current_setting(email) FROM customers"],
         "SELECT 'word'::int",
@@ -442,6 +470,14 @@ pub(crate) const CHANNELS: &[Attack] = &[
             "SHOW my.dealt",
         ],
         "SELECT ntile(length(set_config('my.other', 'x', false))) OVER () FROM scratch",
+    ),
+    attack(
+        "carried by a limit",
+        &[
+            "WITH RECURSIVE r(a) AS (SELECT 1 UNION ALL SELECT 2 LIMIT (SELECT length(set_config('my.limit', encode(email::bytea, 'hex'), false)) FROM customers WHERE id = 1)) SELECT a FROM r",
+            "SHOW my.limit",
+        ],
+        "WITH RECURSIVE r(a) AS (SELECT 1 UNION ALL SELECT 2 LIMIT 1) SELECT a FROM r",
     ),
     attack(
         "carried by what values are sorted by",

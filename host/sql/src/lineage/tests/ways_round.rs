@@ -90,6 +90,9 @@ fn values_computed_from_it() {
         "first_value(email) OVER (ORDER BY id)",
         "lag(email) OVER w",
         "ntile(ascii(email)) OVER w",
+        "last_value(id) OVER (ORDER BY id ROWS BETWEEN CURRENT ROW AND (SELECT ascii(email)) FOLLOWING)",
+        "count(*) OVER (ORDER BY id ROWS ascii(email) PRECEDING)",
+        "json_array(SELECT 1 FROM generate_series(1, (SELECT ascii(email))))",
         "unnest(ARRAY[email])",
         "regexp_split_to_table(email, '@')",
         "count(*) FILTER (WHERE email LIKE 'a%')",
@@ -173,6 +176,17 @@ fn values_passed_along() {
          COLUMNS (NESTED PATH '$' COLUMNS (v text PATH '$.email'))) n",
         "SELECT n.last FROM users, json_table(to_json(users), '$' \
          COLUMNS (NESTED PATH '$' COLUMNS (v text PATH '$.email'), k FOR ORDINALITY)) n(first, last)",
+        "SELECT v.column2 FROM (SELECT id, email FROM users) k, LATERAL (VALUES (k.*, 1)) v",
+        "SELECT value FROM json_each_text((SELECT row_to_json(u) FROM users u)) a \
+         NATURAL LEFT JOIN (SELECT NULL::text AS value) b",
+        "SELECT last_value(id) OVER w FROM orders WINDOW w AS (ORDER BY id \
+         ROWS (SELECT ascii(email) FROM users LIMIT 1) PRECEDING)",
+        "SELECT u.id, max(n) FROM users u, \
+         generate_series(1, ascii(u.email)) WITH ORDINALITY AS g(i, n) GROUP BY u.id",
+        "SELECT u.id, sum(1) FROM users u, generate_series(1, ascii(u.email)) GROUP BY u.id",
+        "SELECT i FROM generate_series(0, 255) i OFFSET (SELECT ascii(email) FROM users) LIMIT 1",
+        "WITH RECURSIVE r(a) AS (SELECT 1 UNION ALL SELECT 2 LIMIT \
+         (SELECT ascii(email) FROM users LIMIT 1)) SELECT count(*) FROM r",
         "SELECT r.a FROM json_to_record((SELECT to_json(u) FROM users u)) AS r(a text)",
         "SELECT hidden() FROM users",
         "SELECT h FROM users, hidden() h",
@@ -210,6 +224,8 @@ fn values_written_and_read_back() {
         "UPDATE orders SET (amount, note) = (SELECT 1, email FROM users) RETURNING note",
         "UPDATE users SET name = '' RETURNING old.email",
         "UPDATE users SET name = '' RETURNING WITH (OLD AS o) o.email",
+        "UPDATE orders SET (amount, note) = ROW(z.*, 1, email) FROM (SELECT) z, users \
+         RETURNING note",
         "DELETE FROM users RETURNING lower(email)",
         "DELETE FROM orders USING users RETURNING email",
         "INSERT INTO orders (note) VALUES ('') ON CONFLICT (id) DO UPDATE \
