@@ -5,6 +5,7 @@ mod attacks;
 mod carriers;
 mod channels;
 mod copies;
+mod errors;
 mod meanings;
 mod observed;
 mod portals;
@@ -144,6 +145,11 @@ async fn no_other_channel_gets_past() {
 }
 
 #[tokio::test]
+async fn no_error_gets_past() {
+    check(errors::ERRORS).await;
+}
+
+#[tokio::test]
 async fn no_name_changed_behind_the_proxy_gets_past() {
     check(sessions::SESSIONS).await;
 }
@@ -169,7 +175,8 @@ async fn without_the_proxy_the_attacks_succeed() {
         let empty = ["natural join"].contains(&attack.name);
         assert!(leak.is_some() || empty, "{} finds nothing even directly", attack.name);
     }
-    for attack in channels::RELATIONS.iter().chain(channels::CHANNELS).chain(channels::PREDICATES) {
+    let others = [channels::RELATIONS, channels::CHANNELS, channels::PREDICATES, errors::ERRORS];
+    for attack in others.into_iter().flatten() {
         let mut session = direct_session(&database).await;
         let twin = session.query(attack.twin).await;
         let class = sqlstate_of(&twin).unwrap_or_default();

@@ -266,43 +266,6 @@ pub(crate) const CHANNELS: &[Attack] = &[
         "COPY (SELECT word FROM scratch ORDER BY id) TO STDOUT",
     ),
     attack(
-        "cast error quotes the value",
-        &["SELECT email::int FROM customers"],
-        "SELECT 'word'::int",
-    ),
-    attack(
-        "cast error behind a view",
-        &["SELECT id FROM customer_contacts WHERE address::int = 0"],
-        "SELECT 'word'::int",
-    ),
-    attack(
-        "cast error of what a view is sorted by",
-        &["SELECT id FROM contact_addresses ORDER BY reached_at::int"],
-        "SELECT 'word'::int",
-    ),
-    attack(
-        "cast error where rows are dealt out",
-        &["SELECT ntile(email::int) OVER () FROM customers"],
-        "SELECT ntile(2) OVER (ORDER BY id) FROM scratch",
-    ),
-    attack(
-        "cast error of what values are sorted by",
-        &["VALUES (1), (2) ORDER BY (SELECT email::int FROM customers LIMIT 1) + column1"],
-        "VALUES (1), (2) ORDER BY column1",
-    ),
-    attack(
-        "cast error quotes statistics",
-        &["SELECT histogram_bounds::text::int FROM pg_stats WHERE attname = 'email'"],
-        "SELECT attname::text::int FROM pg_attribute WHERE attname = 'word'",
-    ),
-    attack(
-        "cast error in a limit",
-        &[
-            "WITH RECURSIVE r(a) AS (SELECT 1 UNION ALL SELECT 2 LIMIT (SELECT email::int FROM customers WHERE id = 1)) SELECT a FROM r",
-        ],
-        "SELECT 'word'::int",
-    ),
-    attack(
         "values from a star",
         &[
             "SELECT v.column2 FROM (SELECT id, encode(email::bytea, 'hex') e FROM customers) k, LATERAL (VALUES (k.*, 1)) v",
@@ -322,26 +285,6 @@ pub(crate) const CHANNELS: &[Attack] = &[
             "SELECT id, string_agg(chr(m::int), '' ORDER BY k) FROM (SELECT c.id, k, max(n) m FROM customers c, generate_series(1, 40) k, generate_series(1, ascii(substr(email, k, 1))) WITH ORDINALITY g(i, n) WHERE c.id < 4 GROUP BY c.id, k) t GROUP BY id",
         ],
         "SELECT n FROM generate_series(1, 3) WITH ORDINALITY g(i, n)",
-    ),
-    attack(
-        "a setting of that name is missing",
-        &["SELECT current_setting(email) FROM customers"],
-        "SELECT 'word'::int",
-    ),
-    attack(
-        "a table of that name is missing",
-        &["SELECT quote_ident(email)::regclass FROM customers"],
-        "SELECT 'word'::int",
-    ),
-    attack(
-        "date error quotes the value",
-        &["SELECT iban::date FROM customers"],
-        "SELECT 'word'::date",
-    ),
-    attack(
-        "json error quotes the value",
-        &["SELECT ('\"' || email)::json FROM customers"],
-        "SELECT 'word'::json",
     ),
     attack(
         "unique violation",

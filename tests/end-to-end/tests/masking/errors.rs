@@ -1,0 +1,63 @@
+//! Errors that quote a value.
+
+use super::attacks::{Attack, attack};
+
+pub(crate) const ERRORS: &[Attack] = &[
+    attack(
+        "cast error quotes the value",
+        &["SELECT email::int FROM customers"],
+        "SELECT 'word'::int",
+    ),
+    attack(
+        "cast error behind a view",
+        &["SELECT id FROM customer_contacts WHERE address::int = 0"],
+        "SELECT 'word'::int",
+    ),
+    attack(
+        "cast error of what a view is sorted by",
+        &["SELECT id FROM contact_addresses ORDER BY reached_at::int"],
+        "SELECT 'word'::int",
+    ),
+    attack(
+        "cast error where rows are dealt out",
+        &["SELECT ntile(email::int) OVER () FROM customers"],
+        "SELECT ntile(2) OVER (ORDER BY id) FROM scratch",
+    ),
+    attack(
+        "cast error of what values are sorted by",
+        &["VALUES (1), (2) ORDER BY (SELECT email::int FROM customers LIMIT 1) + column1"],
+        "VALUES (1), (2) ORDER BY column1",
+    ),
+    attack(
+        "cast error quotes statistics",
+        &["SELECT histogram_bounds::text::int FROM pg_stats WHERE attname = 'email'"],
+        "SELECT attname::text::int FROM pg_attribute WHERE attname = 'word'",
+    ),
+    attack(
+        "cast error in a limit",
+        &[
+            "WITH RECURSIVE r(a) AS (SELECT 1 UNION ALL SELECT 2 LIMIT (SELECT email::int FROM customers WHERE id = 1)) SELECT a FROM r",
+        ],
+        "SELECT 'word'::int",
+    ),
+    attack(
+        "a setting of that name is missing",
+        &["SELECT current_setting(email) FROM customers"],
+        "SELECT 'word'::int",
+    ),
+    attack(
+        "a table of that name is missing",
+        &["SELECT quote_ident(email)::regclass FROM customers"],
+        "SELECT 'word'::int",
+    ),
+    attack(
+        "date error quotes the value",
+        &["SELECT iban::date FROM customers"],
+        "SELECT 'word'::date",
+    ),
+    attack(
+        "json error quotes the value",
+        &["SELECT ('\"' || email)::json FROM customers"],
+        "SELECT 'word'::json",
+    ),
+];
