@@ -42,7 +42,7 @@ use crate::shared::{Phase, Shared};
 use crate::transport::Transport;
 use crate::upstream::{self, Upstream};
 use holding::Hold;
-pub use outcome::can_quote;
+pub use outcome::can_quote_by_class;
 
 /// A side that does not read what waits for it is not read for either.
 const WAITING_BYTES_MAX: usize = 4 * BUFFER_BYTES;

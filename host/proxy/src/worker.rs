@@ -32,7 +32,7 @@ use crate::proving;
 use crate::reception::{Arriving, Reception};
 use crate::refusal::Refusal;
 use crate::registry::{Entry, Line, Registry};
-use crate::session::{Parts, Session, can_quote};
+use crate::session::{Parts, Session, can_quote_by_class};
 use crate::settings::{NoRole, RoleMapping, Settings};
 use crate::shared::{Phase, Shared, pass_on_in_time};
 use crate::startup::{self, Arrival, Login, StartupError, Unproven};
@@ -414,7 +414,7 @@ fn greeting(owed: Vec<u8>, upstream: &Upstream, key: &crate::cancel::CancelKey) 
     let mut out = owed;
     for notice in &upstream.notices {
         // What a login trigger says can be anything that somebody else must not see.
-        if backend::notice_fields(notice).is_ok_and(|fields| !can_quote(&fields)) {
+        if backend::notice_fields(notice).is_ok_and(|fields| !can_quote_by_class(&fields)) {
             encode::frame(&mut out, b'N', notice);
         }
     }

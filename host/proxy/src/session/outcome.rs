@@ -340,17 +340,20 @@ impl Run {
     }
 }
 
-/// Could this error or notice quote a value? Its context, where it has one, can.
-pub fn can_quote(fields: &[(u8, &[u8])]) -> bool {
+/// Could this error or notice of a statement quote a value?
+fn can_quote(fields: &[(u8, &[u8])]) -> bool {
     let code = backend::field(fields, b'C').unwrap_or_default();
-    let class = code.get(..2).unwrap_or_default();
     // A name that has no place in the text is a value that was taken for one as the statement ran,
     // by a cast to regclass for instance.
-    let names_value =
-        class == b"42" && code != PERMISSION_DENIED && backend::field(fields, b'P').is_none();
-    backend::field(fields, b'W').is_some()
-        || names_value
-        || !CLASSES_WITHOUT_VALUES.contains(&class)
+    let has_no_place = backend::field(fields, b'P').is_none();
+    let names_value = code.starts_with(b"42") && code != PERMISSION_DENIED && has_no_place;
+    names_value || can_quote_by_class(fields)
+}
+
+/// The same where no statement has run. Its context, where it has one, can.
+pub fn can_quote_by_class(fields: &[(u8, &[u8])]) -> bool {
+    let class = backend::field(fields, b'C').and_then(|code| code.get(..2)).unwrap_or_default();
+    backend::field(fields, b'W').is_some() || !CLASSES_WITHOUT_VALUES.contains(&class)
 }
 
 fn report_withheld(out: &mut Vec<u8>, tag: u8, fields: &[(u8, &[u8])]) {
