@@ -131,11 +131,7 @@ impl Tracer<'_> {
             self.assignments(&clause.target_list, target, env);
             return;
         }
-        let fields = clause
-            .values
-            .iter()
-            .map(|value| Field { name: None, flow: self.expression(value, env) });
-        let values = Rows { fields: fields.collect(), ..Rows::default() };
+        let values = self.items(&clause.values, env);
         let listed: Vec<String> = clause.target_list.iter().filter_map(assigned_name).collect();
         assign_positions(target, listed, &values);
         self.subscripted(&clause.target_list, target, env);

@@ -234,6 +234,8 @@ fn values_written_and_read_back() {
          WHEN MATCHED THEN UPDATE SET note = u.email RETURNING note",
         "MERGE INTO orders o USING users u ON o.user_id = u.id \
          WHEN NOT MATCHED THEN INSERT (note) VALUES (u.email) RETURNING o.note",
+        "MERGE INTO orders o USING (SELECT id, id AS user_id, id AS amount, email FROM users) u \
+         ON false WHEN NOT MATCHED THEN INSERT VALUES (u.*) RETURNING o.note",
         "MERGE INTO orders o USING users u ON false WHEN MATCHED THEN DELETE RETURNING *",
     ] {
         shows(sql, "users.email");
