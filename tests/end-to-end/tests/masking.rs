@@ -2,6 +2,7 @@
 //! comes through unharmed.
 
 mod attacks;
+mod bench;
 mod carriers;
 mod channels;
 mod copies;

@@ -214,7 +214,7 @@ impl Session {
             release: RefCell::new(release),
             given: Rc::default(),
             holds: false,
-            stands_on: self.named(&facts),
+            stands_on: facts.statements.first().and_then(|first| self.named(first)),
             _held: held,
         });
         let replaced = self.names.portal(bind.portal).and_then(|portal| portal.bound.take());

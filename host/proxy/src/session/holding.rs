@@ -11,7 +11,6 @@ use std::time::Duration;
 use portcullis_approvals::{Ask, Decided, Facts as CaseFacts, Waiting};
 use portcullis_policy::approval::{Grant, Lease, Need, Question};
 use portcullis_policy::event::{DecisionMade, Ending, EventId};
-use portcullis_policy::statement::SessionEffect;
 use portcullis_policy::{Action, Approval, Permitted, PolicyName, PolicySet, Ruling, Statement};
 use portcullis_wire::backend::TransactionStatus;
 use portcullis_wire::encode;
@@ -246,19 +245,7 @@ impl Session {
 
     /// The shape, and for EXECUTE and FETCH that of what runs under the name.
     fn with_what_it_names(&self, statement: &Statement) -> String {
-        let named = match &statement.effect {
-            SessionEffect::Execute { name } => self.names.statement(name.as_bytes()).cloned(),
-            SessionEffect::Fetch { name } => {
-                self.names.portal(name.as_bytes()).map(|portal| portal.prepared.clone())
-            }
-            SessionEffect::None
-            | SessionEffect::Prepare { .. }
-            | SessionEffect::Declare { .. }
-            | SessionEffect::Deallocate { .. }
-            | SessionEffect::CloseCursor { .. }
-            | SessionEffect::DiscardAll => None,
-        };
-        let named = named.map(|prepared| prepared.facts.borrow().clone());
+        let named = self.named(statement).map(|prepared| prepared.facts.borrow().clone());
         match named.as_ref().and_then(|facts| facts.statements.first()) {
             Some(inner) => format!("{}\n-- which is: {}", statement.shape, inner.shape),
             None => statement.shape.clone(),

@@ -116,7 +116,7 @@ impl Session {
             }
             // In one text with what may have defined or changed the name, nothing is certain.
             SessionEffect::Execute { .. } | SessionEffect::Fetch { .. } if index > 0 => None,
-            SessionEffect::Execute { .. } | SessionEffect::Fetch { .. } => self.named(facts),
+            SessionEffect::Execute { .. } | SessionEffect::Fetch { .. } => self.named(statement),
         };
         let mut resolved = statement.clone();
         let inner = match named {
@@ -146,8 +146,8 @@ impl Session {
     }
 
     /// What the name of an EXECUTE or a FETCH stands for now.
-    pub(super) fn named(&self, facts: &Facts) -> Option<Rc<Prepared>> {
-        match &facts.statements.first()?.effect {
+    pub(super) fn named(&self, statement: &Statement) -> Option<Rc<Prepared>> {
+        match &statement.effect {
             SessionEffect::Execute { name } => self.names.statement(name.as_bytes()).cloned(),
             SessionEffect::Fetch { name } => {
                 self.names.portal(name.as_bytes()).map(|portal| portal.prepared.clone())
@@ -164,7 +164,7 @@ impl Session {
     /// The server describes, and a portal that has begun gives, what the name stood for then or
     /// stands for now: which, depends.
     pub(super) fn stands_on_another(&self, portal: &Portal, facts: &Facts) -> bool {
-        let now = self.named(facts);
+        let now = facts.statements.first().and_then(|first| self.named(first));
         now.as_ref().map(Rc::as_ptr) != portal.stands_on.as_ref().map(Rc::as_ptr)
     }
 

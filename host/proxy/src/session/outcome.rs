@@ -276,12 +276,12 @@ impl Session {
         if let Some(withholds) = running.known.withholds.get() {
             return withholds;
         }
-        let mut known = statement.relations.iter().filter_map(|relation| relation.oid);
+        let mut oids = statement.relations.iter().filter_map(|relation| relation.oid);
         let is_view = |oid: u32| {
             let known = facts.view.catalog.relation(oid);
             known.is_some_and(|known| known.definition.is_some())
         };
-        if known.any(is_view) {
+        if oids.any(is_view) {
             // What its query does with columns that nobody selects can fail as well.
             return Box::pin(self.may_hide_anything(policies)).await;
         }

@@ -99,10 +99,9 @@ impl Tracer<'_> {
         let value = self.applied(schema, name, call.args.len(), args);
         // A filter decides which values count, as a CASE would; of how many rows an aggregate is
         // made tells what makes the rows.
-        let aggregates = is_aggregate(name) && !number.reads_nothing();
-        let steers = [(!filter.reads_nothing()).then_some(&filter), aggregates.then_some(&number)];
-        let steers: Vec<&Flow> = steers.into_iter().flatten().collect();
-        if steers.is_empty() { value } else { Flow::mix([&value].into_iter().chain(steers)) }
+        let number = if is_aggregate(name) { number } else { Flow::none() };
+        let steers = Flow::mix([&filter, &number]);
+        if steers.reads_nothing() { value } else { Flow::mix([&value, &steers]) }
     }
 
     /// All arguments; for an ordered-set aggregate what it orders is one of them.

@@ -2,7 +2,7 @@
 
 use end_to_end::frames::{Batch, sequence};
 
-use super::meanings::Bench;
+use super::bench::Bench;
 
 /// A value in a form that no inspection of content knows.
 const HIDDEN: &str = "SELECT encode(email::bytea, 'hex') AS a FROM customers ORDER BY id LIMIT 5";

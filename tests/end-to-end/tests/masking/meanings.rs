@@ -3,97 +3,14 @@
 
 use end_to_end::cluster::APP;
 use end_to_end::frames::{Batch, Message, Session, error_of, first_column, sequence, sqlstate_of};
-use end_to_end::leaks::Needles;
 use end_to_end::portcullis::{ANA, DATABASE, PASSWORD};
-use end_to_end::{Database, Portcullis, Setup, cluster};
 
+use super::bench::{Bench, step};
 use super::direct_session;
 
 /// A value in a form that no inspection of content knows.
 const HIDDEN: &str = "SELECT encode(email::bytea, 'hex') FROM customers ORDER BY id LIMIT 5";
 const HARMLESS: &str = "SELECT word FROM scratch ORDER BY id";
-
-/// Both shipped policies, as they come.
-async fn protected(database: &Database) -> Portcullis {
-    Setup::new(database)
-        .unmatched("allow")
-        .policy("10-guard.toml", "sql_guard.wasm", "")
-        .policy("50-pii.toml", "pii_mask.wasm", "match = { groups = [\"analysts\"] }")
-        .start()
-        .await
-}
-
-/// A test's database, what must not leave it, and the proxy before it.
-pub(super) struct Bench {
-    pub(super) database: Database,
-    needles: Needles,
-    pub(super) portcullis: Portcullis,
-}
-
-impl Bench {
-    pub(super) async fn new() -> Bench {
-        let database = cluster().await.database().await;
-        let portcullis = protected(&database).await;
-        Bench::of(database, portcullis).await
-    }
-
-    /// With no guard, for what that would refuse.
-    pub(super) async fn masking_alone() -> Bench {
-        let database = cluster().await.database().await;
-        let portcullis = super::masked(&database).await;
-        Bench::of(database, portcullis).await
-    }
-
-    pub(super) async fn of(database: Database, portcullis: Portcullis) -> Bench {
-        let needles = Needles::of(&database).await;
-        Bench { database, needles, portcullis }
-    }
-
-    pub(super) async fn session(&self) -> Session {
-        self.portcullis.session(ANA).await
-    }
-
-    pub(super) fn gives_away(&self, session: &Session) -> bool {
-        self.needles.leak(&session.received).is_some()
-    }
-
-    /// What has been given away, or deleted.
-    async fn harm(&self, what: &str, session: &Session, answer: &[Message]) -> Option<String> {
-        let answer = sequence(answer);
-        if let Some(value) = self.needles.leak(&session.received) {
-            return Some(format!("{what} gave away {value}: {answer}"));
-        }
-        let mut direct = direct_session(&self.database).await;
-        let left = first_column(&direct.query("SELECT count(*) FROM scratch").await);
-        // For the next case.
-        direct.query("INSERT INTO scratch SELECT n, 'word ' || n FROM generate_series(1, 20) n ON CONFLICT DO NOTHING").await;
-        (left != ["20"]).then(|| format!("{what} deleted: {answer}"))
-    }
-
-    pub(super) async fn unharmed(&self, what: &str, session: &Session, answer: &[Message]) {
-        assert_eq!(self.harm(what, session, answer).await, None);
-    }
-
-    /// The steps, each in a batch of its own, are answered as without the proxy.
-    async fn same_as_direct(&self, what: &str, steps: impl Fn() -> Vec<(Batch, &'static [u8])>) {
-        // One after the other: what one has locked the other would wait for.
-        let mut answers = Vec::new();
-        for mut session in [direct_session(&self.database).await, self.session().await] {
-            for batch in steps() {
-                let answer = step(&mut session, batch).await;
-                let complaint = error_of(&answer).and_then(|error| error.field(b'M'));
-                answers.push((sequence(&answer), first_column(&answer), complaint));
-            }
-        }
-        let (direct, proxied) = answers.split_at(answers.len() / 2);
-        assert_eq!(proxied, direct, "{what}");
-    }
-}
-
-async fn step(session: &mut Session, (batch, until): (Batch, &[u8])) -> Vec<Message> {
-    session.send(batch.bytes()).await;
-    session.until(until).await
-}
 
 /// The end of an answer that is ahead of ReadyForQuery.
 const FLUSHED: &[u8] = b"CEsIZ";
@@ -564,12 +481,12 @@ async fn without_the_proxy_these_texts_mean_what_they_hide() {
     session.try_login(PASSWORD, &who).await;
     let smuggled = b"SELECT E'\x81\x5c' || encode(email::bytea, $$hex$$) FROM customers -- '\0";
     session.exchange(Batch::new().raw(b'Q', smuggled)).await;
-    assert!(bench.needles.leak(&session.received).is_some(), "encoding");
+    assert!(bench.gives_away(&session), "encoding");
     let mut session = direct_session(&bench.database).await;
     session.exchange(Batch::new().parse(&long('x'), HIDDEN).sync()).await;
     let run = Batch::new().bind("", &long('y'), &[], false).execute("", 0).sync();
     session.exchange(run).await;
-    assert!(bench.needles.leak(&session.received).is_some(), "names");
+    assert!(bench.gives_away(&session), "names");
 }
 
 /// A Parse that the server refuses changes no name: what EXECUTE runs by then is what is

@@ -2,7 +2,7 @@
 
 use end_to_end::frames::{Batch, first_column, sequence, sqlstate_of};
 
-use super::meanings::Bench;
+use super::bench::Bench;
 
 /// The server has read the rows that the name stood for, and describes those it stands for now.
 #[tokio::test]
@@ -42,15 +42,13 @@ async fn a_portal_goes_on_with_what_its_name_stood_for() {
 /// Two tables of one name in two schemas, one with what is hidden, and one text for both.
 async fn doubled() -> (Bench, &'static str) {
     let bench = Bench::masking_alone().await;
-    let mut direct = super::direct_session(&bench.database).await;
-    for made in [
+    let made = [
         "CREATE SCHEMA b",
         // In a form that no inspection of content knows.
         "CREATE TABLE rates AS SELECT id, encode(email::bytea, 'hex') AS iban FROM customers",
         "CREATE TABLE b.rates AS SELECT 1 AS id, 'x'::text AS word",
-    ] {
-        assert_eq!(sqlstate_of(&direct.query(made).await), None, "{made}");
-    }
+    ];
+    bench.make(&made).await;
     (bench, "SELECT x FROM rates AS t(a, x) ORDER BY a")
 }
 

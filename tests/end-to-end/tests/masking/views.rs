@@ -5,8 +5,8 @@ use end_to_end::portcullis::{ANA, DEVELOPER};
 use end_to_end::wait_until;
 use end_to_end::waiting::SOON;
 
+use super::bench::Bench;
 use super::direct_session;
-use super::meanings::Bench;
 
 const REDEFINE: &str =
     "CREATE OR REPLACE VIEW shown AS SELECT encode(email::bytea, 'hex') AS word FROM customers";
