@@ -16,7 +16,7 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use crate::facts::Facts;
-use crate::reading::ReadAs;
+use crate::reading::{ReadAs, Text};
 use crate::release::Release;
 
 /// A column of a result, as RowDescription told it.
@@ -103,6 +103,16 @@ pub struct Prepared {
     /// Made by SQL PREPARE: it cannot be prepared anew by Parse.
     pub by_sql: bool,
     pub _held: Held,
+}
+
+impl Prepared {
+    /// What it was made of: a PREPARE's was decoded as a part of that.
+    pub fn text(&self) -> Text<'_> {
+        match std::str::from_utf8(&self.text) {
+            Ok(text) if self.by_sql => Text::Decoded(text),
+            Ok(_) | Err(_) => Text::Sent(&self.text),
+        }
+    }
 }
 
 /// A portal, or a cursor.

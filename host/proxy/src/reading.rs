@@ -55,6 +55,24 @@ impl Reading {
     }
 }
 
+/// A text that statements are read from.
+#[derive(Clone, Copy)]
+pub enum Text<'t> {
+    /// In the encoding of the session.
+    Sent(&'t [u8]),
+    /// A part of what was decoded, or the proxy's own.
+    Decoded(&'t str),
+}
+
+impl<'t> Text<'t> {
+    pub fn bytes(self) -> &'t [u8] {
+        match self {
+            Text::Sent(text) => text,
+            Text::Decoded(text) => text.as_bytes(),
+        }
+    }
+}
+
 /// What decides how a text is cut into tokens, and which characters they hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadAs {
@@ -175,12 +193,16 @@ impl SessionReading {
         self.known > Known::Nothing
     }
 
-    /// A text in the session's encoding. Where it is not known which characters its bytes are,
+    /// A text, read in the session's encoding. Where it is not known which characters its bytes are,
     /// [`unread_character`]s stand for them.
     ///
     /// # Errors
     /// [`Refusal::Encoding`]: it is not valid, or beyond ASCII while the encoding is not known.
-    pub fn decode<'t>(&self, text: &'t [u8]) -> Result<Cow<'t, str>, Refusal> {
+    pub fn decode<'t>(&self, text: Text<'t>) -> Result<Cow<'t, str>, Refusal> {
+        let text = match text {
+            Text::Sent(text) => text,
+            Text::Decoded(text) => return Ok(Cow::Borrowed(text)),
+        };
         if !self.tokens_are_known() && !text.is_ascii() {
             // ASCII is the same in all of them.
             return Err(Refusal::Encoding(
@@ -280,7 +302,7 @@ impl SessionReading {
     /// A name that the server tells.
     fn name(&self, name: &[u8]) -> Option<String> {
         let is_read = name.is_ascii() || self.encoding != Encoding::Other;
-        Some(self.decode(name).ok().filter(|_| is_read)?.into_owned())
+        Some(self.decode(Text::Sent(name)).ok().filter(|_| is_read)?.into_owned())
     }
 
     fn knows_at_most(&mut self, known: Known) {
@@ -392,15 +414,16 @@ mod tests {
             ("SQL_ASCII", &*unread, None),
         ] {
             let mut session = logged_in(encoding);
-            assert_eq!(session.decode(e).expect("is read"), expected, "{encoding}");
+            assert_eq!(session.decode(Text::Sent(e)).expect("is read"), expected, "{encoding}");
+            assert_eq!(session.decode(Text::Decoded("aé")).expect("it is"), "aé", "{encoding}");
             session.answered(&answer(&[b"public", e]));
             assert_eq!(session.now().search_path, name.map(|name| path(&["public", name])));
             // While it is not known, ASCII is read.
             session.sent(&sets("client_encoding"));
-            assert!(matches!(session.decode(e), Err(Refusal::Encoding(_))));
-            assert_eq!(session.decode(b"a").expect("is read"), "a");
+            assert!(matches!(session.decode(Text::Sent(e)), Err(Refusal::Encoding(_))));
+            assert_eq!(session.decode(Text::Sent(b"a")).expect("is read"), "a");
             assert!(session.reported(b"client_encoding", b"SJIS").is_err());
         }
-        assert!(matches!(logged_in("UTF8").decode(&[0xc3]), Err(Refusal::Encoding(_))));
+        assert!(matches!(logged_in("UTF8").decode(Text::Sent(&[0xc3])), Err(Refusal::Encoding(_))));
     }
 }

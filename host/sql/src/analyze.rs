@@ -214,8 +214,33 @@ fn read_one(
     if let Some(opinion) = opinion {
         weigh(&mut statement, &facts, opinion);
     }
+    if is_traced(tree) && !matches!(traced.outputs, Outputs::Anything) {
+        // What was not come by would count as not used.
+        let missed = facts.places.iter().filter(|place| !traced.has_visited(**place));
+        let why = |place: &i64| Opaque::Disagreement(format!("an expression at {place}"));
+        statement.opaque.extend(missed.take(1).map(why));
+    }
     give_lineage(&mut statement, traced, scope);
     statement
+}
+
+/// Lineage follows what such a statement computes. Of others it says nothing.
+fn is_traced(tree: Node<'_>) -> bool {
+    matches!(
+        tree.kind,
+        "SelectStmt"
+            | "InsertStmt"
+            | "UpdateStmt"
+            | "DeleteStmt"
+            | "MergeStmt"
+            | "CopyStmt"
+            | "CreateTableAsStmt"
+            | "DeclareCursorStmt"
+            | "PrepareStmt"
+            | "ExplainStmt"
+            | "ViewStmt"
+            | "CallStmt"
+    )
 }
 
 /// What it makes or changes has expressions that run later: a view, a default, a policy. Those of a
@@ -314,7 +339,7 @@ fn is_known(facts: &Facts, name: &str) -> bool {
 }
 
 fn give_lineage(statement: &mut Statement, traced: Traced, scope: &Scope<'_>) {
-    let Traced { outputs, written, columns } = traced;
+    let Traced { outputs, written, columns, .. } = traced;
     let disagreed = statement.opaque.iter().any(|reason| matches!(reason, Opaque::Disagreement(_)));
     statement.outputs = match outputs {
         // What the readers do not agree on is not explained.

@@ -51,6 +51,17 @@ pub(crate) struct Traced {
     pub written: Vec<WrittenColumn>,
     /// Every base column referenced anywhere, predicates included.
     pub columns: Vec<ColumnRef>,
+    /// Where in the text the columns and functions are named that were come by, sorted.
+    visited: Vec<i32>,
+}
+
+impl Traced {
+    /// Whether what is named at this place was come by.
+    pub(crate) fn has_visited(&self, place: i64) -> bool {
+        // What the grammar itself adds has no place.
+        place < 0
+            || i32::try_from(place).is_ok_and(|place| self.visited.binary_search(&place).is_ok())
+    }
 }
 
 /// Traces one statement, the node inside its `RawStmt`.
@@ -85,6 +96,7 @@ struct Tracer<'a> {
     scope: Scope<'a>,
     columns: Columns,
     referenced: BTreeSet<ColumnId>,
+    visited: Vec<i32>,
     written: Vec<Write>,
     /// Row sets of relations already looked at; None while a view is being followed.
     relations: HashMap<u32, Option<Rc<Rows>>>,
@@ -110,6 +122,7 @@ impl<'a> Tracer<'a> {
             scope: *scope,
             columns: Columns::default(),
             referenced: BTreeSet::new(),
+            visited: Vec::new(),
             written: Vec::new(),
             relations: HashMap::new(),
             frames: Vec::new(),
@@ -121,6 +134,14 @@ impl<'a> Tracer<'a> {
             blind: false,
             spreading: Flow::none(),
             framing: Flow::none(),
+        }
+    }
+
+    /// Notes that what the statement names at this place has been come by.
+    fn visit(&mut self, place: i32) {
+        // A view's own query is another text.
+        if self.view_depth == 0 {
+            self.visited.push(place);
         }
     }
 
@@ -164,7 +185,10 @@ impl<'a> Tracer<'a> {
             }
         }
         let referenced: Vec<ColumnId> = self.referenced.iter().copied().collect();
-        Traced { outputs, written, columns: self.columns.references(&referenced, catalog) }
+        let columns = self.columns.references(&referenced, catalog);
+        let mut visited = self.visited;
+        visited.sort_unstable();
+        Traced { outputs, written, columns, visited }
     }
 
     fn outputs(&mut self, result: Result) -> Outputs {

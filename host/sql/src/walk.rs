@@ -40,6 +40,8 @@ pub(crate) struct Facts {
     /// Functions of one argument that neither PostgreSQL nor the catalog knows: `email(t)`
     /// is a column.
     pub perhaps_columns: Vec<String>,
+    /// Where in the text columns and functions are named: what lineage has to come by.
+    pub places: Vec<i64>,
 }
 
 /// Collects the facts of one statement.
@@ -92,7 +94,16 @@ impl Walker<'_> {
                 self.facts.local_names.push(node.text("aliasname").to_owned());
                 self.rest(node, place, &[]);
             }
-            "ColumnRef" => self.attribute(&node.names("fields"), 2),
+            "ColumnRef" => {
+                self.facts.places.push(node.number("location"));
+                self.attribute(&node.names("fields"), 2);
+            }
+            "TypeName" => {
+                // What its modifiers name are no columns.
+                let places = self.facts.places.len();
+                self.rest(node, place, &[]);
+                self.facts.places.truncate(places);
+            }
             "AIndirection" => {
                 self.attribute(&node.names("indirection"), 1);
                 self.rest(node, place, &[]);
@@ -316,6 +327,7 @@ impl Walker<'_> {
         if !self.facts.functions.contains(&shown) {
             self.facts.functions.push(shown);
         }
+        self.facts.places.push(call.number("location"));
         self.rest(call, place, &[]);
     }
 

@@ -109,11 +109,21 @@ impl Steps {
         let started = Instant::now();
         let ended = step();
         let how = if ended.is_ok() { "ok" } else { "FAILED" };
-        self.0.push(format!("{name:<16} {how:<8} {:>5} s", started.elapsed().as_secs()));
+        let (seconds, free) = (started.elapsed().as_secs(), disk_free());
+        self.0.push(format!("{name:<16} {how:<8} {seconds:>5} s   {free} of disk free"));
         ended
     }
 
     fn print(&self) {
         println!("\n{}", self.0.join("\n"));
     }
+}
+
+/// What a full disk does shows in other words each time, so each step says how full it left it.
+fn disk_free() -> String {
+    let mut df = program::command("df");
+    df.args(["-Pk".as_ref(), repository::cargo_target().as_os_str()]);
+    let kilobytes = program::read(&mut df)
+        .and_then(|table| table.lines().last()?.split_whitespace().nth(3)?.parse::<u64>().ok());
+    kilobytes.map_or_else(|| "?".to_owned(), |free| format!("{} GB", free >> 20))
 }

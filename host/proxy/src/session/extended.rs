@@ -19,6 +19,7 @@ use crate::effects::ends_failed;
 use crate::gate::{Harmless, Judged};
 use crate::known::PerStatement;
 use crate::names::{Bound, Held, Portal, Prepared, ResultField, Undone};
+use crate::reading::Text;
 use crate::refusal::Refusal;
 use crate::run::{Ended, Role, Run};
 
@@ -46,7 +47,7 @@ impl Session {
         let again = self.names.statement(name).filter(serves).cloned();
         let facts = match &again {
             Some(before) => self.current_facts(before, &policies).await,
-            None => self.analyse(text, &policies).await,
+            None => self.analyse(Text::Sent(text), &policies).await,
         };
         let facts = match facts {
             Ok(facts) => facts,
@@ -58,8 +59,12 @@ impl Session {
         let resolved = self.resolve_first(&facts, &policies).await;
         let statements = first(&facts, &resolved);
         let known = self.known(&facts, &resolved, &policies);
-        let judged =
-            self.judge((frame, text), (&facts, &statements), (&policies, &known), &NoParameters);
+        let judged = self.judge(
+            (frame, Text::Sent(text)),
+            (&facts, &statements),
+            (&policies, &known),
+            &NoParameters,
+        );
         let permitted = match judged.ruling {
             // Only a refusal is worth a record here: what is prepared has not been asked yet.
             Ruling::Permitted(permitted) => permitted,
@@ -153,7 +158,7 @@ impl Session {
         let known = self.known(&facts, &resolved, &policies);
         let parameters = BoundParameters { bind, types: &prepared.parameter_types };
         let judged = self.judge(
-            (frame, &prepared.text),
+            (frame, prepared.text()),
             (&facts, &statements),
             (&policies, &known),
             &parameters,
@@ -173,7 +178,7 @@ impl Session {
                 frame.body,
                 &self.named_content(&statements),
             ],
-            text: (parameters == 0).then_some(&*prepared.text),
+            text: (parameters == 0).then(|| prepared.text()),
             carried: self.released_with(&statements),
             recorded: None,
         };
@@ -347,7 +352,7 @@ impl Session {
                 None => &NoParameters,
             };
             self.judge(
-                (frame, &portal.prepared.text),
+                (frame, portal.prepared.text()),
                 (&facts, &statements),
                 (&policies, &known),
                 parameters,

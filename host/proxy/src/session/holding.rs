@@ -19,6 +19,7 @@ use smallvec::smallvec;
 use super::Session;
 use crate::gate::{Judged, relations_touched};
 use crate::known::{Known, PerStatement};
+use crate::reading::Text;
 use crate::refusal::Refusal;
 use crate::release::{Release, content, repeatable};
 use crate::shared::Phase;
@@ -55,7 +56,7 @@ pub(super) struct Asked<'a> {
     /// All that a grant binds.
     pub content: &'a [&'a [u8]],
     /// The text, where nothing is bound to it: the server can be asked what it would do.
-    pub text: Option<&'a [u8]>,
+    pub text: Option<Text<'a>>,
     /// What released the portal that the message goes on with.
     pub carried: Option<Release>,
     /// Recorded a moment ago, with its Bind.

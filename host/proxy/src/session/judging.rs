@@ -12,6 +12,7 @@ use crate::facts::Facts;
 use crate::gate::{Gate, Judged};
 use crate::known::{self, Known, PerStatement, Under};
 use crate::masks::Planner;
+use crate::reading::Text;
 
 impl Session {
     /// What was found out about the statements of a message before. What a name stands for can
@@ -38,7 +39,7 @@ impl Session {
     /// Judges a message; with it comes the text that its statements were read from.
     pub(super) fn judge<T>(
         &self,
-        (message, text): (T, &[u8]),
+        (message, text): (T, Text<'_>),
         (facts, statements): (&Facts, &[&Statement]),
         (policies, known): (&Rc<dyn PolicySet>, &[Rc<Known>]),
         parameters: &dyn Parameters,
@@ -51,7 +52,7 @@ impl Session {
             _ => None,
         };
         let asked = known::Asked {
-            text: reads.text.then(|| Sha256::digest(text).into()),
+            text: reads.text.then(|| Sha256::digest(text.bytes()).into()),
             in_transaction: self.is_in_transaction(),
             unseen_code: self.unseen_code || !facts.current,
             now: self.shared.moment().seconds,
@@ -68,7 +69,7 @@ impl Session {
                 in_doubt: Cell::new(false),
             };
             let decoded = self.reading.decode(text);
-            let text = decoded.unwrap_or_else(|_| String::from_utf8_lossy(text));
+            let text = decoded.unwrap_or_else(|_| String::from_utf8_lossy(text.bytes()));
             let answered = Rc::new(gate.ask(facts, &text, statements));
             if let Some(known) = known {
                 known.keep_verdicts(asked, &answered);

@@ -10,7 +10,7 @@ use crate::effects::changes_reading;
 use crate::facts::Facts;
 use crate::names::{Portal, Prepared};
 use crate::parameters::{unreadable_encoding, unreadable_encoding_in};
-use crate::reading::Reading;
+use crate::reading::{Reading, Text};
 use crate::refusal::Refusal;
 use crate::run::Running;
 
@@ -25,20 +25,12 @@ impl Session {
     /// The facts about a text, under what is known of the session.
     pub(super) async fn analyse(
         &self,
-        text: &[u8],
+        text: Text<'_>,
         policies: &Rc<dyn PolicySet>,
     ) -> Result<Rc<Facts>, Refusal> {
         // One that is too long is not even decoded.
-        self.check_length(text.len())?;
-        self.analyse_decoded(&self.reading.decode(text)?, policies).await
-    }
-
-    /// The same of a text that is not in the session's encoding any more.
-    pub(super) async fn analyse_decoded(
-        &self,
-        text: &str,
-        policies: &Rc<dyn PolicySet>,
-    ) -> Result<Rc<Facts>, Refusal> {
+        self.check_length(text.bytes().len())?;
+        let text = &*self.reading.decode(text)?;
         // Decoded it can be longer; what is analysed as too long would be known by a key that says
         // nothing of its length.
         self.check_length(text.len())?;
@@ -110,7 +102,7 @@ impl Session {
             | SessionEffect::CloseCursor { .. }
             | SessionEffect::DiscardAll => return None,
             SessionEffect::Prepare { body, .. } | SessionEffect::Declare { body, .. } => {
-                let inner = self.analyse_decoded(body, policies).await.ok();
+                let inner = self.analyse(Text::Decoded(body), policies).await.ok();
                 let inner = inner.map(|inner| (inner, self.reading.number()));
                 return Some(Resolved { statement: statement.clone(), inner });
             }
@@ -241,13 +233,7 @@ impl Session {
             // The server goes on with what it took the text for then.
             return Err(Refusal::ReadOtherwise);
         }
-        let facts = if prepared.by_sql {
-            // It was decoded as part of the PREPARE.
-            let text = String::from_utf8_lossy(&prepared.text);
-            self.analyse_decoded(&text, policies).await?
-        } else {
-            self.analyse(&prepared.text, policies).await?
-        };
+        let facts = self.analyse(prepared.text(), policies).await?;
         prepared.facts.replace(facts.clone());
         // The server plans anew as well, and may describe the result otherwise.
         prepared.described.replace(None);

@@ -15,6 +15,7 @@ use crate::effects::{changes_reading, makes_unseen_code};
 use crate::facts::Facts;
 use crate::gate::Harmless;
 use crate::known::{Answered, PerStatement};
+use crate::reading::Text;
 use crate::refusal::Refusal;
 use crate::release::Release;
 use crate::run::{Role, Run};
@@ -261,12 +262,13 @@ impl Session {
     }
 
     async fn query(&mut self, frame: Frame<'_>, text: &[u8]) -> Result<Handled, End> {
+        let sent = Text::Sent(text);
         if self.names.statement(b"").is_none() && self.may_come_back() {
             // An unnamed statement that comes back would come back behind this, which destroys it.
             return Ok(Handled::Later);
         }
         let policies = self.shared.policies.current();
-        let facts = match self.analyse(text, &policies).await {
+        let facts = match self.analyse(sent, &policies).await {
             Ok(facts) => facts,
             Err(refusal) => return self.refuse(Expect::Query, refusal),
         };
@@ -291,7 +293,7 @@ impl Session {
             .collect();
         let known = self.known(&facts, &resolved, &policies);
         let judged =
-            self.judge((frame, text), (&facts, &statements), (&policies, &known), &NoParameters);
+            self.judge((frame, sent), (&facts, &statements), (&policies, &known), &NoParameters);
         let asked = Asked {
             message: "query",
             statements: &statements,
@@ -299,7 +301,7 @@ impl Session {
             policies: &policies,
             parameters: 0,
             content: &[b"query", text, &self.named_content(&statements)],
-            text: Some(text),
+            text: Some(sent),
             carried: self.released_with(&statements),
             recorded: None,
         };
@@ -350,18 +352,15 @@ impl Session {
             }
         };
         let text = format!("select {name}()");
-        let facts = match self.analyse_decoded(&text, &policies).await {
+        let text = Text::Decoded(&text);
+        let facts = match self.analyse(text, &policies).await {
             Ok(facts) => facts,
             Err(refusal) => return self.refuse(Expect::FunctionCall, refusal),
         };
         let statements: Vec<&Statement> = facts.statements.iter().collect();
         let known = self.known(&facts, &[], &policies);
-        let judged = self.judge(
-            (frame, text.as_bytes()),
-            (&facts, &statements),
-            (&policies, &known),
-            &NoParameters,
-        );
+        let judged =
+            self.judge((frame, text), (&facts, &statements), (&policies, &known), &NoParameters);
         let asked = Asked {
             message: "function-call",
             statements: &statements,

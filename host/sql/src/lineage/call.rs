@@ -65,6 +65,7 @@ impl Tracer<'_> {
             [.., schema, name] => (Some(schema.as_str()), name.as_str()),
             [] => return Flow::opaque(),
         };
+        self.visit(call.location);
         let mut filter = self.computed(call.agg_filter.as_deref(), env);
         if let Some(window) = &call.over {
             // Which rows a frame has decides what is made of them, as a filter does.

@@ -169,6 +169,7 @@ impl Tracer<'_> {
     ) -> Option<Flow> {
         let (depth, item) = self.whole_row_at(column, env)?;
         let field = field_of(&item, name)?;
+        self.visit(column.location);
         self.use_column(&field, depth);
         Some(field)
     }
@@ -230,6 +231,7 @@ impl Tracer<'_> {
     }
 
     fn column_reference(&mut self, column: &ColumnRef, env: &Env<'_>) -> Flow {
+        self.visit(column.location);
         if let [name] = column.fields.as_slice()
             && let Some(name) = text(name)
         {
@@ -370,6 +372,7 @@ impl Tracer<'_> {
             }
             _ => return Rows::opaque(),
         };
+        self.visit(column.location);
         let mut rows = Rows::default();
         if column.fields.len() == 1 {
             let Some((depth, items)) = env.levels().next() else { return Rows::opaque() };
@@ -395,6 +398,7 @@ impl Tracer<'_> {
             && let Some(NodeEnum::ColumnRef(column)) = &arg.node
             && let Some((depth, item)) = self.whole_row_at(column, env)
         {
+            self.visit(column.location);
             self.use_row(&item, depth);
             let mut rows = Rows::default();
             super::query::extend(&mut rows, &item.rows);

@@ -310,11 +310,13 @@ impl Tracer<'_> {
                 continue;
             }
             // A bare name is a column, and only else an output.
-            let output = bare_name(node)
-                .filter(|name| !self.has_column(name, env))
-                .is_some_and(|name| has_field(outputs, name));
-            if !output {
-                self.expression(node, env);
+            match bare_name(node) {
+                Some((name, place)) if !self.has_column(name, env) && has_field(outputs, name) => {
+                    self.visit(place);
+                }
+                _ => {
+                    self.expression(node, env);
+                }
             }
         }
     }
@@ -332,9 +334,11 @@ impl Tracer<'_> {
                 None => continue,
             };
             // A bare name is an output, and only else a column.
-            let output = bare_name(value).is_some_and(|name| has_field(outputs, name));
-            if !output {
-                self.expression(value, env);
+            match bare_name(value) {
+                Some((name, place)) if has_field(outputs, name) => self.visit(place),
+                _ => {
+                    self.expression(value, env);
+                }
             }
         }
     }
@@ -399,11 +403,11 @@ fn has_field(rows: &Rows, name: &str) -> bool {
     rows.fields.iter().any(|field| field.name.as_deref() == Some(name))
 }
 
-/// A column reference of one name.
-fn bare_name(node: &Node) -> Option<&str> {
+/// A column reference of one name, and where it stands.
+fn bare_name(node: &Node) -> Option<(&str, i32)> {
     match &node.node {
         Some(NodeEnum::ColumnRef(column)) => match column.fields.as_slice() {
-            [name] => text(name),
+            [name] => Some((text(name)?, column.location)),
             _ => None,
         },
         _ => None,

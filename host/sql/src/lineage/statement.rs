@@ -44,7 +44,11 @@ impl Tracer<'_> {
             NodeEnum::ViewStmt(view) => self.silent(view.query.as_deref(), env),
             NodeEnum::VariableShowStmt(_) => one_column(Flow::none()),
             NodeEnum::FetchStmt(fetch) if fetch.ismove => Result::Nothing,
-            NodeEnum::FetchStmt(_) | NodeEnum::ExecuteStmt(_) => Result::Anything,
+            NodeEnum::FetchStmt(_) => Result::Anything,
+            NodeEnum::ExecuteStmt(execute) => {
+                self.computed(&execute.params, env);
+                Result::Anything
+            }
             NodeEnum::CallStmt(call) => {
                 if let Some(call) = call.funccall.as_deref() {
                     self.call(call, env);

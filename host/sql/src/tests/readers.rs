@@ -76,3 +76,20 @@ fn both_fold_ascii_only() {
         assert!(!found.contains("disagree"), "{sql}: {found}");
     }
 }
+
+#[test]
+fn what_lineage_does_not_come_by_is_opaque() {
+    // There is no third column to assign, which only the server refuses.
+    for sql in [
+        "UPDATE users SET (id, name) = ROW(1, 'a', ssn)",
+        "UPDATE users SET (id, name) = ROW(1, 'a', lower('b'))",
+        "EXPLAIN UPDATE users SET (id, name) = ROW(1, 'a', ssn)",
+    ] {
+        let found = lines(sql);
+        assert!(found.contains("!readers disagree: an expression at "), "{found}");
+    }
+    // What the modifiers of a type name are no columns.
+    for sql in ["SELECT 'POINT(1 1)'::geometry(point, 4326)", "EXPLAIN EXECUTE p (now())"] {
+        assert!(!lines(sql).contains("readers disagree"), "{sql}");
+    }
+}

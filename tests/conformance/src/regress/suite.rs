@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use end_to_end::{artefacts, postgres, process, wait_until};
@@ -73,28 +74,29 @@ impl Suite {
         }
         let mut child = command.spawn().expect("pg_regress runs");
         let ended = async || child.try_wait().expect("it is ours");
-        wait_until("PostgreSQL's regression suite ends", RUN, ended).await;
-        Outcome::read(outputs, started.elapsed())
+        let status = wait_until("PostgreSQL's regression suite ends", RUN, ended).await;
+        Outcome::read(outputs, status, started.elapsed())
     }
 }
 
 /// What a run came to.
 pub struct Outcome {
     pub outputs: PathBuf,
+    status: ExitStatus,
     pub elapsed: Duration,
     pub passed: Vec<String>,
     pub failed: Vec<String>,
 }
 
 impl Outcome {
-    fn read(outputs: PathBuf, elapsed: Duration) -> Outcome {
+    fn read(outputs: PathBuf, status: ExitStatus, elapsed: Duration) -> Outcome {
         let said = fs::read_to_string(outputs.join("said")).unwrap_or_default();
         let (passed, failed): (Vec<_>, Vec<_>) =
             said.lines().filter_map(ending).partition(|(_, passed)| *passed);
         let names = |tests: Vec<(&str, bool)>| -> Vec<String> {
             tests.into_iter().map(|(name, _)| name.to_owned()).collect()
         };
-        Outcome { passed: names(passed), failed: names(failed), outputs, elapsed }
+        Outcome { passed: names(passed), failed: names(failed), outputs, status, elapsed }
     }
 
     /// What differs from what PostgreSQL expects.
@@ -112,10 +114,10 @@ impl Outcome {
         self.outputs.join("results").join(format!("{test}.out"))
     }
 
-    /// All that the runner said.
+    /// All that the runner said, and how it ended.
     pub fn said(&self) -> String {
         let read = |name| fs::read_to_string(self.outputs.join(name)).unwrap_or_default();
-        read("said") + &read("complained")
+        format!("{}{}\npg_regress ended with {}", read("said"), read("complained"), self.status)
     }
 }
 
