@@ -66,7 +66,9 @@ fn run(arguments: &[String]) -> Result<ExitCode, Failure> {
         ["soak", rest @ ..] => soak::run(Words::new(rest))?,
         _ => {
             return Err(Failure::new(
-                "figures [FIGURE…] [--rounds N] [--seconds S] [--hold TIMES] [--out DIR]",
+                "figures [FIGURE…] [--peers] [--rounds N] [--seconds S] [--hold TIMES] [--out DIR], \
+                 load [--scale N] [--seconds S] [--out DIR] or \
+                 soak [--minutes N] [--tools DIR] [--out DIR]",
             ));
         }
     }

@@ -38,6 +38,8 @@ pub(crate) fn run(mut words: Words) -> Result<(), Failure> {
     let tools = words.value::<PathBuf>("--tools")?;
     let tools = tools.or_else(|| std::env::var_os("PORTCULLIS_TOOLS").map(PathBuf::from));
     let tools = tools.ok_or_else(|| Failure::new("--tools or PORTCULLIS_TOOLS is needed"))?;
+    // Drivers run in directories of their own.
+    let tools = std::path::absolute(tools).map_err(Failure::to("find the tools"))?;
     let out = words.value::<PathBuf>("--out")?;
     words.rest()?;
     let place = Stage::place()?;
