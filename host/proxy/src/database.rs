@@ -262,6 +262,13 @@ impl DatabaseState {
         !self.has_changed() || self.bring_up_to_date().await.unwrap_or(false)
     }
 
+    /// Whether no change is known, or on its way, that this view does not have.
+    pub fn is_settled(&self, view: &View) -> bool {
+        self.committing.load(Ordering::Acquire) == 0
+            && !self.has_changed()
+            && view.version == self.view_version()
+    }
+
     /// The catalog has changed, or something was seen that it does not explain.
     pub fn mark_stale(&self) {
         self.changes.fetch_add(1, Ordering::AcqRel);

@@ -26,6 +26,13 @@ pub fn ends_failed(statement: &Statement) -> bool {
     matches!(statement.command.as_str(), "COMMIT" | "ROLLBACK" | "PREPARE TRANSACTION")
 }
 
+/// Its transaction can fail at its end for what this did: by a constraint that waits, or since the
+/// rows of a cursor that outlives it are computed then.
+pub fn may_fail_later(statement: &Statement) -> bool {
+    let holds = matches!(statement.effect, SessionEffect::Declare { holds: true, .. });
+    holds || !statement.is_read_only()
+}
+
 /// What follows may be read in another way: by another setting, or since the schemas that a path
 /// leads to are others.
 pub fn changes_reading(statement: &Statement) -> bool {

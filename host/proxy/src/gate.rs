@@ -214,17 +214,30 @@ impl Gate<'_> {
                     hint: Some("Leave the column out of the statement.".into()),
                 });
             }
-            let same = |source: &&portcullis_policy::ColumnRef| **source != written.target;
-            if let Some(source) =
-                written.sources.iter().filter(same).find(|source| self.hides(source))
-            {
-                return Some(Denial {
-                    reason: format!(
-                        "column {} of {} is masked for you, so you may not copy it into {}",
-                        source.column, source.relation, written.target.relation
-                    ),
-                    hint: Some("Leave the column out of what is copied.".into()),
-                });
+            let others = written.sources.iter().filter(|source| **source != written.target);
+            for source in others {
+                if self.hides(source) {
+                    return Some(Denial {
+                        reason: format!(
+                            "column {} of {} is masked for you, so you may not copy it into {}",
+                            source.column, source.relation, written.target.relation
+                        ),
+                        hint: Some("Leave the column out of what is copied.".into()),
+                    });
+                }
+                if is_of_nobody_known(source) && self.hides_anything() {
+                    return Some(Denial {
+                        reason: format!(
+                            "what it copies into {} could be a column that is masked for you",
+                            written.target.relation
+                        ),
+                        hint: Some(
+                            "Copy columns of tables that are there, or values: of what else is \
+                             called nobody knows what it reads."
+                                .into(),
+                        ),
+                    });
+                }
             }
         }
         None

@@ -139,6 +139,8 @@ pub struct Portal {
     pub holds: bool,
     /// What the name in it stood for when it was bound, where it is a FETCH or an EXECUTE.
     pub stands_on: Option<Rc<Prepared>>,
+    /// Opened where names may have meant something else than the catalog said.
+    pub unseen: bool,
     pub _held: Held,
 }
 
@@ -149,7 +151,7 @@ impl Portal {
         fn outputs(facts: &Facts) -> Option<&Outputs> {
             facts.statements.first().map(|first| &first.outputs)
         }
-        Rc::ptr_eq(&self.opened, facts) || outputs(&self.opened) == outputs(facts)
+        !self.unseen && (Rc::ptr_eq(&self.opened, facts) || outputs(&self.opened) == outputs(facts))
     }
 }
 

@@ -35,8 +35,11 @@ select n.nspname, p.proname
   from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
  where n.nspname not in ('pg_catalog', 'information_schema') order by p.oid";
 
-const TRIGGERS: &str =
-    "select distinct t.tgrelid from pg_catalog.pg_trigger t where not t.tgisinternal";
+/// A foreign key whose action changes the rows that refer counts as one: those can be refused.
+const TRIGGERS: &str = "
+select t.tgrelid from pg_catalog.pg_trigger t where not t.tgisinternal
+ union select c.confrelid from pg_catalog.pg_constraint c
+ where c.contype = 'f' and (c.confdeltype in ('c', 'n', 'd') or c.confupdtype in ('c', 'n', 'd'))";
 
 const SEARCH_PATH: &str = "select pg_catalog.unnest(pg_catalog.current_schemas(true))";
 

@@ -4,6 +4,7 @@ use pg_query::protobuf::RawStmt;
 use portcullis_policy::lineage::Outputs;
 use portcullis_policy::statement::{Access, Action, Opaque, RelationUse, Statement};
 
+use crate::builtins::{is_conversion, runs_strings};
 use crate::catalog::Scope;
 use crate::command::{actions, add, tag};
 use crate::copy;
@@ -211,6 +212,8 @@ fn read_one(
         statement.opaque.push(Opaque::Body("set_config".to_owned()));
     }
     notice_columns(&mut statement, &facts, scope);
+    let as_attributes = if is_traced(tree) { &traced.called } else { &facts.attributes };
+    notice_attributes(&mut statement, as_attributes, scope);
     if let Some(opinion) = opinion {
         weigh(&mut statement, &facts, opinion);
     }
@@ -293,12 +296,24 @@ fn notice_columns(statement: &mut Statement, facts: &Facts, scope: &Scope<'_>) {
             statement.opaque.push(Opaque::Body(name.clone()));
         }
     }
-    for name in facts.attributes.iter().filter(|name| !is_column(name)) {
+}
+
+/// Functions that are called as attributes.
+fn notice_attributes(statement: &mut Statement, names: &[String], scope: &Scope<'_>) {
+    for name in names {
+        let author = author(scope, None, name);
         // Without a catalog no attribute could ever be told from a function.
-        if scope.catalog.is_some() && author(scope, None, name) == Author::Unseen {
-            statement.functions.push(name.clone());
+        let calls_nothing = author == Author::PostgreSql && is_conversion(name);
+        if author == Author::Nobody || calls_nothing || statement.functions.contains(name) {
+            continue;
+        }
+        if runs_strings(name, 1) {
+            statement.opaque.push(Opaque::DynamicSql(name.clone()));
+        }
+        if author == Author::Unseen {
             statement.opaque.push(Opaque::Body(name.clone()));
         }
+        statement.functions.push(name.clone());
     }
 }
 

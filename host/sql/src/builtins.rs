@@ -15,10 +15,33 @@ pub(crate) fn is_builtin(name: &str) -> bool {
     SORTED.binary_search(&name).is_ok()
 }
 
+/// Functions that are conversions, and names of columns everywhere: `c.oid` calls nothing that
+/// matters.
+pub(crate) fn is_conversion(name: &str) -> bool {
+    matches!(name, "name" | "oid" | "text")
+}
+
 /// True for the bare name of a table or view of `pg_catalog`.
 pub(crate) fn is_system_relation(name: &str) -> bool {
     static SORTED: LazyLock<Vec<&'static str>> = LazyLock::new(|| RELATIONS.lines().collect());
     SORTED.binary_search(&name).is_ok()
+}
+
+/// The names under which a node of the grammar of version 18 is a call of an ordinary function to
+/// an earlier version.
+pub(crate) fn functions_before(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "JsonObjectConstructor" => &["json_object"],
+        "JsonArrayConstructor" => &["json_array"],
+        "JsonObjectAgg" => &["json_objectagg"],
+        "JsonArrayAgg" => &["json_arrayagg"],
+        "JsonParseExpr" => &["json"],
+        "JsonScalarExpr" => &["json_scalar"],
+        "JsonSerializeExpr" => &["json_serialize"],
+        "JsonFuncExpr" => &["json_exists", "json_query", "json_value"],
+        "MergeSupportFunc" => &["merge_action"],
+        _ => &[],
+    }
 }
 
 /// Functions that run SQL held in strings, or on another server, whichever schema they are in.
@@ -54,8 +77,15 @@ pub(crate) fn is_aggregate(name: &str) -> bool {
             | "json_agg"
             | "json_agg_strict"
             | "json_object_agg"
+            | "json_object_agg_strict"
+            | "json_object_agg_unique"
+            | "json_object_agg_unique_strict"
             | "jsonb_agg"
+            | "jsonb_agg_strict"
             | "jsonb_object_agg"
+            | "jsonb_object_agg_strict"
+            | "jsonb_object_agg_unique"
+            | "jsonb_object_agg_unique_strict"
             | "max"
             | "min"
             | "mode"

@@ -159,6 +159,20 @@ impl Catalog {
         self.relations.values().map(Arc::as_ref)
     }
 
+    /// The relation, and those that inherit from it or are its partitions, at any remove.
+    pub fn heirs(&self, oid: u32) -> Vec<&Relation> {
+        let mut heirs: Vec<&Relation> = self.relation(oid).into_iter().collect();
+        let mut looked_at = 0;
+        while let Some(parent) = heirs.get(looked_at).map(|heir| heir.oid) {
+            let children = self.relations().filter(|child| child.parents.contains(&parent));
+            let new: Vec<&Relation> =
+                children.filter(|child| heirs.iter().all(|heir| heir.oid != child.oid)).collect();
+            heirs.extend(new);
+            looked_at += 1;
+        }
+        heirs
+    }
+
     /// User functions of this bare name, in any schema.
     pub fn functions(&self, name: &str) -> &[Function] {
         self.functions.get(name).map_or(&[], Vec::as_slice)

@@ -53,6 +53,8 @@ pub(crate) struct Traced {
     pub columns: Vec<ColumnRef>,
     /// Where in the text the columns and functions are named that were come by, sorted.
     visited: Vec<i32>,
+    /// What was called as an attribute, `x.f` for `f(x)`, or may have been.
+    pub called: Vec<String>,
 }
 
 impl Traced {
@@ -97,6 +99,7 @@ struct Tracer<'a> {
     columns: Columns,
     referenced: BTreeSet<ColumnId>,
     visited: Vec<i32>,
+    called: Vec<String>,
     written: Vec<Write>,
     /// Row sets of relations already looked at; None while a view is being followed.
     relations: HashMap<u32, Option<Rc<Rows>>>,
@@ -123,6 +126,7 @@ impl<'a> Tracer<'a> {
             columns: Columns::default(),
             referenced: BTreeSet::new(),
             visited: Vec::new(),
+            called: Vec::new(),
             written: Vec::new(),
             relations: HashMap::new(),
             frames: Vec::new(),
@@ -177,7 +181,10 @@ impl<'a> Tracer<'a> {
         let catalog = self.scope.catalog;
         let mut written: Vec<WrittenColumn> = Vec::new();
         for write in std::mem::take(&mut self.written) {
-            let sources = self.columns.sources(&write.flow, catalog);
+            let mut sources = self.columns.sources(&write.flow, catalog);
+            if self.reads_anything || write.flow.how >= How::Opaque {
+                sources.push(anything());
+            }
             let Some(target) = self.columns.reference(write.target, catalog) else { continue };
             let column = WrittenColumn { target, sources };
             if !written.contains(&column) {
@@ -185,10 +192,13 @@ impl<'a> Tracer<'a> {
             }
         }
         let referenced: Vec<ColumnId> = self.referenced.iter().copied().collect();
-        let columns = self.columns.references(&referenced, catalog);
+        let mut columns = self.columns.references(&referenced, catalog);
+        if self.reads_anything {
+            columns.push(anything());
+        }
         let mut visited = self.visited;
         visited.sort_unstable();
-        Traced { outputs, written, columns, visited }
+        Traced { outputs, written, columns, visited, called: self.called }
     }
 
     fn outputs(&mut self, result: Result) -> Outputs {
@@ -211,4 +221,9 @@ impl<'a> Tracer<'a> {
         let lineage = rows.fields.iter().map(|field| self.columns.lineage(&field.flow, catalog));
         Outputs::Columns(lineage.collect())
     }
+}
+
+/// Stands for whatever there is in the database.
+fn anything() -> ColumnRef {
+    ColumnRef { relation: "*".to_owned(), column: "*".to_owned(), origin: None }
 }

@@ -5,7 +5,7 @@
 
 use portcullis_policy::statement::{Access, Action, Opaque};
 
-use crate::builtins::{is_aggregate, is_system_relation, runs_strings};
+use crate::builtins::{functions_before, is_aggregate, is_system_relation, runs_strings};
 use crate::catalog::Scope;
 use crate::command::{add, is_analyze, object};
 use crate::names::{Author, Names, author};
@@ -163,7 +163,21 @@ impl Walker<'_> {
                 }
                 self.rest(node, place, &[]);
             }
-            _ => self.rest(node, place, &[]),
+            kind => {
+                self.perhaps_functions(functions_before(kind));
+                self.rest(node, place, &[]);
+            }
+        }
+    }
+
+    /// What the grammar has a node for is a call where somebody has made such a function, and the
+    /// server is of an earlier version.
+    fn perhaps_functions(&mut self, names: &[&str]) {
+        for name in names {
+            if author(self.scope, None, name) == Author::Unseen {
+                self.opaque(Opaque::Body((*name).to_owned()));
+                self.facts.functions.push((*name).to_owned());
+            }
         }
     }
 

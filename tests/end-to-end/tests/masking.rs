@@ -8,6 +8,7 @@ mod channels;
 mod copies;
 mod errors;
 mod meanings;
+mod names;
 mod observed;
 mod portals;
 mod readings;
@@ -131,6 +132,11 @@ async fn no_name_of_a_column_gets_past() {
 }
 
 #[tokio::test]
+async fn no_name_of_two_things_gets_past() {
+    check(names::EITHER).await;
+}
+
+#[tokio::test]
 async fn no_expression_gets_past() {
     check(attacks::EXPRESSIONS).await;
 }
@@ -165,7 +171,7 @@ async fn no_predicate_gets_past() {
 async fn without_the_proxy_the_attacks_succeed() {
     let database = cluster().await.database().await;
     let needles = Needles::of(&database).await;
-    for attack in attacks::NAMES.iter().chain(attacks::EXPRESSIONS) {
+    for attack in [attacks::NAMES, names::EITHER, attacks::EXPRESSIONS].into_iter().flatten() {
         let mut session = direct_session(&database).await;
         let before = session.received.len();
         for step in attack.steps {

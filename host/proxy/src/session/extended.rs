@@ -15,7 +15,7 @@ use super::holding::{Asked, Settled};
 use super::meaning::Resolved;
 use super::request::Handled;
 use super::{End, Session};
-use crate::effects::ends_failed;
+use crate::effects::{ends_failed, may_fail_later};
 use crate::gate::{Harmless, Judged};
 use crate::known::PerStatement;
 use crate::names::{Bound, Held, Portal, Prepared, ResultField, Undone};
@@ -220,6 +220,8 @@ impl Session {
             given: Rc::default(),
             holds: false,
             stands_on: facts.statements.first().and_then(|first| self.named(first)),
+            // It ends with the transaction, and so does what nobody has seen.
+            unseen: false,
             _held: held,
         });
         let replaced = self.names.portal(bind.portal).and_then(|portal| portal.bound.take());
@@ -418,7 +420,7 @@ impl Session {
             }
             self.count_on(&mut running);
             running.withhold = self.withholds(&running, &facts, &policies).await;
-            self.withholding |= running.withhold && !running.statement().is_read_only();
+            self.withholding |= running.withhold && may_fail_later(running.statement());
             self.describe_for_masks(&portal, name, running.statement());
             self.note_effects(&facts, running.statement());
             if facts.leave_something {

@@ -1,8 +1,9 @@
 //! How statements end: completion, errors, and what of an error may be told.
 
 use portcullis_policy::event::Ending;
-use portcullis_policy::statement::SessionEffect;
+use portcullis_policy::statement::{RelationUse, SessionEffect};
 use portcullis_policy::{Access, ColumnRef, Outputs, PolicySet, Unmatched};
+use portcullis_sql::Relation;
 use portcullis_wire::backend;
 use portcullis_wire::{Frame, encode};
 
@@ -13,7 +14,7 @@ use super::response::Flow;
 use super::{End, Session};
 use crate::effects::{ends_failed, may_change_catalog};
 use crate::facts::Facts;
-use crate::masks::{Unanswered, any, is_of_postgresql};
+use crate::masks::{Unanswered, any, is_of_nobody_known, is_of_postgresql};
 use crate::names::{Held, Portal, Prepared, Undone};
 use crate::run::{Masks, Role, Run, Running};
 
@@ -115,6 +116,9 @@ impl Session {
                         release: RefCell::new(running.release.clone()),
                         given: Rc::default(),
                         holds: *holds,
+                        unseen: running.unseen_code
+                            || !running.facts.current
+                            || !self.database.is_settled(&running.facts.view),
                         stands_on: None,
                         _held: Held::default(),
                     })
@@ -276,6 +280,14 @@ impl Session {
         if let Some(withholds) = running.known.withholds.get() {
             return withholds;
         }
+        let unknown =
+            |relation: &RelationUse| relation.access != Access::Read && !relation.resolved;
+        if statement.relations.iter().any(unknown)
+            || statement.columns.iter().any(is_of_nobody_known)
+        {
+            // What is not in the catalog, as an index, can be built of anything.
+            return Box::pin(self.may_hide_anything(policies)).await;
+        }
         let mut oids = statement.relations.iter().filter_map(|relation| relation.oid);
         let is_view = |oid: u32| {
             let known = facts.view.catalog.relation(oid);
@@ -286,15 +298,18 @@ impl Session {
             return Box::pin(self.may_hide_anything(policies)).await;
         }
         let mut columns: Vec<ColumnRef> = Vec::new();
-        for relation in statement.relations.iter().filter(|relation| !relation.labels.is_empty()) {
+        for relation in &statement.relations {
+            let is_written = relation.access == Access::Write;
             let Some(known) = relation.oid.and_then(|oid| facts.view.catalog.relation(oid)) else {
                 continue;
             };
-            columns.extend(known.columns.iter().map(|column| ColumnRef {
-                relation: relation.name.clone(),
-                column: column.name.clone(),
-                origin: Some((known.oid, column.attribute)),
-            }));
+            if is_written {
+                // A row that a constraint refuses is quoted whole.
+                let heirs = facts.view.catalog.heirs(known.oid);
+                columns.extend(heirs.into_iter().flat_map(columns_of));
+            } else if !relation.labels.is_empty() {
+                columns.extend(columns_of(known));
+            }
         }
         columns.extend(statement.columns.iter().cloned());
         columns.extend(crate::facts::sources(&statement.outputs).cloned());
@@ -331,6 +346,14 @@ impl Session {
             self.hidden_under = under;
         }
     }
+}
+
+fn columns_of(relation: &Relation) -> impl Iterator<Item = ColumnRef> + '_ {
+    relation.columns.iter().map(|column| ColumnRef {
+        relation: relation.qualified(),
+        column: column.name.clone(),
+        origin: Some((relation.oid, column.attribute)),
+    })
 }
 
 impl Run {

@@ -11,7 +11,7 @@ use portcullis_wire::{Expect, Frame, Frontend, encode};
 use super::holding::{Asked, Hold, Settled};
 use super::messages::{STAND_IN, expected, is_extended, unsafe_name};
 use super::{End, Session, UNANSWERED_MAX, WAITING_BYTES_MAX};
-use crate::effects::{changes_reading, makes_unseen_code};
+use crate::effects::{changes_reading, makes_unseen_code, may_fail_later};
 use crate::facts::Facts;
 use crate::gate::Harmless;
 use crate::known::{Answered, PerStatement};
@@ -325,7 +325,7 @@ impl Session {
             self.count_on(&mut running);
             running.release = release.clone();
             running.withhold = self.withholds(&running, &facts, &policies).await;
-            self.withholding |= running.withhold && !running.statement().is_read_only();
+            self.withholding |= running.withhold && may_fail_later(running.statement());
             self.note_effects(&facts, running.statement());
             run.statements.push(running);
         }
@@ -382,7 +382,7 @@ impl Session {
         for (index, (known, event)) in known.into_iter().zip(events).enumerate() {
             let mut running = self.running((facts.clone(), index), known, event, &policies, None);
             running.withhold = self.withholds(&running, &facts, &policies).await;
-            self.withholding |= running.withhold && !running.statement().is_read_only();
+            self.withholding |= running.withhold && may_fail_later(running.statement());
             self.note_effects(&facts, running.statement());
             run.statements.push(running);
         }

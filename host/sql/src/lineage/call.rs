@@ -21,12 +21,16 @@ const READERS: &[&str] = &[
     "pg_read_file",
 ];
 
+/// Functions of PostgreSQL that give texts of other sessions' statements, as the view does.
+const ACTIVITY: &[&str] = &["pg_stat_get_activity", "pg_stat_get_backend_activity"];
+
 /// Window functions that tell a position, not a value, unless an argument says which.
 const POSITIONS: &[&str] =
     &["cume_dist", "dense_rank", "ntile", "percent_rank", "rank", "row_number"];
 
 /// Functions of PostgreSQL that give several rows: how many tells of their arguments.
 const SPREADERS: &[&str] = &[
+    "_pg_expandarray",
     "aclexplode",
     "generate_series",
     "generate_subscripts",
@@ -46,13 +50,29 @@ const SPREADERS: &[&str] = &[
     "jsonb_path_query_tz",
     "jsonb_populate_recordset",
     "jsonb_to_recordset",
+    "pg_extension_update_paths",
+    "pg_get_multixact_members",
+    "pg_get_publication_tables",
+    "pg_input_error_info",
+    "pg_ls_dir",
+    "pg_ls_replslotdir",
+    "pg_ls_tmpdir",
+    "pg_mcv_list_items",
     "pg_options_to_table",
+    "pg_partition_ancestors",
+    "pg_partition_tree",
     "pg_snapshot_xip",
+    "pg_stat_get_activity",
+    "pg_stat_get_progress_info",
+    "pg_stat_get_subscription",
+    "pg_tablespace_databases",
+    "pg_wal_summary_contents",
     "regexp_matches",
     "regexp_split_to_table",
     "string_to_table",
     "ts_debug",
     "ts_parse",
+    "ts_token_type",
     "txid_snapshot_xip",
     "unnest",
 ];
@@ -66,6 +86,13 @@ impl Tracer<'_> {
             [] => return Flow::opaque(),
         };
         self.visit(call.location);
+        if matches!(path.as_slice(), [_, name] if name == "system_user")
+            && call.args.is_empty()
+            && let Some(column) = self.bare("system_user", env)
+        {
+            // Before version 16 it is a name like any other.
+            return column;
+        }
         let mut filter = self.computed(call.agg_filter.as_deref(), env);
         if let Some(window) = &call.over {
             // Which rows a frame has decides what is made of them, as a filter does.
@@ -94,13 +121,11 @@ impl Tracer<'_> {
         if !own && call.over.is_some() && POSITIONS.contains(&name) && args.reads_nothing() {
             return Flow::new(How::Count, Vec::new()).steered(&number);
         }
-        if SPREADERS.contains(&name) {
-            self.spreading = Flow::mix([&self.spreading, &args]);
-        }
         let value = self.applied(schema, name, call.args.len(), args);
         // A filter decides which values count, as a CASE would; of how many rows an aggregate is
         // made tells what makes the rows.
-        let number = if is_aggregate(name) { number } else { Flow::none() };
+        let aggregates = is_aggregate(name) || call.agg_within_group;
+        let number = if aggregates { number } else { Flow::none() };
         let steers = Flow::mix([&filter, &number]);
         if steers.reads_nothing() { value } else { Flow::mix([&value, &steers]) }
     }
@@ -139,6 +164,13 @@ impl Tracer<'_> {
             self.blind = true;
             return Flow { how: args.how.max(How::Opaque), sources: args.sources };
         }
+        if SPREADERS.contains(&name) {
+            self.spreading = Flow::mix([&self.spreading, &args]);
+        }
+        if ACTIVITY.contains(&name) {
+            let query = self.columns.as_written("pg_catalog.pg_stat_activity", "query");
+            return Flow::mix([&args, &Flow::new(How::Derived, vec![query])]);
+        }
         if READERS.contains(&name) || runs_strings(name, count) {
             self.reads_anything = true;
             return Flow { how: How::Opaque, sources: args.sources };
@@ -164,7 +196,7 @@ impl Tracer<'_> {
         (Rows { number, ..Rows::open(flow) }, name)
     }
 
-    fn is_user_function(&self, schema: Option<&str>, name: &str) -> bool {
+    pub(super) fn is_user_function(&self, schema: Option<&str>, name: &str) -> bool {
         if schema == Some("pg_catalog") {
             return false;
         }
@@ -192,9 +224,8 @@ impl Tracer<'_> {
     }
 }
 
-/// What the number of rows of the nearest level tells of.
-fn number_of(env: &Env<'_>) -> Flow {
-    let items = env.levels().next().map_or(&[][..], |(_, items)| items);
-    let items = items.iter().filter(|item| item.by_column);
+/// What the number of rows tells of, of whichever level it is that an aggregate belongs to.
+pub(super) fn number_of(env: &Env<'_>) -> Flow {
+    let items = env.levels().flat_map(|(_, items)| items).filter(|item| item.by_column);
     Flow::mix(items.filter_map(|item| item.rows.number.as_ref()))
 }

@@ -8,6 +8,7 @@ use pg_query::{Node, NodeEnum};
 use super::Tracer;
 use super::flow::{Flow, How};
 use super::space::{Env, Item, Rest, Rows, is_system_column, may_hold, text};
+use crate::builtins::{is_builtin, is_conversion};
 
 /// Whether an output spreads into several: `*`, `t.*`, `(x).*`.
 pub(super) fn is_star(value: &Node) -> bool {
@@ -43,8 +44,12 @@ impl Tracer<'_> {
             | NodeEnum::ParamRef(_)
             | NodeEnum::SqlvalueFunction(_)
             | NodeEnum::SetToDefault(_)
-            | NodeEnum::MergeSupportFunc(_)
             | NodeEnum::CurrentOfExpr(_) => Flow::none(),
+            NodeEnum::MergeSupportFunc(_) if self.is_user_function(None, "merge_action") => {
+                self.blind = true;
+                Flow::opaque()
+            }
+            NodeEnum::MergeSupportFunc(_) => Flow::none(),
             // Which columns are grouped, not what they hold.
             NodeEnum::GroupingFunc(grouping) => {
                 self.computed(&grouping.args, env);
@@ -91,29 +96,35 @@ impl Tracer<'_> {
         let mut flows = Vec::new();
         let mut plain = true;
         for arg in args {
-            let flow = self.expression(arg, env);
-            plain &= self.is_plain(arg, &flow, env);
+            let (flow, is_plain) = self.perhaps_plain(arg, env);
+            plain &= is_plain;
             sources.extend(&flow.sources);
             flows.push(flow);
         }
         if plain { Flow::new(How::Count, sources) } else { Flow::mix(&flows) }
     }
 
-    fn is_plain(&mut self, value: &Node, flow: &Flow, env: &Env<'_>) -> bool {
-        if flow.how <= How::Direct {
-            return true;
+    /// A value, and whether it is a plain column, or a row of such.
+    fn perhaps_plain(&mut self, value: &Node, env: &Env<'_>) -> (Flow, bool) {
+        if let Some(NodeEnum::RowExpr(row)) = &value.node {
+            return self.deeper((Flow::opaque(), false), |tracer| {
+                let fields = row.args.iter().map(|arg| tracer.perhaps_plain(arg, env));
+                let (flows, plain): (Vec<Flow>, Vec<bool>) = fields.unzip();
+                (Flow::mix(&flows), plain.into_iter().all(|is_plain| is_plain))
+            });
         }
-        match &value.node {
-            Some(NodeEnum::RowExpr(row)) => row.args.iter().all(|arg| {
-                let flow = self.expression(arg, env);
-                self.is_plain(arg, &flow, env)
-            }),
-            Some(NodeEnum::ColumnRef(column)) => self.whole_row(column, env).is_some_and(|row| {
-                let mut fields = row.rows.fields.iter();
-                row.rows.rest.is_none() && fields.all(|field| field.flow.how <= How::Direct)
-            }),
-            _ => false,
-        }
+        let flow = self.expression(value, env);
+        let is_plain = flow.how <= How::Direct
+            || match &value.node {
+                Some(NodeEnum::ColumnRef(column)) => {
+                    self.whole_row(column, env).is_some_and(|row| {
+                        let mut fields = row.rows.fields.iter();
+                        row.rows.rest.is_none() && fields.all(|field| field.flow.how <= How::Direct)
+                    })
+                }
+                _ => false,
+            };
+        (flow, is_plain)
     }
 
     fn case(&mut self, case: &CaseExpr, env: &Env<'_>) -> Flow {
@@ -152,6 +163,10 @@ impl Tracer<'_> {
                     let ends = indices.lidx.iter().chain(&indices.uidx);
                     flows.push(self.computed(ends.map(|end| &**end), env));
                 }
+                Some(NodeEnum::String(name)) if self.may_be_function(&name.sval) => {
+                    let value = Flow::mix(&flows);
+                    flows = vec![self.attribute(&name.sval, value)];
+                }
                 Some(NodeEnum::String(_) | NodeEnum::AStar(_)) => {}
                 _ => flows.push(Flow::opaque()),
             }
@@ -181,19 +196,17 @@ impl Tracer<'_> {
             _ => return Flow::opaque(),
         };
         let (rows, control) = self.query_and_control(select, env);
+        let number = rows.number.clone().unwrap_or_else(Flow::none);
         match link.sub_link_type() {
             SubLinkType::ExistsSublink => {
                 let count = Flow::new(How::Count, Vec::new());
-                let number = rows.number.unwrap_or_else(Flow::none);
                 count.steered(&Flow::mix([&control, &number]))
             }
-            SubLinkType::ExprSublink => rows.at(0),
-            SubLinkType::ArraySublink => {
-                let number = rows.number.clone().unwrap_or_else(Flow::none);
-                Flow::mix([&rows.at(0).steered(&number)])
-            }
+            SubLinkType::ExprSublink => rows.at(0).steered(&number),
+            SubLinkType::ArraySublink => Flow::mix([&rows.at(0).steered(&number)]),
             SubLinkType::AnySublink | SubLinkType::AllSublink | SubLinkType::RowcompareSublink => {
-                Flow::mix([&test, &rows.whole()])
+                let tells = Flow::mix([&control, &number]);
+                Flow::mix([&test, &rows.whole()]).steered(&tells)
             }
             SubLinkType::MultiexprSublink | SubLinkType::CteSublink | SubLinkType::Undefined => {
                 Flow::opaque()
@@ -235,32 +248,64 @@ impl Tracer<'_> {
         if let [name] = column.fields.as_slice()
             && let Some(name) = text(name)
         {
-            if let Some(flow) = self.column(name, env) {
-                return flow;
-            }
-            return match env.item(None, name) {
-                Some((depth, item)) => self.use_row(item, depth),
-                None => Flow::opaque(),
-            };
+            return self.bare(name, env).unwrap_or_else(Flow::opaque);
         }
         let Some((depth, item, last)) = qualified(column, env) else { return Flow::opaque() };
         let Some(name) = last else { return self.use_row(item, depth) };
         let flow = match field_of(item, name) {
             Some(flow) => flow,
-            None if item.rows.rest.is_some() || may_hold(item) => self.hidden(item, name),
+            None if may_hold(item) => {
+                let hidden = self.hidden(item, name);
+                if self.may_be_function(name) {
+                    let row = self.use_row(item, depth);
+                    Flow::mix([&hidden, &self.attribute(name, row)])
+                } else {
+                    hidden
+                }
+            }
             None if item.table && is_system_column(name) => Flow::none(),
-            // `t.f` is another way to write `f(t)`.
             None => {
                 let row = self.use_row(item, depth);
-                return self.applied(None, name, 1, row);
+                return self.attribute(name, row);
             }
         };
         self.use_column(&flow, depth);
         flow
     }
 
-    /// An unqualified column, nearest level first; None where no entry has it.
-    fn column(&mut self, name: &str, env: &Env<'_>) -> Option<Flow> {
+    /// What a name by itself stands for: a column, or only else the row of an entry.
+    pub(super) fn bare(&mut self, name: &str, env: &Env<'_>) -> Option<Flow> {
+        let hidden = match self.column(name, env) {
+            Some((flow, true)) => return Some(flow),
+            Some((flow, false)) => Some(flow),
+            None => None,
+        };
+        // The column that could be there need not be.
+        let Some((depth, item)) = env.item(None, name) else { return hidden };
+        let row = self.use_row(item, depth);
+        Some(match hidden {
+            Some(hidden) => Flow::mix([&hidden, &row]),
+            None => row,
+        })
+    }
+
+    /// `x.f` where `f` is no column of `x`: another way to write `f(x)`.
+    fn attribute(&mut self, name: &str, value: Flow) -> Flow {
+        if self.view_depth == 0 {
+            self.called.push(name.to_owned());
+        }
+        self.applied(None, name, 1, value)
+    }
+
+    /// Whether `x.f` can be a call of `f`.
+    fn may_be_function(&self, name: &str) -> bool {
+        let is_known = is_builtin(name) || self.is_user_function(None, name);
+        is_known && !is_conversion(name)
+    }
+
+    /// An unqualified column, nearest level first, and whether it is there for certain; None where
+    /// no entry has it.
+    fn column(&mut self, name: &str, env: &Env<'_>) -> Option<(Flow, bool)> {
         let mut hidden: Vec<Flow> = Vec::new();
         for (depth, items) in env.levels() {
             let mut found: Vec<Flow> = Vec::new();
@@ -278,7 +323,7 @@ impl Tracer<'_> {
                     several => Flow::mix(several),
                 };
                 self.use_column(&flow, depth);
-                return Some(flow);
+                return Some((flow, true));
             }
             for item in items.iter().filter(|item| item.by_column && may_hold(item)) {
                 let flow = self.hidden(item, name);
@@ -288,8 +333,8 @@ impl Tracer<'_> {
         }
         match hidden.as_slice() {
             [] => None,
-            [only] => Some(only.clone()),
-            several => Some(Flow::mix(several)),
+            [only] => Some((only.clone(), false)),
+            several => Some((Flow::mix(several), false)),
         }
     }
 

@@ -55,12 +55,18 @@ impl Tracer<'_> {
                 vec![aliased(rows, table.alias.as_ref(), Some("json_table"))]
             }
             NodeEnum::RangeTableSample(sample) => {
-                self.computed(sample.args.iter(), &lateral);
-                self.computed(sample.repeatable.as_deref(), &lateral);
-                match sample.relation.as_deref() {
+                let seed = sample.repeatable.as_deref();
+                let chosen = self.computed(sample.args.iter().chain(seed), &lateral);
+                let mut items = match sample.relation.as_deref() {
                     Some(relation) => self.entry(relation, outer, left),
                     None => vec![Item::new(None, Rc::new(Rows::opaque()))],
+                };
+                if !chosen.reads_nothing() {
+                    for item in &mut items {
+                        item.rows = Rc::new((*item.rows).clone().chosen_by(&chosen));
+                    }
                 }
+                items
             }
             NodeEnum::JoinExpr(join) => self.join(join, outer, left),
             _ => vec![Item::new(None, Rc::new(Rows::opaque()))],

@@ -9,11 +9,38 @@ use pg_query::{Node, NodeEnum};
 use super::Tracer;
 use super::flow::{Flow, How};
 use super::space::{Env, Field, Rows};
+use crate::builtins::functions_before;
 
 impl Tracer<'_> {
     /// The value of an XML or SQL/JSON expression; None for any other node.
-    #[allow(clippy::wildcard_enum_match_arm, reason = "the caller takes None as not explained")]
     pub(super) fn structured(&mut self, node: &NodeEnum, env: &Env<'_>) -> Option<Flow> {
+        let flow = self.by_grammar(node, env)?;
+        if self.is_in_grammar_only(node) {
+            return Some(flow);
+        }
+        self.blind = true;
+        Some(Flow { how: flow.how.max(How::Opaque), sources: flow.sources })
+    }
+
+    /// False where it can be a call of a function that somebody has given that name.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "no other node can be read as a call")]
+    fn is_in_grammar_only(&self, node: &NodeEnum) -> bool {
+        let kind = match node {
+            NodeEnum::JsonObjectConstructor(_) => "JsonObjectConstructor",
+            NodeEnum::JsonArrayConstructor(_) => "JsonArrayConstructor",
+            NodeEnum::JsonObjectAgg(_) => "JsonObjectAgg",
+            NodeEnum::JsonArrayAgg(_) => "JsonArrayAgg",
+            NodeEnum::JsonParseExpr(_) => "JsonParseExpr",
+            NodeEnum::JsonScalarExpr(_) => "JsonScalarExpr",
+            NodeEnum::JsonSerializeExpr(_) => "JsonSerializeExpr",
+            NodeEnum::JsonFuncExpr(_) => "JsonFuncExpr",
+            _ => return true,
+        };
+        !functions_before(kind).iter().any(|name| self.is_user_function(None, name))
+    }
+
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the caller takes None as not explained")]
+    fn by_grammar(&mut self, node: &NodeEnum, env: &Env<'_>) -> Option<Flow> {
         Some(match node {
             NodeEnum::XmlExpr(xml) => self.computed(xml.args.iter().chain(&xml.named_args), env),
             NodeEnum::XmlSerialize(xml) => self.computed(xml.expr.as_deref(), env),
@@ -74,15 +101,17 @@ impl Tracer<'_> {
         self.computed(behavior.and_then(|behavior| behavior.expr.as_deref()), env)
     }
 
-    /// What beside its argument decides an aggregate: its filter. Order and window are referred
-    /// to only.
+    /// What beside its argument decides an aggregate: its filter, its frame, and what makes the
+    /// rows. Its order is referred to only.
     fn aggregation(&mut self, json: Option<&JsonAggConstructor>, env: &Env<'_>) -> Flow {
         let Some(json) = json else { return Flow::opaque() };
         self.order_by(&json.agg_order, &Rows::default(), env);
-        if let Some(window) = &json.over {
-            self.window(window, env);
-        }
-        self.computed(json.agg_filter.as_deref(), env)
+        let frame = match &json.over {
+            Some(window) => Flow::mix([&self.window(window, env), &self.framing]),
+            None => Flow::none(),
+        };
+        let filter = self.computed(json.agg_filter.as_deref(), env);
+        Flow::mix([&filter, &frame, &super::call::number_of(env)])
     }
 
     /// XMLTABLE: every column may come from the document and from any column's path.

@@ -201,19 +201,10 @@ impl Tracer<'_> {
     }
 
     /// Rows under LIMIT and OFFSET, which tell of what decides them.
-    fn limited(&mut self, select: &SelectStmt, mut rows: Rows, env: &Env<'_>) -> Rows {
+    fn limited(&mut self, select: &SelectStmt, rows: Rows, env: &Env<'_>) -> Rows {
         let limits = select.limit_count.iter().chain(&select.limit_offset);
         let limit = self.computed(limits.map(|limit| &**limit), env);
-        if !limit.reads_nothing() {
-            for field in &mut rows.fields {
-                field.flow = Flow::mix([&field.flow, &limit]);
-            }
-            if let Some(rest) = &mut rows.rest {
-                rest.flow = Flow::mix([&rest.flow, &limit]);
-            }
-            rows.number = Some(Flow::mix(rows.number.iter().chain([&limit])));
-        }
-        rows
+        if limit.reads_nothing() { rows } else { rows.chosen_by(&limit) }
     }
 
     /// VALUES: columns are named by position; each may come from any row.

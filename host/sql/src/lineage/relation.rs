@@ -25,6 +25,7 @@ impl<'a> Tracer<'a> {
         let named = self.named(range);
         let schema = match &named {
             Named::Known(relation) => Some(relation.schema.clone()),
+            Named::System(_) if range.schemaname.is_empty() => Some("pg_catalog".to_owned()),
             Named::System(_) | Named::Stranger(_) => {
                 (!range.schemaname.is_empty()).then(|| range.schemaname.clone())
             }

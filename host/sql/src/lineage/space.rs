@@ -49,6 +49,18 @@ impl Rows {
         Flow::mix(fields.chain(self.rest.as_ref().map(|rest| &rest.flow)))
     }
 
+    /// The same rows, where which of them there are tells of `chosen`.
+    pub(super) fn chosen_by(mut self, chosen: &Flow) -> Rows {
+        for field in &mut self.fields {
+            field.flow = Flow::mix([&field.flow, chosen]);
+        }
+        if let Some(rest) = &mut self.rest {
+            rest.flow = Flow::mix([&rest.flow, chosen]);
+        }
+        self.number = Some(Flow::mix(self.number.iter().chain([chosen])));
+        self
+    }
+
     /// The column at a position; past the end of what is known, anything there is.
     pub(super) fn at(&self, position: usize) -> Flow {
         match (&self.rest, self.fields.get(position)) {
@@ -186,12 +198,15 @@ impl<'e> Env<'e> {
         })
     }
 
-    /// The entry of this name, nearest first.
+    /// The entry of this name, nearest first; None also where it cannot be told which it is.
     pub(super) fn item(&self, schema: Option<&str>, name: &str) -> Option<(usize, &'e Item)> {
-        self.levels().find_map(|(depth, items)| {
-            let item = items.iter().find(|item| item.answers(schema, name))?;
-            Some((depth, item))
-        })
+        let mut found = self.levels().flat_map(|(depth, items)| {
+            let answering = items.iter().filter(move |item| item.answers(schema, name));
+            answering.map(move |item| (depth, item))
+        });
+        let first = found.next()?;
+        let in_doubt = schema.is_some() && first.1.any_schema && found.next().is_some();
+        (!in_doubt).then_some(first)
     }
 
     pub(super) fn cte(&self, name: &str) -> Option<FoundCte<'e>> {

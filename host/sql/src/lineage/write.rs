@@ -54,7 +54,9 @@ impl Tracer<'_> {
                 tracer.on_conflict(conflict, &mut target, env);
             }
             tracer.written(&target);
-            tracer.returning(insert.returning_clause.as_ref(), &target, Vec::new(), env)
+            let result =
+                tracer.returning(insert.returning_clause.as_ref(), &target, Vec::new(), env);
+            numbered(result, values.number)
         })
     }
 
@@ -282,6 +284,8 @@ impl Tracer<'_> {
         let mut item = target.item.clone();
         item.rows = Rc::clone(&after);
         let mut items = vec![item];
+        let numbers = others.iter().filter_map(|other| other.rows.number.as_ref());
+        let number = Flow::mix(numbers);
         items.extend(others);
         if others_first {
             items.rotate_left(1);
@@ -292,7 +296,8 @@ impl Tracer<'_> {
             item.table = true;
             items.push(item);
         }
-        Result::Rows(self.targets_of(&clause.exprs, &Env::items(env, &items)))
+        let rows = self.targets_of(&clause.exprs, &Env::items(env, &items));
+        numbered(Result::Rows(rows), (!number.reads_nothing()).then_some(number))
     }
 
     /// The target's columns after the write.
@@ -328,6 +333,17 @@ impl Tracer<'_> {
             Rest { flow: Flow::mix(assigned.chain([&rest.flow])), relation }
         });
         Rows { fields, rest, ..Rows::default() }
+    }
+}
+
+/// Rows whose number tells of this, too.
+fn numbered(result: Result, number: Option<Flow>) -> Result {
+    match (result, number) {
+        (Result::Rows(mut rows), Some(number)) => {
+            rows.number = Some(Flow::mix(rows.number.iter().chain([&number])));
+            Result::Rows(rows)
+        }
+        (result, _) => result,
     }
 }
 

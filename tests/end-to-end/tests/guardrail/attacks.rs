@@ -91,6 +91,9 @@ pub(crate) const HARMFUL: &[Harmful] = &[
     refused(&["SELECT lo_export(1, '/tmp/portcullis-e2e-never')"]),
     refused(&["SELECT lo_import('/etc/passwd')"]),
     refused(&["SELECT \"pg_catalog\".\"pg_read_file\"('/etc/passwd')"]),
+    refused(&["SELECT ('/etc/passwd'::text).pg_read_file"]),
+    refused(&["SELECT a.pg_read_file FROM concat('/etc/passwd') a"]),
+    refused(&["CREATE TABLE files (f text DEFAULT ('/etc/passwd'::text).pg_read_file)"]),
     refused(&["LOAD 'auto_explain'"]),
     refused(&["CREATE EXTENSION hstore"]),
     // Roles and settings.

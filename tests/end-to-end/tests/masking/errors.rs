@@ -51,6 +51,29 @@ pub(crate) const ERRORS: &[Attack] = &[
         "SELECT 'word'::int",
     ),
     attack(
+        "a refused row is quoted",
+        &["UPDATE customers SET id = NULL WHERE id = 1"],
+        "SELECT 'word'::int",
+    ),
+    attack(
+        "a refused row is quoted behind RETURNING",
+        &["WITH u AS (UPDATE customers SET name = NULL RETURNING 1) SELECT count(*) FROM u"],
+        "SELECT 'word'::int",
+    ),
+    attack(
+        "the rows of a cursor are computed at the end",
+        &["BEGIN", "DECLARE c CURSOR WITH HOLD FOR SELECT email::int FROM customers", "COMMIT"],
+        "SELECT 'word'::int",
+    ),
+    attack(
+        "an index is built anew",
+        &[
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS cix ON customers ((email::int))",
+            "REINDEX INDEX cix",
+        ],
+        "SELECT 'word'::int",
+    ),
+    attack(
         "date error quotes the value",
         &["SELECT iban::date FROM customers"],
         "SELECT 'word'::date",

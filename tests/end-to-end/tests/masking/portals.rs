@@ -77,3 +77,31 @@ async fn a_description_is_of_the_path_that_it_was_planned_under() {
     assert_eq!(first_column(&answer).len(), 205, "{}", sequence(&answer));
     bench.unharmed("two portals", &session, &answer).await;
 }
+
+/// A cursor that outlives its transaction shows what its names meant there, which nobody else saw.
+#[tokio::test]
+async fn a_cursor_is_of_what_its_names_meant() {
+    let bench = Bench::masking_alone().await;
+    let harmless = "CREATE OR REPLACE VIEW swapped AS SELECT id, word AS x FROM scratch";
+    let hidden = "CREATE OR REPLACE VIEW swapped AS SELECT id, email AS x FROM customers";
+    let declare = "DECLARE c CURSOR WITH HOLD FOR \
+                   SELECT encode(convert_to(x, 'UTF8'), 'hex') FROM swapped";
+    bench.make(&[harmless]).await;
+    let together = format!("{hidden}; {declare}");
+    for steps in [&["BEGIN", hidden, declare, "COMMIT", harmless][..], &[&together, harmless]] {
+        let mut session = bench.session().await;
+        for step in steps {
+            let answer = session.query(step).await;
+            assert_eq!(sqlstate_of(&answer), None, "{step}: {}", sequence(&answer));
+        }
+        let answer = session.query("FETCH 3 FROM c").await;
+        assert!(sequence(&answer).contains("D*3"), "{}", sequence(&answer));
+        bench.unharmed("FETCH", &session, &answer).await;
+    }
+    // One of what everybody sees goes on as it is.
+    let mut session = bench.session().await;
+    session
+        .query("DECLARE d CURSOR WITH HOLD FOR SELECT upper(word) FROM scratch ORDER BY id")
+        .await;
+    assert_eq!(first_column(&session.query("FETCH 2 FROM d").await), ["WORD 1", "WORD 2"]);
+}

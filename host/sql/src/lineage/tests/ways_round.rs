@@ -1,5 +1,7 @@
 //! Ways round a mask, each of which must name the column, and twins that must not.
 
+use portcullis_policy::lineage::ColumnRef;
+
 use super::{can_show, catalog, traced};
 
 #[track_caller]
@@ -239,6 +241,106 @@ fn values_written_and_read_back() {
         "MERGE INTO orders o USING users u ON false WHEN MATCHED THEN DELETE RETURNING *",
     ] {
         shows(sql, "users.email");
+    }
+}
+
+/// A name by itself is a column, and only else a row; an attribute a field, and only else a call.
+#[test]
+fn names_that_could_stand_for_either() {
+    for sql in [
+        "SELECT u::text FROM users u, pg_catalog.pg_am",
+        "SELECT (u).email || '' FROM users u, generate_series(1, 1) g",
+        "SELECT (SELECT u::text FROM pg_am LIMIT 1) FROM (SELECT id, email FROM users) u",
+        "SELECT u::text FROM users u, (SELECT (SELECT a.* FROM (SELECT 1) a)) y",
+        "INSERT INTO orders (note) SELECT u::text FROM users u, pg_am RETURNING note",
+        "SELECT (email).upper FROM users",
+        "SELECT (email || '').reverse FROM users",
+        "SELECT ('select email from users'::text).ts_stat",
+        "SELECT a.ts_stat FROM concat('select email from users') a",
+        "SELECT count(*) FROM (SELECT (array_fill(1, ARRAY[ascii(email)])).unnest FROM users) x",
+        "SELECT system_user FROM (SELECT email AS system_user FROM users) x",
+        "SELECT system_user FROM (SELECT email FROM users) AS \"system_user\"",
+    ] {
+        let sql = sql.replace("AS system_user", "AS \"system_user\"");
+        shows(&sql, "users.email");
+    }
+    let show_statistics = [
+        "SELECT s::text FROM pg_stats s",
+        "SELECT (s).most_common_vals FROM pg_stats s",
+        "SELECT s.row_to_json FROM pg_stats s",
+    ];
+    for sql in show_statistics {
+        shows(sql, "pg_catalog.pg_stats.*?");
+    }
+    for sql in
+        ["SELECT query FROM pg_stat_get_activity(NULL)", "SELECT pg_stat_get_backend_activity(1)"]
+    {
+        shows(sql, "pg_catalog.pg_stat_activity.query?");
+    }
+    // One of the two is not PostgreSQL's own.
+    shows("SELECT public.users.email FROM users, pg_catalog.users", "users.email");
+    for sql in [
+        "SELECT c.oid, c.relname FROM pg_class c, users",
+        "SELECT (u).name FROM users u",
+        "SELECT system_user",
+        "SELECT g FROM users, generate_series(1, 3) g",
+    ] {
+        hides(sql, "users.email");
+    }
+}
+
+#[test]
+fn how_many_rows_there_are() {
+    let rows = "FROM users c, generate_series(1, ascii(c.email))";
+    for sql in [
+        "SELECT rank(2) WITHIN GROUP (ORDER BY 1) {rows}",
+        "SELECT (SELECT sum(y.one)) FROM (SELECT 1 AS one {rows}) y",
+        "SELECT id FROM orders TABLESAMPLE bernoulli (3) REPEATABLE ((SELECT ascii(email) FROM users LIMIT 1))",
+        "WITH x AS (INSERT INTO orders (id) SELECT 1 {rows} RETURNING 1) SELECT count(*) FROM x",
+        "WITH x AS (DELETE FROM orders o USING (SELECT 1 {rows}) s RETURNING 1) SELECT count(*) FROM x",
+        "SELECT count(*) FROM (SELECT _pg_expandarray(array_fill(1, ARRAY[ascii(email)])) FROM users) x",
+        "SELECT 1 IN (SELECT 1 FROM users c, generate_series(99, ascii(c.email)))",
+        "SELECT (SELECT 1 FROM users c, generate_series(99, ascii(c.email)))",
+        "SELECT JSON_ARRAYAGG(1) {rows}",
+        "SELECT JSON_OBJECTAGG('a' : 1) {rows}",
+        "SELECT jsonb_object_agg_strict('a', 1) {rows}",
+        "SELECT JSON_ARRAYAGG(1) OVER (ROWS (SELECT ascii(email) FROM users LIMIT 1) PRECEDING)",
+    ] {
+        shows(&sql.replace("{rows}", rows), "users.email");
+    }
+}
+
+/// What lineage gives up on is neither shown nor copied.
+#[test]
+fn what_is_too_long_to_be_followed() {
+    let mut long = "o.note || ''".to_owned();
+    for _ in 0..18 {
+        long = format!("ROW({long}) IS NULL");
+    }
+    // Each level costs as much as its text is long.
+    hides(&format!("SELECT {long} FROM orders o"), "users.email");
+    // What each round adds goes round again, in each round of what is around it.
+    let columns: Vec<String> = (0..12).map(|number| format!("a{number}")).collect();
+    let (names, shifted) = (columns.join(", "), columns[1..].join(", "));
+    let mut endless = "SELECT note FROM orders".to_owned();
+    for _ in 0..5 {
+        endless = format!(
+            "WITH RECURSIVE r({names}) AS (SELECT 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, id FROM orders \
+             UNION ALL SELECT {shifted}, ({endless}) FROM r) SELECT a0 FROM r"
+        );
+    }
+    for sql in [
+        format!("CREATE TABLE copy AS WITH burn AS ({endless}) TABLE users"),
+        format!("INSERT INTO orders (note) {endless}"),
+        "INSERT INTO orders (note) SELECT hidden(1) || ''".to_owned(),
+        "INSERT INTO orders (note) SELECT (1).hidden || ''".to_owned(),
+        "INSERT INTO orders (note) SELECT query_to_xml('select 1', true, true, '')::text"
+            .to_owned(),
+    ] {
+        let traced = traced(&sql, Some(&catalog()));
+        let anything = |source: &ColumnRef| source.relation == "*";
+        let copied = traced.written.iter().any(|written| written.sources.iter().any(anything));
+        assert!(copied, "{sql}");
     }
 }
 

@@ -23,11 +23,11 @@ fn writes() {
     check(
         "INSERT INTO orders SELECT * FROM stranger",
         expect![[r#"
-        nothing
-        orders.id <- orders.amount orders.id orders.note orders.user_id stranger.*?
-        orders.user_id <- orders.amount orders.id orders.note orders.user_id stranger.*?
-        orders.amount <- orders.amount orders.id orders.note orders.user_id stranger.*?
-        orders.note <- orders.amount orders.id orders.note orders.user_id stranger.*?"#]],
+            nothing
+            orders.id <- orders.amount orders.id orders.note orders.user_id stranger.*? *.*?
+            orders.user_id <- orders.amount orders.id orders.note orders.user_id stranger.*? *.*?
+            orders.amount <- orders.amount orders.id orders.note orders.user_id stranger.*? *.*?
+            orders.note <- orders.amount orders.id orders.note orders.user_id stranger.*? *.*?"#]],
     );
     check(
         "INSERT INTO stranger SELECT email FROM users",
@@ -103,8 +103,8 @@ fn writes() {
     check(
         "CREATE TABLE copy AS EXECUTE p",
         expect![[r#"
-        nothing
-        copy.*? <- *.*?"#]],
+            nothing
+            copy.*? <- *.*? *.*?"#]],
     );
     check(
         "SELECT email INTO copy FROM users",

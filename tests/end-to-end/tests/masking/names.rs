@@ -1,0 +1,44 @@
+//! Names that can stand for one thing or another: a column or a row, a field or a call.
+
+use super::attacks::{Attack, attack};
+
+pub(crate) const EITHER: &[Attack] = &[
+    attack(
+        "row beside a catalog",
+        &["SELECT encode(c::text::bytea, 'hex') FROM customers c, pg_catalog.pg_am LIMIT 1"],
+        "SELECT encode(s::text::bytea, 'hex') FROM scratch s, pg_catalog.pg_am WHERE amname = 'heap' ORDER BY s.id",
+    ),
+    attack(
+        "field beside a function",
+        &["SELECT encode((c).email::bytea, 'hex') FROM customers c, generate_series(1, 1) g"],
+        "SELECT encode((s).word::bytea, 'hex') FROM scratch s, generate_series(1, 1) g ORDER BY s.id",
+    ),
+    attack(
+        "row of the level around a catalog",
+        &[
+            "SELECT (SELECT encode(c::text::bytea, 'hex') FROM pg_am LIMIT 1) FROM (SELECT id, email FROM customers) c",
+        ],
+        "SELECT (SELECT encode(s::text::bytea, 'hex') FROM pg_am LIMIT 1) FROM (SELECT id, word FROM scratch ORDER BY id) s",
+    ),
+    attack(
+        "row beside a column without a name",
+        &[
+            "SELECT encode(c::text::bytea, 'hex') FROM customers c, (SELECT (SELECT a.* FROM (SELECT 1) a)) y",
+        ],
+        "SELECT encode(s::text::bytea, 'hex') FROM scratch s, (SELECT (SELECT a.* FROM (SELECT 1) a)) y ORDER BY s.id",
+    ),
+    attack(
+        "statement in a string, as an attribute",
+        &[
+            "SELECT ('SELECT array_to_tsvector(ARRAY[encode(email::bytea, ''hex'')]) FROM customers'::text).ts_stat",
+        ],
+        "SELECT ('word'::text).upper",
+    ),
+    attack(
+        "statement in a string, as a column",
+        &[
+            "SELECT a.ts_stat FROM concat('SELECT array_to_tsvector(ARRAY[encode(email::bytea, ''hex'')]) FROM customers') a",
+        ],
+        "SELECT a.upper FROM concat('word') a",
+    ),
+];
