@@ -26,6 +26,17 @@ pub fn ends_failed(statement: &Statement) -> bool {
     matches!(statement.command.as_str(), "COMMIT" | "ROLLBACK" | "PREPARE TRANSACTION")
 }
 
+/// Computes, of rows that its text does not name, what indexes are built of, or what a domain is
+/// held to.
+pub fn computes_anew(statement: &Statement) -> bool {
+    let of_tables = statement.relations.iter().any(|relation| relation.resolved);
+    match statement.command.as_str() {
+        "REINDEX" | "ALTER DOMAIN" => true,
+        "CLUSTER" | "VACUUM" | "ANALYZE" => !of_tables,
+        _ => false,
+    }
+}
+
 /// Its transaction can fail at its end for what this did: by a constraint that waits, or since the
 /// rows of a cursor that outlives it are computed then.
 pub fn may_fail_later(statement: &Statement) -> bool {

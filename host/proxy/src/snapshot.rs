@@ -35,11 +35,17 @@ select n.nspname, p.proname
   from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
  where n.nspname not in ('pg_catalog', 'information_schema') order by p.oid";
 
-/// A foreign key whose action changes the rows that refer counts as one: those can be refused.
+/// A foreign key whose action changes the rows that refer counts as a trigger: those can be
+/// refused. What inherits, or is a partition, is written with its parent.
 const TRIGGERS: &str = "
-select t.tgrelid from pg_catalog.pg_trigger t where not t.tgisinternal
- union select c.confrelid from pg_catalog.pg_constraint c
- where c.contype = 'f' and (c.confdeltype in ('c', 'n', 'd') or c.confupdtype in ('c', 'n', 'd'))";
+with recursive triggered (oid) as (
+  (select t.tgrelid from pg_catalog.pg_trigger t where not t.tgisinternal
+   union
+   select c.confrelid from pg_catalog.pg_constraint c
+    where c.contype = 'f' and (c.confdeltype in ('c', 'n', 'd') or c.confupdtype in ('c', 'n', 'd')))
+  union
+  select i.inhparent from triggered t join pg_catalog.pg_inherits i on i.inhrelid = t.oid)
+select t.oid from triggered t";
 
 const SEARCH_PATH: &str = "select pg_catalog.unnest(pg_catalog.current_schemas(true))";
 

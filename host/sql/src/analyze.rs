@@ -212,7 +212,12 @@ fn read_one(
         statement.opaque.push(Opaque::Body("set_config".to_owned()));
     }
     notice_columns(&mut statement, &facts, scope);
-    let as_attributes = if is_traced(tree) { &traced.called } else { &facts.attributes };
+    if traced.gave_up {
+        let why = "more than lineage follows: too many queries in queries that repeat";
+        statement.opaque.push(Opaque::TooComplex(why.to_owned()));
+    }
+    let is_told = is_traced(tree) && !traced.gave_up;
+    let as_attributes = if is_told { &traced.called } else { &facts.attributes };
     notice_attributes(&mut statement, as_attributes, scope);
     if let Some(opinion) = opinion {
         weigh(&mut statement, &facts, opinion);

@@ -55,6 +55,8 @@ pub(crate) struct Traced {
     visited: Vec<i32>,
     /// What was called as an attribute, `x.f` for `f(x)`, or may have been.
     pub called: Vec<String>,
+    /// Some of it was not followed.
+    pub gave_up: bool,
 }
 
 impl Traced {
@@ -111,6 +113,7 @@ struct Tracer<'a> {
     view_body: bool,
     /// Something in the statement reads what its text does not name.
     reads_anything: bool,
+    gave_up: bool,
     /// A function nobody can see into is called.
     blind: bool,
     /// What calls in this query that give several rows are given: the number of rows tells of it.
@@ -135,6 +138,7 @@ impl<'a> Tracer<'a> {
             view_depth: 0,
             view_body: false,
             reads_anything: false,
+            gave_up: false,
             blind: false,
             spreading: Flow::none(),
             framing: Flow::none(),
@@ -168,6 +172,7 @@ impl<'a> Tracer<'a> {
         if self.depth >= DEPTH_MAX || self.steps > STEPS_MAX {
             // What stands deeper is not looked at, so it could read anything.
             self.reads_anything = true;
+            self.gave_up = true;
             return too_deep;
         }
         self.depth += 1;
@@ -198,7 +203,7 @@ impl<'a> Tracer<'a> {
         }
         let mut visited = self.visited;
         visited.sort_unstable();
-        Traced { outputs, written, columns, visited, called: self.called }
+        Traced { outputs, written, columns, visited, called: self.called, gave_up: self.gave_up }
     }
 
     fn outputs(&mut self, result: Result) -> Outputs {

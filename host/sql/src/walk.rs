@@ -35,7 +35,7 @@ pub(crate) struct Facts {
     /// Names of CTEs and aliases, wherever they are: a reader that does not know scopes may
     /// take them for relations.
     pub local_names: Vec<String>,
-    /// Last parts of qualified column names: an attribute may be a function.
+    /// Last parts of qualified column names, and what follows a value: each may be a function.
     pub attributes: Vec<String>,
     /// Functions of one argument that neither PostgreSQL nor the catalog knows: `email(t)`
     /// is a column.
@@ -96,7 +96,9 @@ impl Walker<'_> {
             }
             "ColumnRef" => {
                 self.facts.places.push(node.number("location"));
-                self.attribute(&node.names("fields"), 2);
+                if let [_, .., name] = node.names("fields").as_slice() {
+                    self.attribute(name);
+                }
             }
             "TypeName" => {
                 // What its modifiers name are no columns.
@@ -105,7 +107,7 @@ impl Walker<'_> {
                 self.facts.places.truncate(places);
             }
             "AIndirection" => {
-                self.attribute(&node.names("indirection"), 1);
+                node.names("indirection").into_iter().for_each(|name| self.attribute(name));
                 self.rest(node, place, &[]);
             }
             "VariableSetStmt" => {
@@ -346,11 +348,7 @@ impl Walker<'_> {
     }
 
     /// `t.f` is `f(t)` where no column has that name.
-    fn attribute(&mut self, names: &[&str], parts_min: usize) {
-        if names.len() < parts_min {
-            return;
-        }
-        let name = names.last().copied().unwrap_or_default();
+    fn attribute(&mut self, name: &str) {
         if !self.facts.attributes.iter().any(|known| known == name) {
             self.facts.attributes.push(name.to_owned());
         }

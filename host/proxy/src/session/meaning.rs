@@ -244,6 +244,8 @@ impl Session {
 
 /// EXECUTE and FETCH do what they name.
 fn take_over(statement: &mut Statement, inner: &Statement) {
+    // What it is given can be of anywhere, and comes out as what has no source.
+    let given = statement.columns.clone();
     statement.actions.retain(|action| *action != Action::ExecuteDynamic);
     statement.actions.extend(&inner.actions);
     statement.relations.extend(inner.relations.iter().cloned());
@@ -265,6 +267,12 @@ fn take_over(statement: &mut Statement, inner: &Statement) {
         (Outputs::Nothing, false) => Outputs::Nothing,
         (Outputs::Anything, false) => Outputs::Anything,
     };
+    if !given.is_empty() {
+        if statement.outputs != Outputs::Nothing {
+            statement.outputs = Outputs::Anything;
+        }
+        statement.written.iter_mut().for_each(|written| written.sources.extend(given.clone()));
+    }
     if !is_plain && statement.action() == Action::Create {
         statement.opaque.push(Opaque::UnknownName("a table made from a prepared statement".into()));
     }

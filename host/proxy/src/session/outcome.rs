@@ -1,7 +1,7 @@
 //! How statements end: completion, errors, and what of an error may be told.
 
 use portcullis_policy::event::Ending;
-use portcullis_policy::statement::{RelationUse, SessionEffect};
+use portcullis_policy::statement::SessionEffect;
 use portcullis_policy::{Access, ColumnRef, Outputs, PolicySet, Unmatched};
 use portcullis_sql::Relation;
 use portcullis_wire::backend;
@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use super::response::Flow;
 use super::{End, Session};
-use crate::effects::{ends_failed, may_change_catalog};
+use crate::effects::{computes_anew, ends_failed, may_change_catalog};
 use crate::facts::Facts;
 use crate::masks::{Unanswered, any, is_of_nobody_known, is_of_postgresql};
 use crate::names::{Held, Portal, Prepared, Undone};
@@ -280,12 +280,7 @@ impl Session {
         if let Some(withholds) = running.known.withholds.get() {
             return withholds;
         }
-        let unknown =
-            |relation: &RelationUse| relation.access != Access::Read && !relation.resolved;
-        if statement.relations.iter().any(unknown)
-            || statement.columns.iter().any(is_of_nobody_known)
-        {
-            // What is not in the catalog, as an index, can be built of anything.
+        if computes_anew(statement) || statement.columns.iter().any(is_of_nobody_known) {
             return Box::pin(self.may_hide_anything(policies)).await;
         }
         let mut oids = statement.relations.iter().filter_map(|relation| relation.oid);

@@ -299,8 +299,7 @@ impl Tracer<'_> {
 
     /// Whether `x.f` can be a call of `f`.
     fn may_be_function(&self, name: &str) -> bool {
-        let is_known = is_builtin(name) || self.is_user_function(None, name);
-        is_known && !is_conversion(name)
+        self.is_user_function(None, name) || is_builtin(name) && !is_conversion(name)
     }
 
     /// An unqualified column, nearest level first, and whether it is there for certain; None where

@@ -56,7 +56,7 @@ impl Tracer<'_> {
             }
             NodeEnum::RangeTableSample(sample) => {
                 let seed = sample.repeatable.as_deref();
-                let chosen = self.computed(sample.args.iter().chain(seed), &lateral);
+                let chosen = self.computed(sample.args.iter().chain(seed), outer);
                 let mut items = match sample.relation.as_deref() {
                     Some(relation) => self.entry(relation, outer, left),
                     None => vec![Item::new(None, Rc::new(Rows::opaque()))],
@@ -101,7 +101,6 @@ impl Tracer<'_> {
     fn range_function(&mut self, function: &RangeFunction, env: &Env<'_>) -> Item {
         let mut rows = Rows::default();
         let mut name = None;
-        let alias = function.alias.as_ref().map(|alias| alias.aliasname.as_str());
         for node in &function.functions {
             // Each is a pair: the call, and its column definitions.
             let Some(NodeEnum::List(pair)) = &node.node else {
@@ -119,12 +118,8 @@ impl Tracer<'_> {
             extend(&mut rows, &defined(columns, definitions));
             rows.number = (!number.reads_nothing()).then_some(number);
         }
-        // The one column of a plain function bears the alias, or the function's name.
-        let column = alias.map(str::to_owned).or_else(|| name.clone());
-        if let Some(rest) = &rows.rest {
-            let flow = rest.flow.clone();
-            rows.fields.push(Field { name: column, flow });
-        }
+        // The one column of a plain function bears the alias, or the function's name; of others it
+        // is not known which columns there are, and which of them plain ones are neither.
         if function.ordinality {
             let number = rows.number.clone().unwrap_or_else(Flow::none);
             let flow = Flow::new(How::Count, Vec::new()).steered(&number);
@@ -144,10 +139,8 @@ impl Tracer<'_> {
         let (left_rows, right_rows) = (columns_of(&items), columns_of(&right_items));
         items.extend(right_items);
         if let Some(condition) = join.quals.as_deref() {
-            let mut seen = left.to_vec();
-            seen.extend(items.iter().cloned());
-            // Entries of the list before the join are hidden from its condition by name only.
-            self.expression(condition, &Env::items(outer, &seen));
+            // It sees the join's own arms only (`transformJoinOnClause` in `parse_clause.c`).
+            self.expression(condition, &Env::items(outer, &items));
         }
         let (rows, merged) = self.joined(join, left_rows, right_rows);
         for item in &mut items {

@@ -46,7 +46,9 @@ impl Tracer<'_> {
             NodeEnum::FetchStmt(fetch) if fetch.ismove => Result::Nothing,
             NodeEnum::FetchStmt(_) => Result::Anything,
             NodeEnum::ExecuteStmt(execute) => {
-                self.computed(&execute.params, env);
+                let given = self.computed(&execute.params, env);
+                // What it runs shows what it is given, and says nothing of where that is from.
+                self.reads_anything |= !given.reads_nothing();
                 Result::Anything
             }
             NodeEnum::CallStmt(call) => {

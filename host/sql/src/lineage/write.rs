@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use pg_query::protobuf::{
-    DeleteStmt, InsertStmt, IntoClause, MergeStmt, MergeWhenClause, OnConflictClause, RangeVar,
-    ResTarget, ReturningClause, ReturningOptionKind, UpdateStmt,
+    DeleteStmt, InsertStmt, IntoClause, MergeMatchKind, MergeStmt, MergeWhenClause,
+    OnConflictClause, RangeVar, ResTarget, ReturningClause, ReturningOptionKind, UpdateStmt,
 };
 use pg_query::{Node, NodeEnum};
 
@@ -116,7 +116,15 @@ impl Tracer<'_> {
             for clause in &merge.merge_when_clauses {
                 match &clause.node {
                     Some(NodeEnum::MergeWhenClause(clause)) => {
-                        tracer.merge_when(clause, &mut target, &inner);
+                        // The side that has no row is not in sight (`setNamespaceForMergeWhen` in
+                        // `parse_merge.c`).
+                        let (own, others) = items.split_at(1);
+                        let seen = match clause.match_kind() {
+                            MergeMatchKind::MergeWhenNotMatchedByTarget => others,
+                            MergeMatchKind::MergeWhenNotMatchedBySource => own,
+                            MergeMatchKind::MergeWhenMatched | MergeMatchKind::Undefined => &items,
+                        };
+                        tracer.merge_when(clause, &mut target, &Env::items(env, seen));
                     }
                     _ => target.assign(None, Flow::opaque()),
                 }

@@ -93,6 +93,7 @@ pub(crate) const HARMFUL: &[Harmful] = &[
     refused(&["SELECT \"pg_catalog\".\"pg_read_file\"('/etc/passwd')"]),
     refused(&["SELECT ('/etc/passwd'::text).pg_read_file"]),
     refused(&["SELECT a.pg_read_file FROM concat('/etc/passwd') a"]),
+    refused(&["CREATE TABLE names (f text DEFAULT ('/etc/passwd'::text).pg_read_file.upper)"]),
     refused(&["CREATE TABLE files (f text DEFAULT ('/etc/passwd'::text).pg_read_file)"]),
     refused(&["LOAD 'auto_explain'"]),
     refused(&["CREATE EXTENSION hstore"]),

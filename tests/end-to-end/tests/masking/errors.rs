@@ -70,6 +70,7 @@ pub(crate) const ERRORS: &[Attack] = &[
         &[
             "CREATE INDEX CONCURRENTLY IF NOT EXISTS cix ON customers ((email::int))",
             "REINDEX INDEX cix",
+            "REINDEX SCHEMA public",
         ],
         "SELECT 'word'::int",
     ),

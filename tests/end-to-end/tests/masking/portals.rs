@@ -105,3 +105,26 @@ async fn a_cursor_is_of_what_its_names_meant() {
         .await;
     assert_eq!(first_column(&session.query("FETCH 2 FROM d").await), ["WORD 1", "WORD 2"]);
 }
+
+/// What an EXECUTE is given comes out as a parameter, which has no source.
+#[tokio::test]
+async fn what_a_statement_is_given_is_from_somewhere() {
+    let bench = Bench::masking_alone().await;
+    bench
+        .make(&["SELECT lo_from_bytea(77777, (SELECT email::bytea FROM customers LIMIT 1))"])
+        .await;
+    let mut session = bench.session().await;
+    session.query("PREPARE p (bytea) AS SELECT encode($1, 'hex')").await;
+    session.query("PREPARE q (bytea) AS UPDATE scratch SET word = encode($1, 'hex')").await;
+    for step in [
+        "EXECUTE p (lo_get(77777))",
+        "EXPLAIN ANALYZE EXECUTE p (lo_get(77777))",
+        "EXECUTE q (lo_get(77777))",
+        "TABLE scratch",
+    ] {
+        let answer = session.query(step).await;
+        bench.unharmed(step, &session, &answer).await;
+    }
+    let answer = session.query("EXECUTE p ('a'::bytea || 'b')").await;
+    assert_eq!(first_column(&answer), ["6162"], "{}", sequence(&answer));
+}

@@ -239,6 +239,8 @@ fn values_written_and_read_back() {
         "MERGE INTO orders o USING (SELECT id, id AS user_id, id AS amount, email FROM users) u \
          ON false WHEN NOT MATCHED THEN INSERT VALUES (u.*) RETURNING o.note",
         "MERGE INTO orders o USING users u ON false WHEN MATCHED THEN DELETE RETURNING *",
+        "MERGE INTO orders USING (SELECT (x).* FROM (SELECT y AS x FROM (SELECT email AS note FROM users) y) q) z \
+         ON false WHEN NOT MATCHED THEN INSERT (note) VALUES (note) RETURNING orders.note",
     ] {
         shows(sql, "users.email");
     }
@@ -263,6 +265,22 @@ fn names_that_could_stand_for_either() {
     ] {
         let sql = sql.replace("AS system_user", "AS \"system_user\"");
         shows(&sql, "users.email");
+    }
+    // Which columns a function in FROM has is not known, nor what they hide.
+    for sql in [
+        "SELECT (SELECT email || '' FROM jsonb_each('{}') AS email) FROM users",
+        "SELECT (SELECT email || '' FROM ROWS FROM (now(), now()) AS email) FROM users",
+        "SELECT (SELECT jsonb_each || '' FROM jsonb_each('{}')) \
+         FROM (SELECT email AS jsonb_each FROM users) u",
+        "SELECT email || '' FROM (jsonb_each('{}') AS email CROSS JOIN users u) \
+         LEFT JOIN (SELECT 'x' AS email) r USING (email)",
+        "SELECT (SELECT string_agg(g::text, '') FROM (SELECT 1 AS email) z, \
+         (generate_series(1, 200) g JOIN generate_series(1, 30) h ON ascii(substr(email, h, 1)) = g)) \
+         FROM users",
+        "SELECT (SELECT count(*) FROM (SELECT 1 AS email) z, orders TABLESAMPLE bernoulli (ascii(email))) \
+         FROM users",
+    ] {
+        shows(sql, "users.email");
     }
     let show_statistics = [
         "SELECT s::text FROM pg_stats s",
