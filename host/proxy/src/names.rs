@@ -108,9 +108,9 @@ pub struct Prepared {
 impl Prepared {
     /// What it was made of: a PREPARE's was decoded as a part of that.
     pub fn text(&self) -> Text<'_> {
-        match std::str::from_utf8(&self.text) {
-            Ok(text) if self.by_sql => Text::Decoded(text),
-            Ok(_) | Err(_) => Text::Sent(&self.text),
+        match self.by_sql.then(|| std::str::from_utf8(&self.text)) {
+            Some(Ok(text)) => Text::Decoded(text),
+            Some(Err(_)) | None => Text::Sent(&self.text),
         }
     }
 }

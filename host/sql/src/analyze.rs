@@ -213,7 +213,7 @@ fn read_one(
     }
     notice_columns(&mut statement, &facts, scope);
     if traced.gave_up {
-        let why = "more than lineage follows: too many queries in queries that repeat";
+        let why = "too deep or too long for lineage to follow";
         statement.opaque.push(Opaque::TooComplex(why.to_owned()));
     }
     let is_told = is_traced(tree) && !traced.gave_up;
@@ -222,7 +222,7 @@ fn read_one(
     if let Some(opinion) = opinion {
         weigh(&mut statement, &facts, opinion);
     }
-    if is_traced(tree) && !matches!(traced.outputs, Outputs::Anything) {
+    if is_traced(tree) && !traced.gave_up {
         // What was not come by would count as not used.
         let missed = facts.places.iter().filter(|place| !traced.has_visited(**place));
         let why = |place: &i64| Opaque::Disagreement(format!("an expression at {place}"));
@@ -248,6 +248,7 @@ fn is_traced(tree: Node<'_>) -> bool {
             | "ExplainStmt"
             | "ViewStmt"
             | "CallStmt"
+            | "ExecuteStmt"
     )
 }
 
@@ -307,7 +308,6 @@ fn notice_columns(statement: &mut Statement, facts: &Facts, scope: &Scope<'_>) {
 fn notice_attributes(statement: &mut Statement, names: &[String], scope: &Scope<'_>) {
     for name in names {
         let author = author(scope, None, name);
-        // Without a catalog no attribute could ever be told from a function.
         let calls_nothing = author == Author::PostgreSql && is_conversion(name);
         if author == Author::Nobody || calls_nothing || statement.functions.contains(name) {
             continue;

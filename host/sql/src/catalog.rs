@@ -2,8 +2,10 @@
 //!
 //! A snapshot of plain data. Whoever talks to the server fills it; nothing here does I/O.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+
+use portcullis_policy::lineage::ColumnRef;
 
 use crate::builtins::is_system_relation;
 
@@ -106,6 +108,8 @@ pub struct Catalog {
     /// Shared with the snapshots before and after, which differ in a few of them.
     relations: HashMap<u32, Arc<Relation>>,
     by_name: HashMap<String, HashMap<String, u32>>,
+    /// What inherits from a relation directly, or is a partition of it.
+    children: HashMap<u32, Vec<u32>>,
     /// User functions by bare name.
     functions: HashMap<String, Vec<Function>>,
     /// The database is not in UTF-8: where the server cuts a long name beyond ASCII is not known.
@@ -126,6 +130,9 @@ impl Catalog {
                 .entry(relation.schema.clone())
                 .or_default()
                 .insert(relation.name.clone(), relation.oid);
+            for parent in &relation.parents {
+                catalog.children.entry(*parent).or_default().push(relation.oid);
+            }
             catalog.relations.insert(relation.oid, relation);
         }
         for function in functions {
@@ -160,17 +167,23 @@ impl Catalog {
     }
 
     /// The relation, and those that inherit from it or are its partitions, at any remove.
-    pub fn heirs(&self, oid: u32) -> Vec<&Relation> {
-        let mut heirs: Vec<&Relation> = self.relation(oid).into_iter().collect();
-        let mut looked_at = 0;
-        while let Some(parent) = heirs.get(looked_at).map(|heir| heir.oid) {
-            let children = self.relations().filter(|child| child.parents.contains(&parent));
-            let new: Vec<&Relation> =
-                children.filter(|child| heirs.iter().all(|heir| heir.oid != child.oid)).collect();
-            heirs.extend(new);
-            looked_at += 1;
-        }
-        heirs
+    pub fn heirs(&self, oid: u32) -> impl Iterator<Item = &Relation> {
+        let (mut waiting, mut seen) = (vec![oid], HashSet::from([oid]));
+        let oids = std::iter::from_fn(move || {
+            let next = waiting.pop()?;
+            let children = self.children.get(&next).map_or(&[][..], Vec::as_slice);
+            waiting.extend(children.iter().filter(|child| seen.insert(**child)));
+            Some(next)
+        });
+        oids.filter_map(|oid| self.relation(oid))
+    }
+
+    /// A column by its relation and number.
+    pub fn reference(&self, origin: (u32, i16)) -> Option<ColumnRef> {
+        let relation = self.relation(origin.0)?;
+        let column = relation.columns.iter().find(|column| column.attribute == origin.1)?;
+        let (relation, column) = (relation.qualified(), column.name.clone());
+        Some(ColumnRef { relation, column, origin: Some(origin) })
     }
 
     /// User functions of this bare name, in any schema.

@@ -188,7 +188,7 @@ impl<'a> Tracer<'a> {
         for write in std::mem::take(&mut self.written) {
             let mut sources = self.columns.sources(&write.flow, catalog);
             if self.reads_anything || write.flow.how >= How::Opaque {
-                sources.push(anything());
+                add(&mut sources, anything());
             }
             let Some(target) = self.columns.reference(write.target, catalog) else { continue };
             let column = WrittenColumn { target, sources };
@@ -199,7 +199,7 @@ impl<'a> Tracer<'a> {
         let referenced: Vec<ColumnId> = self.referenced.iter().copied().collect();
         let mut columns = self.columns.references(&referenced, catalog);
         if self.reads_anything {
-            columns.push(anything());
+            add(&mut columns, anything());
         }
         let mut visited = self.visited;
         visited.sort_unstable();
@@ -228,7 +228,15 @@ impl<'a> Tracer<'a> {
     }
 }
 
+fn add(columns: &mut Vec<ColumnRef>, column: ColumnRef) {
+    if !columns.contains(&column) {
+        columns.push(column);
+    }
+}
+
 /// Stands for whatever there is in the database.
+const ANYTHING: &str = "*";
+
 fn anything() -> ColumnRef {
-    ColumnRef { relation: "*".to_owned(), column: "*".to_owned(), origin: None }
+    ColumnRef { relation: ANYTHING.to_owned(), column: ANYTHING.to_owned(), origin: None }
 }

@@ -182,6 +182,13 @@ async fn without_the_proxy_the_attacks_succeed() {
         let empty = ["natural join"].contains(&attack.name);
         assert!(leak.is_some() || empty, "{} finds nothing even directly", attack.name);
     }
+    for attack in errors::ERRORS {
+        let mut session = direct_session(&database).await;
+        for step in attack.steps {
+            session.query(step).await;
+        }
+        assert!(needles.leak(&session.received).is_some(), "{} finds nothing", attack.name);
+    }
     let others = [channels::RELATIONS, channels::CHANNELS, channels::PREDICATES, errors::ERRORS];
     for attack in others.into_iter().flatten() {
         let mut session = direct_session(&database).await;

@@ -293,18 +293,22 @@ impl Session {
             return Box::pin(self.may_hide_anything(policies)).await;
         }
         let mut columns: Vec<ColumnRef> = Vec::new();
+        let labelled = |known: &Relation| {
+            let origins = known.columns.iter().map(|column| (known.oid, column.attribute));
+            origins.filter(|origin| !labels.of(*origin).is_empty()).collect::<Vec<_>>()
+        };
         for relation in &statement.relations {
-            let is_written = relation.access == Access::Write;
-            let Some(known) = relation.oid.and_then(|oid| facts.view.catalog.relation(oid)) else {
-                continue;
-            };
-            if is_written {
+            let Some(oid) = relation.oid else { continue };
+            let catalog = &facts.view.catalog;
+            let origins: Vec<(u32, i16)> = if relation.access == Access::Write {
                 // A row that a constraint refuses is quoted whole.
-                let heirs = facts.view.catalog.heirs(known.oid);
-                columns.extend(heirs.into_iter().flat_map(columns_of));
-            } else if !relation.labels.is_empty() {
-                columns.extend(columns_of(known));
-            }
+                catalog.heirs(oid).flat_map(labelled).collect()
+            } else if relation.labels.is_empty() {
+                continue;
+            } else {
+                catalog.relation(oid).map(labelled).unwrap_or_default()
+            };
+            columns.extend(origins.into_iter().filter_map(|origin| catalog.reference(origin)));
         }
         columns.extend(statement.columns.iter().cloned());
         columns.extend(crate::facts::sources(&statement.outputs).cloned());
@@ -341,14 +345,6 @@ impl Session {
             self.hidden_under = under;
         }
     }
-}
-
-fn columns_of(relation: &Relation) -> impl Iterator<Item = ColumnRef> + '_ {
-    relation.columns.iter().map(|column| ColumnRef {
-        relation: relation.qualified(),
-        column: column.name.clone(),
-        origin: Some((relation.oid, column.attribute)),
-    })
 }
 
 impl Run {

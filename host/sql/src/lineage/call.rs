@@ -1,6 +1,6 @@
 //! Function calls.
 
-use pg_query::protobuf::FuncCall;
+use pg_query::protobuf::{CoercionForm, FuncCall};
 use pg_query::{Node, NodeEnum};
 
 use super::Tracer;
@@ -86,8 +86,8 @@ impl Tracer<'_> {
             [] => return Flow::opaque(),
         };
         self.visit(call.location);
-        if matches!(path.as_slice(), [_, name] if name == "system_user")
-            && call.args.is_empty()
+        if path == ["pg_catalog", "system_user"]
+            && call.funcformat() == CoercionForm::CoerceSqlSyntax
             && let Some(column) = self.bare("system_user", env)
         {
             // Before version 16 it is a name like any other.

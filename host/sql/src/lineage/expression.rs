@@ -45,11 +45,7 @@ impl Tracer<'_> {
             | NodeEnum::SqlvalueFunction(_)
             | NodeEnum::SetToDefault(_)
             | NodeEnum::CurrentOfExpr(_) => Flow::none(),
-            NodeEnum::MergeSupportFunc(_) if self.is_user_function(None, "merge_action") => {
-                self.blind = true;
-                Flow::opaque()
-            }
-            NodeEnum::MergeSupportFunc(_) => Flow::none(),
+            NodeEnum::MergeSupportFunc(_) => self.unless_defined("MergeSupportFunc", Flow::none()),
             // Which columns are grouped, not what they hold.
             NodeEnum::GroupingFunc(grouping) => {
                 self.computed(&grouping.args, env);
@@ -273,14 +269,14 @@ impl Tracer<'_> {
         flow
     }
 
-    /// What a name by itself stands for: a column, or only else the row of an entry.
+    /// What a name by itself stands for: a column, or only else the row of an entry. Where it is not
+    /// known whether there is such a column, both.
     pub(super) fn bare(&mut self, name: &str, env: &Env<'_>) -> Option<Flow> {
         let hidden = match self.column(name, env) {
             Some((flow, true)) => return Some(flow),
             Some((flow, false)) => Some(flow),
             None => None,
         };
-        // The column that could be there need not be.
         let Some((depth, item)) = env.item(None, name) else { return hidden };
         let row = self.use_row(item, depth);
         Some(match hidden {

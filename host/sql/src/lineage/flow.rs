@@ -157,15 +157,7 @@ impl Columns {
             Column::AsWritten(relation, column) => {
                 Some(ColumnRef { relation: relation.clone(), column: column.clone(), origin: None })
             }
-            Column::Known(oid, attribute) => {
-                let relation = catalog?.relation(*oid)?;
-                let column = relation.columns.iter().find(|c| c.attribute == *attribute)?;
-                Some(ColumnRef {
-                    relation: relation.qualified(),
-                    column: column.name.clone(),
-                    origin: Some((*oid, *attribute)),
-                })
-            }
+            Column::Known(oid, attribute) => catalog?.reference((*oid, *attribute)),
         }
     }
 

@@ -15,28 +15,16 @@ impl Tracer<'_> {
     /// The value of an XML or SQL/JSON expression; None for any other node.
     pub(super) fn structured(&mut self, node: &NodeEnum, env: &Env<'_>) -> Option<Flow> {
         let flow = self.by_grammar(node, env)?;
-        if self.is_in_grammar_only(node) {
-            return Some(flow);
-        }
-        self.blind = true;
-        Some(Flow { how: flow.how.max(How::Opaque), sources: flow.sources })
+        Some(self.unless_defined(kind(node), flow))
     }
 
-    /// False where it can be a call of a function that somebody has given that name.
-    #[allow(clippy::wildcard_enum_match_arm, reason = "no other node can be read as a call")]
-    fn is_in_grammar_only(&self, node: &NodeEnum) -> bool {
-        let kind = match node {
-            NodeEnum::JsonObjectConstructor(_) => "JsonObjectConstructor",
-            NodeEnum::JsonArrayConstructor(_) => "JsonArrayConstructor",
-            NodeEnum::JsonObjectAgg(_) => "JsonObjectAgg",
-            NodeEnum::JsonArrayAgg(_) => "JsonArrayAgg",
-            NodeEnum::JsonParseExpr(_) => "JsonParseExpr",
-            NodeEnum::JsonScalarExpr(_) => "JsonScalarExpr",
-            NodeEnum::JsonSerializeExpr(_) => "JsonSerializeExpr",
-            NodeEnum::JsonFuncExpr(_) => "JsonFuncExpr",
-            _ => return true,
-        };
-        !functions_before(kind).iter().any(|name| self.is_user_function(None, name))
+    /// The value of a node of this kind, unless it is a call of a function that somebody has defined.
+    pub(super) fn unless_defined(&mut self, kind: &str, flow: Flow) -> Flow {
+        if !functions_before(kind).iter().any(|name| self.is_user_function(None, name)) {
+            return flow;
+        }
+        self.blind = true;
+        Flow { how: flow.how.max(How::Opaque), sources: flow.sources }
     }
 
     #[allow(clippy::wildcard_enum_match_arm, reason = "the caller takes None as not explained")]
@@ -186,5 +174,21 @@ impl Tracer<'_> {
 
     fn path(&mut self, path: Option<&JsonTablePathSpec>, env: &Env<'_>) -> Flow {
         self.computed(path.and_then(|path| path.string.as_deref()), env)
+    }
+}
+
+/// The name of those that `functions_before` has.
+#[allow(clippy::wildcard_enum_match_arm, reason = "the grammar has always had the others")]
+fn kind(node: &NodeEnum) -> &'static str {
+    match node {
+        NodeEnum::JsonObjectConstructor(_) => "JsonObjectConstructor",
+        NodeEnum::JsonArrayConstructor(_) => "JsonArrayConstructor",
+        NodeEnum::JsonObjectAgg(_) => "JsonObjectAgg",
+        NodeEnum::JsonArrayAgg(_) => "JsonArrayAgg",
+        NodeEnum::JsonParseExpr(_) => "JsonParseExpr",
+        NodeEnum::JsonScalarExpr(_) => "JsonScalarExpr",
+        NodeEnum::JsonSerializeExpr(_) => "JsonSerializeExpr",
+        NodeEnum::JsonFuncExpr(_) => "JsonFuncExpr",
+        _ => "",
     }
 }

@@ -5,7 +5,7 @@ use pg_query::{Node, NodeEnum};
 
 use super::flow::{Flow, How};
 use super::space::{Env, Field, Rows, names};
-use super::{Result, Tracer};
+use super::{ANYTHING, Result, Tracer};
 
 impl Tracer<'_> {
     #[allow(
@@ -117,7 +117,7 @@ impl Tracer<'_> {
 
     /// A value that could be anything in the database.
     fn anything(&mut self) -> Flow {
-        Flow::new(How::Database, vec![self.columns.as_written("*", "*")])
+        Flow::new(How::Database, vec![self.columns.as_written(ANYTHING, ANYTHING)])
     }
 }
 

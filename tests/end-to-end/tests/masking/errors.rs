@@ -1,6 +1,9 @@
 //! Errors that quote a value.
 
+use end_to_end::frames::{sequence, sqlstate_of};
+
 use super::attacks::{Attack, attack};
+use super::bench::Bench;
 
 pub(crate) const ERRORS: &[Attack] = &[
     attack(
@@ -85,3 +88,31 @@ pub(crate) const ERRORS: &[Attack] = &[
         "SELECT 'word'::json",
     ),
 ];
+
+/// Rows that are changed, and refused, along with those of the table that is named.
+#[tokio::test]
+async fn what_is_written_along_is_not_quoted() {
+    let bench = Bench::masking_alone().await;
+    bench
+        .make(&[
+            "CREATE TABLE along (id int PRIMARY KEY)",
+            "INSERT INTO along VALUES (1), (2)",
+            "CREATE TABLE refers (along int NOT NULL REFERENCES along ON DELETE SET NULL, email text)",
+            "INSERT INTO refers SELECT 1, email FROM customers",
+            "CREATE TABLE heir (email text, CHECK (id < 4)) INHERITS (along)",
+            "CREATE TABLE heir_of_heir () INHERITS (heir)",
+            "INSERT INTO heir_of_heir SELECT 3, email FROM customers",
+        ])
+        .await;
+    for (statement, state) in [
+        ("DELETE FROM along WHERE id = 1", "23502"),
+        ("UPDATE along SET id = 4 WHERE id = 3", "23514"),
+    ] {
+        let mut session = bench.session().await;
+        let answer = session.query(statement).await;
+        assert_eq!(sqlstate_of(&answer).as_deref(), Some(state), "{}", sequence(&answer));
+        bench.unharmed(statement, &session, &answer).await;
+        let direct = super::direct_session(&bench.database).await.query(statement).await;
+        assert_eq!(sqlstate_of(&direct).as_deref(), Some(state), "{}", sequence(&direct));
+    }
+}

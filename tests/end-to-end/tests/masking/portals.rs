@@ -114,8 +114,14 @@ async fn what_a_statement_is_given_is_from_somewhere() {
         .make(&["SELECT lo_from_bytea(77777, (SELECT email::bytea FROM customers LIMIT 1))"])
         .await;
     let mut session = bench.session().await;
-    session.query("PREPARE p (bytea) AS SELECT encode($1, 'hex')").await;
-    session.query("PREPARE q (bytea) AS UPDATE scratch SET word = encode($1, 'hex')").await;
+    for step in [
+        "PREPARE p (bytea) AS SELECT encode($1, 'hex')",
+        "PREPARE q (bytea) AS UPDATE scratch SET word = encode($1, 'hex')",
+        "EXECUTE q ('ab')",
+    ] {
+        let answer = session.query(step).await;
+        assert_eq!(sqlstate_of(&answer), None, "{step}: {}", sequence(&answer));
+    }
     for step in [
         "EXECUTE p (lo_get(77777))",
         "EXPLAIN ANALYZE EXECUTE p (lo_get(77777))",

@@ -104,7 +104,7 @@ fn writes() {
         "CREATE TABLE copy AS EXECUTE p",
         expect![[r#"
             nothing
-            copy.*? <- *.*? *.*?"#]],
+            copy.*? <- *.*?"#]],
     );
     check(
         "SELECT email INTO copy FROM users",
