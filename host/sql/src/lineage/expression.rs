@@ -345,6 +345,9 @@ impl Tracer<'_> {
         if let Some(rest) = &item.rows.rest {
             flows.push(self.rest_column(rest, name));
         }
+        if item.rows.has_more {
+            flows.push(item.rows.whole());
+        }
         match flows.as_slice() {
             [only] => only.clone(),
             several => Flow::mix(several),
@@ -405,6 +408,10 @@ impl Tracer<'_> {
 
     /// The columns `*`, `t.*` or `(x).*` spreads into.
     pub(super) fn star(&mut self, value: &Node, env: &Env<'_>) -> Rows {
+        Rows { has_more: false, ..self.spread(value, env) }
+    }
+
+    fn spread(&mut self, value: &Node, env: &Env<'_>) -> Rows {
         let column = match &value.node {
             Some(NodeEnum::ColumnRef(column)) => column,
             Some(NodeEnum::AIndirection(indirection)) => {

@@ -150,6 +150,7 @@ impl Tracer<'_> {
         if let Some(alias) = &join.join_using_alias {
             let mut item = Item::new(Some(alias.aliasname.clone()), Rc::new(merged));
             item.by_column = false;
+            item.by_name = join.alias.is_none();
             items.push(item);
         }
         items.push(aliased(rows, join.alias.as_ref(), None));
@@ -159,8 +160,11 @@ impl Tracer<'_> {
     /// The columns of a join, and those merged by USING or NATURAL, which come first.
     fn joined(&mut self, join: &JoinExpr, left: Rows, right: Rows) -> (Rows, Rows) {
         let number = Flow::mix(left.number.iter().chain(&right.number));
+        let has_more = left.has_more || right.has_more;
         let is_named = |rows: &Rows| {
-            rows.rest.is_none() && rows.fields.iter().all(|field| field.name.is_some())
+            rows.rest.is_none()
+                && !rows.has_more
+                && rows.fields.iter().all(|field| field.name.is_some())
         };
         if join.is_natural && !(is_named(&left) && is_named(&right)) {
             // Which columns are merged, and so where each of the others stands, is not known.
@@ -182,7 +186,7 @@ impl Tracer<'_> {
             self.refer(&flow);
             merged.fields.push(Field { name: Some(name), flow });
         }
-        let mut rows = merged.clone();
+        let mut rows = Rows { has_more, ..merged.clone() };
         for side in [left, right] {
             let own = side
                 .fields
@@ -258,7 +262,7 @@ fn defined(rows: Rows, definitions: &[Node]) -> Rows {
         };
         Field { name, flow: flow.clone() }
     });
-    Rows { fields: fields.collect(), rest: None, number: rows.number }
+    Rows { fields: fields.collect(), number: rows.number, ..Rows::default() }
 }
 
 fn has(rows: &Rows, name: &str) -> bool {

@@ -104,7 +104,9 @@ impl Tracer<'_> {
         {
             let rounds = self.framed(env, |tracer| {
                 tracer.with(select.with_clause.as_ref(), env, |tracer, env| {
-                    let rows = tracer.rounds((first, again), &aliases, with, index, env);
+                    let has_more = cte.search_clause.is_some() || cte.cycle_clause.is_some();
+                    let itself = Itself { with, index, has_more };
+                    let rows = tracer.rounds((first, again), &aliases, &itself, env);
                     tracer.order_by(&select.sort_clause, &rows, env);
                     tracer.limited(select, rows, env)
                 })
@@ -125,14 +127,14 @@ impl Tracer<'_> {
         &mut self,
         (first, again): (&SelectStmt, &SelectStmt),
         aliases: &[String],
-        with: &With<'_>,
-        index: usize,
+        itself: &Itself<'_, '_>,
         env: &Env<'_>,
     ) -> Rows {
         let first = self.query(first, env).renamed(aliases);
         let mut current = first.clone();
         for _ in 0..ROUNDS_MAX {
-            set(with, index, Known::Underway(Some(Rc::new(current.clone()))));
+            let so_far = Rows { has_more: itself.has_more, ..current.clone() };
+            set(itself.with, itself.index, Known::Underway(Some(Rc::new(so_far))));
             let next = self.query(again, env);
             let next = union(current.clone(), &next);
             if next == current {
@@ -335,10 +337,18 @@ impl Tracer<'_> {
     }
 }
 
+/// A recursive item of a WITH clause, as it refers to itself.
+struct Itself<'w, 'e> {
+    with: &'w With<'e>,
+    index: usize,
+    has_more: bool,
+}
+
 /// Appends columns; where an open end is in the middle the whole becomes open.
 pub(super) fn extend(rows: &mut Rows, more: &Rows) {
     rows.fields.extend(more.fields.iter().cloned());
     rows.rest = both_rests(rows.rest.take(), more.rest.as_ref());
+    rows.has_more |= more.has_more;
 }
 
 pub(super) fn both_rests(left: Option<Rest>, right: Option<&Rest>) -> Option<Rest> {

@@ -88,7 +88,11 @@ impl<'a> Tracer<'a> {
                 return Named::Known(relation);
             }
             if schema == "pg_catalog" && is_system_relation(name) {
-                return Named::System(format!("pg_catalog.{name}"));
+                // Which of them there are depends on the server's version.
+                return match path.iter().any(|other| found(other).is_some()) {
+                    true => stranger,
+                    false => Named::System(format!("pg_catalog.{name}")),
+                };
             }
             if schema == "information_schema" {
                 // Which views it has is not known here.

@@ -28,6 +28,9 @@ pub(super) struct Rest {
 pub(super) struct Rows {
     pub(super) fields: Vec<Field>,
     pub(super) rest: Option<Rest>,
+    /// There are columns that `*` does not give: in its recursive term a WITH item has those that
+    /// SEARCH and CYCLE add to it.
+    pub(super) has_more: bool,
     /// What the number of rows tells of, beyond predicates: arguments of functions in FROM.
     pub(super) number: Option<Flow>,
 }
@@ -228,7 +231,8 @@ pub(super) fn is_system_column(name: &str) -> bool {
 
 /// Whether an unknown value can be behind an item's column of this name.
 pub(super) fn may_hold(item: &Item) -> bool {
-    item.rows.rest.is_some() || item.rows.fields.iter().any(|field| field.name.is_none())
+    let rows = &item.rows;
+    rows.rest.is_some() || rows.has_more || rows.fields.iter().any(|field| field.name.is_none())
 }
 
 /// The strings of a list of names.

@@ -28,6 +28,20 @@ pub(crate) const EITHER: &[Attack] = &[
         "SELECT encode(s::text::bytea, 'hex') FROM scratch s, (SELECT (SELECT a.* FROM (SELECT 1) a)) y ORDER BY s.id",
     ),
     attack(
+        "name that an alias hides",
+        &[
+            "SELECT encode((SELECT u.id::text::bytea FROM (scratch a JOIN scratch b USING (id) AS u) AS j LIMIT 1), 'hex') FROM (SELECT email AS id FROM customers) u",
+        ],
+        "SELECT (SELECT u.id FROM (scratch a JOIN scratch b USING (id) AS u) LIMIT 1) FROM orders LIMIT 1",
+    ),
+    attack(
+        "column that SEARCH adds",
+        &[
+            "SELECT (WITH RECURSIVE r(e, x) AS (SELECT (SELECT email FROM customers WHERE id = 1), 'a' UNION ALL SELECT e, encode(seq::text::bytea, 'hex') FROM r WHERE x = 'a') SEARCH BREADTH FIRST BY e SET seq SELECT max(x) FROM r WHERE x <> 'a') FROM (SELECT 'k' AS seq) o",
+        ],
+        "WITH RECURSIVE r(e, x) AS (SELECT (SELECT word FROM scratch WHERE id = 1), 'a' UNION ALL SELECT e, seq::text FROM r WHERE x = 'a') SEARCH BREADTH FIRST BY e SET seq SELECT max(x) FROM r WHERE x <> 'a'",
+    ),
+    attack(
         "statement in a string, as an attribute",
         &[
             "SELECT ('SELECT array_to_tsvector(ARRAY[encode(email::bytea, ''hex'')]) FROM customers'::text).ts_stat",

@@ -2,7 +2,7 @@
 
 use portcullis_policy::lineage::{ColumnRef, Derivation, Outputs};
 
-use super::{can_show, catalog, traced};
+use super::{can_show, catalog, traced, view};
 use crate::catalog::{Catalog, Function, Relation};
 
 #[track_caller]
@@ -282,6 +282,21 @@ fn names_that_could_stand_for_either() {
     ] {
         shows(sql, "users.email");
     }
+    // What an alias hides, and what SEARCH and CYCLE add.
+    for sql in [
+        "SELECT (SELECT u.id FROM (orders a JOIN orders b USING (id) AS u) AS j LIMIT 1) \
+         FROM (SELECT email AS id FROM users) u",
+        "SELECT (SELECT u::text FROM (orders a JOIN orders b USING (id) AS u) AS j LIMIT 1) \
+         FROM (SELECT email AS id FROM users) u",
+        "SELECT (WITH RECURSIVE r(e, x) AS (SELECT email, 'a' FROM users UNION ALL \
+         SELECT e, seq::text FROM r WHERE x = 'a') SEARCH BREADTH FIRST BY e SET seq \
+         SELECT max(x) FROM r) FROM (SELECT 'k' AS seq) o",
+        "SELECT (WITH RECURSIVE r(e, x) AS (SELECT email, 'a' FROM users UNION ALL \
+         SELECT e, path::text FROM r JOIN orders ON true) CYCLE e SET cyc USING path \
+         SELECT max(x) FROM r) FROM (SELECT 'k' AS path) o",
+    ] {
+        shows(sql, "users.email");
+    }
     let show_statistics = [
         "SELECT s::text FROM pg_stats s",
         "SELECT (s).most_common_vals FROM pg_stats s",
@@ -328,6 +343,21 @@ fn what_only_later_versions_know() {
         let defined = traced(sql, Some(&Catalog::new(1, relations, [function])));
         let Outputs::Columns(columns) = &defined.outputs else { panic!("{sql}") };
         assert_eq!(columns[0].derivation, Derivation::Unknown, "{sql}");
+    }
+}
+
+/// A server has the catalogs of its version, and before that a name is anybody's.
+#[test]
+fn a_relation_with_a_name_of_postgresqls() {
+    let mut relations: Vec<Relation> = catalog().relations().cloned().collect();
+    relations.push(view(20, "pg_stat_io", "x", "SELECT users.email AS x FROM public.users;"));
+    let catalog = Catalog::new(1, relations, []);
+    for sql in ["SELECT x || '' FROM pg_stat_io", "SELECT p::text FROM pg_stat_io p"] {
+        let traced = traced(sql, Some(&catalog));
+        let Outputs::Columns(columns) = &traced.outputs else { panic!("{sql}") };
+        let [column] = columns.as_slice() else { panic!("{sql}") };
+        assert_eq!(column.derivation, Derivation::Unknown, "{sql}");
+        assert!(column.sources.iter().any(|source| source.origin.is_none()), "{sql}");
     }
 }
 
