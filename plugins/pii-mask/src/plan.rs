@@ -23,6 +23,7 @@ pub(crate) fn plan(column: &OutputColumn, settings: &Settings) -> MaskAction {
         // A setting or a comment can hold what somebody put there, so text is looked at.
         Derivation::None => inspected(),
         Derivation::Direct => match direct_kind(sources, shape, settings) {
+            Some(kind) if shows_other(kind, sources, shape, settings) => erased(shape, settings),
             Some(kind) => direct(kind, shape, settings),
             None if only_system => MaskAction::Pass,
             None => inspected(),
@@ -75,10 +76,28 @@ fn direct_kind(sources: &[SourceColumn], shape: Shape, settings: &Settings) -> O
     if sources.iter().any(is_sensitive) {
         return Some(Kind::Secret);
     }
-    let fits = |source: &&SourceColumn| !source.labels.is_empty() || name_fits(shape);
-    let kinds = sources.iter().filter(fits).flat_map(|source| kinds(source, settings));
-    // Of a text only parts are hidden, so any other kind is the stricter word.
-    kinds.max_by_key(|kind| (settings.word(*kind), *kind != Kind::Text))
+    let kinds = sources.iter().filter_map(|source| source_kind(source, shape, settings));
+    kinds.max_by_key(|kind| strictness(*kind, settings))
+}
+
+fn source_kind(source: &SourceColumn, shape: Shape, settings: &Settings) -> Option<Kind> {
+    if source.labels.is_empty() && !name_fits(shape) {
+        return None;
+    }
+    kinds(source, settings).max_by_key(|kind| strictness(*kind, settings))
+}
+
+/// Of a text only parts are hidden, so any other kind is the stricter word.
+fn strictness(kind: Kind, settings: &Settings) -> (Word, bool) {
+    (settings.word(kind), kind != Kind::Text)
+}
+
+/// Whether what shows parts of one kind would be applied to another, as where a set operation
+/// brings columns together: it shows other parts of those than they are to show.
+fn shows_other(kind: Kind, sources: &[SourceColumn], shape: Shape, settings: &Settings) -> bool {
+    let mut kinds = sources.iter().filter_map(|source| source_kind(source, shape, settings));
+    matches!(settings.word(kind), Word::Partial | Word::Generalize)
+        && kinds.any(|other| other != kind && settings.word(other) != Word::Pass)
 }
 
 /// Whether a name alone may speak for a column of this type: a truth value called `mobile`,

@@ -108,6 +108,7 @@ impl Tracer<'_> {
             return Flow::mix([&count.steered(&number).steered(&filter)]);
         }
         if !own
+            && schema.is_none()
             && !is_builtin(name)
             && let [arg] = call.args.as_slice()
             && let Some(NodeEnum::ColumnRef(row)) = &arg.node

@@ -116,6 +116,23 @@ fn catalogs_pass_but_for_what_shows_values() {
 }
 
 #[test]
+fn parts_of_one_kind_are_not_those_of_another() {
+    let email = || column().from_column("public.t", "email", &[]);
+    check(email().from_column("public.u", "email", &[]), "partial 1 0 @ of an address");
+    check(email().from_column("public.u", "ip_address", &[]), "constant ***");
+    check(email().from_column("public.u", "card_number", &["pii.card"]), "constant ***");
+    check(email().from_column("public.u", "id", &[]), "partial 1 0 @ of an address");
+    let pass = r#"{"ip": "pass"}"#;
+    check_with(
+        pass,
+        email().from_column("public.u", "ip_address", &[]),
+        "partial 1 0 @ of an address",
+    );
+    check_with(r#"{"ip": "null"}"#, email().from_column("public.u", "ip_address", &[]), "null");
+    check_with(r#"{"ip": "pseudonym", "email": "pseudonym"}"#, email(), "pseudonym pii.email");
+}
+
+#[test]
 fn settings_change_the_plan() {
     let email = || column().from_column("public.t", "email", &[]);
     let kontakt = || column().from_column("public.t", "Kontakt", &[]);
