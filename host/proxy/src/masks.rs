@@ -150,13 +150,7 @@ impl Planner<'_> {
 
     /// Would the principal see any column of this relation masked?
     pub fn hides_any_of(&self, relation: &portcullis_sql::Relation) -> Result<bool, Unanswered> {
-        any(relation.columns.iter().map(|column| {
-            self.hides(&ColumnRef {
-                relation: relation.qualified(),
-                column: column.name.clone(),
-                origin: Some((relation.oid, column.attribute)),
-            })
-        }))
+        any(relation.columns.iter().map(|column| self.hides(&relation.reference(column))))
     }
 
     /// Would the principal see any column of the database masked?
@@ -265,12 +259,7 @@ impl Planner<'_> {
         let own = relation.and_then(|relation| {
             let column =
                 relation.columns.iter().find(|column| column.attribute == field.attribute)?;
-            let column = ColumnRef {
-                relation: relation.qualified(),
-                column: column.name.clone(),
-                origin: Some((relation.oid, column.attribute)),
-            };
-            Some(self.source(&column))
+            Some(self.source(&relation.reference(column)))
         });
         if let (true, Some(own)) = (is_ordinary, &own) {
             return (Derivation::Direct, vec![own.clone()]);

@@ -42,6 +42,13 @@ pub struct Running {
     pub release: Option<Release>,
 }
 
+impl Running {
+    /// Whether its facts show what it does.
+    pub fn is_seen(&self) -> bool {
+        !self.unseen_code && self.facts.current
+    }
+}
+
 /// Whether a statement's outcome is in the ledger.
 pub enum Ended {
     Alone(Cell<bool>),

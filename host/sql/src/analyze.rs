@@ -222,7 +222,7 @@ fn read_one(
     if let Some(opinion) = opinion {
         weigh(&mut statement, &facts, opinion);
     }
-    if is_traced(tree) && !traced.gave_up {
+    if is_told {
         // What was not come by would count as not used.
         let missed = facts.places.iter().filter(|place| !traced.has_visited(**place));
         let why = |place: &i64| Opaque::Disagreement(format!("an expression at {place}"));

@@ -88,6 +88,12 @@ impl Relation {
         format!("{}.{}", self.schema, self.name)
     }
 
+    /// One of its columns, as lineage names it.
+    pub fn reference(&self, column: &Column) -> ColumnRef {
+        let origin = Some((self.oid, column.attribute));
+        ColumnRef { relation: self.qualified(), column: column.name.clone(), origin }
+    }
+
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
     }
@@ -182,8 +188,7 @@ impl Catalog {
     pub fn reference(&self, origin: (u32, i16)) -> Option<ColumnRef> {
         let relation = self.relation(origin.0)?;
         let column = relation.columns.iter().find(|column| column.attribute == origin.1)?;
-        let (relation, column) = (relation.qualified(), column.name.clone());
-        Some(ColumnRef { relation, column, origin: Some(origin) })
+        Some(relation.reference(column))
     }
 
     /// User functions of this bare name, in any schema.

@@ -53,11 +53,7 @@ pub(crate) fn every_column(uses: &[RelationUse], scope: &Scope<'_>) -> Option<Ve
                 return None;
             }
         }
-        columns.extend(relation.columns.iter().map(|column| ColumnRef {
-            relation: relation.qualified(),
-            column: column.name.clone(),
-            origin: Some((relation.oid, column.attribute)),
-        }));
+        columns.extend(relation.columns.iter().map(|column| relation.reference(column)));
     }
     Some(columns)
 }

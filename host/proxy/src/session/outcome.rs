@@ -3,7 +3,7 @@
 use portcullis_policy::event::Ending;
 use portcullis_policy::statement::SessionEffect;
 use portcullis_policy::{Access, ColumnRef, Outputs, PolicySet, Unmatched};
-use portcullis_sql::Relation;
+use portcullis_sql::{Column, Relation};
 use portcullis_wire::backend;
 use portcullis_wire::{Frame, encode};
 
@@ -116,8 +116,7 @@ impl Session {
                         release: RefCell::new(running.release.clone()),
                         given: Rc::default(),
                         holds: *holds,
-                        unseen: running.unseen_code
-                            || !running.facts.current
+                        unseen: !running.is_seen()
                             || !self.database.is_settled(&running.facts.view),
                         stands_on: None,
                         _held: Held::default(),
@@ -294,21 +293,20 @@ impl Session {
         }
         let mut columns: Vec<ColumnRef> = Vec::new();
         let labelled = |known: &Relation| {
-            let origins = known.columns.iter().map(|column| (known.oid, column.attribute));
-            origins.filter(|origin| !labels.of(*origin).is_empty()).collect::<Vec<_>>()
+            let is_labelled =
+                |column: &&Column| !labels.of((known.oid, column.attribute)).is_empty();
+            let found = known.columns.iter().filter(is_labelled);
+            found.map(|column| known.reference(column)).collect::<Vec<_>>()
         };
+        let catalog = &facts.view.catalog;
         for relation in &statement.relations {
             let Some(oid) = relation.oid else { continue };
-            let catalog = &facts.view.catalog;
-            let origins: Vec<(u32, i16)> = if relation.access == Access::Write {
+            if relation.access == Access::Write {
                 // A row that a constraint refuses is quoted whole.
-                catalog.heirs(oid).flat_map(labelled).collect()
-            } else if relation.labels.is_empty() {
-                continue;
-            } else {
-                catalog.relation(oid).map(labelled).unwrap_or_default()
-            };
-            columns.extend(origins.into_iter().filter_map(|origin| catalog.reference(origin)));
+                columns.extend(catalog.heirs(oid).flat_map(labelled));
+            } else if !relation.labels.is_empty() {
+                columns.extend(catalog.relation(oid).into_iter().flat_map(labelled));
+            }
         }
         columns.extend(statement.columns.iter().cloned());
         columns.extend(crate::facts::sources(&statement.outputs).cloned());

@@ -164,7 +164,7 @@ impl Session {
             return Err(self.malformed("columns of a statement that was not asked"));
         };
         // Where names may mean something else than they did, what was known of them says nothing.
-        let is_seen = !running.unseen_code && running.facts.current;
+        let is_seen = running.is_seen();
         let (policies, known) = (running.policies.clone(), running.known.clone());
         let under = self.under(&*policies);
         let kept = is_seen.then(|| known.plan(fields, under)).flatten();
@@ -212,7 +212,7 @@ impl Session {
     async fn means_what_it_meant(&self) -> bool {
         let is_known = self.database.settle().await;
         let Some(running) = self.front_running() else { return false };
-        if !is_known || !running.facts.current || running.unseen_code {
+        if !is_known || !running.is_seen() {
             return false;
         }
         if running.facts.view.version == self.database.view_version() {
@@ -296,7 +296,7 @@ impl Session {
     /// Where names may mean something else than the catalog says, lineage says nothing.
     fn as_seen(running: &Running) -> Cow<'_, Statement> {
         let statement = running.statement();
-        if running.unseen_code || !running.facts.current {
+        if !running.is_seen() {
             Cow::Owned(Statement { outputs: Outputs::Anything, ..statement.clone() })
         } else {
             Cow::Borrowed(statement)

@@ -193,7 +193,7 @@ impl Tracer<'_> {
         };
         let flow = self.call(call, env);
         let name = names(&call.funcname).pop();
-        let number = (!flow.reads_nothing()).then(|| flow.clone());
+        let number = flow.clone().into_number();
         (Rows { number, ..Rows::open(flow) }, name)
     }
 

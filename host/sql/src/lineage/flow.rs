@@ -94,6 +94,11 @@ impl Flow {
     pub(super) fn reads_nothing(&self) -> bool {
         self.how <= How::Count
     }
+
+    /// What the number of rows tells of; none where that is nothing.
+    pub(super) fn into_number(self) -> Option<Flow> {
+        (!self.reads_nothing()).then_some(self)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

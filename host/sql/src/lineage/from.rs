@@ -116,10 +116,10 @@ impl Tracer<'_> {
             name = name.or(called);
             let number = Flow::mix(rows.number.iter().chain(&columns.number));
             extend(&mut rows, &defined(columns, definitions));
-            rows.number = (!number.reads_nothing()).then_some(number);
+            rows.number = number.into_number();
         }
-        // The one column of a plain function bears the alias, or the function's name; of others it
-        // is not known which columns there are, and which of them plain ones are neither.
+        // No column is named here. The one of a function that has one bears the alias, or the
+        // function's name; but which those are is not known.
         if function.ordinality {
             let number = rows.number.clone().unwrap_or_else(Flow::none);
             let flow = Flow::new(How::Count, Vec::new()).steered(&number);
@@ -170,7 +170,7 @@ impl Tracer<'_> {
             // Which columns are merged, and so where each of the others stands, is not known.
             let all = Flow::mix([&left.whole(), &right.whole()]);
             self.refer(&all);
-            let number = (!number.reads_nothing()).then_some(number);
+            let number = number.into_number();
             return (Rows { number, ..Rows::open(all.clone()) }, Rows::open(all));
         }
         let common: Vec<String> = match join.is_natural {
@@ -195,7 +195,7 @@ impl Tracer<'_> {
             rows.fields.extend(own);
             rows.rest = both_rests(rows.rest.take(), side.rest.as_ref());
         }
-        rows.number = (!number.reads_nothing()).then_some(number);
+        rows.number = number.into_number();
         (rows, merged)
     }
 
@@ -244,7 +244,7 @@ fn columns_of(items: &[Item]) -> Rows {
     for item in items.iter().filter(|item| item.by_column) {
         extend(&mut rows, &item.rows);
         let number = Flow::mix(rows.number.iter().chain(&item.rows.number));
-        rows.number = (!number.reads_nothing()).then_some(number);
+        rows.number = number.into_number();
     }
     rows
 }

@@ -120,7 +120,7 @@ impl Tracer<'_> {
             };
             rows.fields.push(Field { name: Some(column.colname.clone()), flow });
         }
-        rows.number = (!document.reads_nothing()).then_some(document);
+        rows.number = document.into_number();
         rows
     }
 
@@ -134,7 +134,7 @@ impl Tracer<'_> {
         let document = Flow::mix([&item, &path, &passing, &error]);
         let mut rows = Rows::default();
         self.json_columns(&table.columns, &document, env, &mut rows);
-        rows.number = (!document.reads_nothing()).then_some(document);
+        rows.number = document.into_number();
         rows
     }
 

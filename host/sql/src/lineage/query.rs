@@ -268,7 +268,7 @@ impl Tracer<'_> {
         let numbers = numbers.filter_map(|item| item.rows.number.as_ref());
         let spreading = std::mem::replace(&mut self.spreading, around);
         let number = Flow::mix(numbers.chain([&spreading]));
-        rows.number = (!number.reads_nothing()).then_some(number);
+        rows.number = number.into_number();
         rows
     }
 
@@ -365,7 +365,7 @@ pub(super) fn both_rests(left: Option<Rest>, right: Option<&Rest>) -> Option<Res
 /// Either of two row sets, position by position; the first gives the names.
 pub(super) fn union(mut left: Rows, right: &Rows) -> Rows {
     let number = Flow::mix(left.number.iter().chain(&right.number));
-    left.number = (!number.reads_nothing()).then_some(number);
+    left.number = number.into_number();
     if left.rest.is_none() && right.rest.is_none() && left.fields.len() == right.fields.len() {
         for (field, other) in left.fields.iter_mut().zip(&right.fields) {
             field.flow = field.flow.either(&other.flow);

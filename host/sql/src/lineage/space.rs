@@ -60,7 +60,12 @@ impl Rows {
         if let Some(rest) = &mut self.rest {
             rest.flow = Flow::mix([&rest.flow, chosen]);
         }
-        self.number = Some(Flow::mix(self.number.iter().chain([chosen])));
+        self.numbered(chosen)
+    }
+
+    /// The same rows, whose number tells of this, too.
+    pub(super) fn numbered(mut self, number: &Flow) -> Rows {
+        self.number = Flow::mix(self.number.iter().chain([number])).into_number();
         self
     }
 

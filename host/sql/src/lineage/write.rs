@@ -54,9 +54,12 @@ impl Tracer<'_> {
                 tracer.on_conflict(conflict, &mut target, env);
             }
             tracer.written(&target);
-            let result =
-                tracer.returning(insert.returning_clause.as_ref(), &target, Vec::new(), env);
-            numbered(result, values.number)
+            match tracer.returning(insert.returning_clause.as_ref(), &target, Vec::new(), env) {
+                Result::Rows(rows) => {
+                    Result::Rows(rows.numbered(&values.number.unwrap_or_else(Flow::none)))
+                }
+                result @ (Result::Nothing | Result::Anything) => result,
+            }
         })
     }
 
@@ -292,8 +295,7 @@ impl Tracer<'_> {
         let mut item = target.item.clone();
         item.rows = Rc::clone(&after);
         let mut items = vec![item];
-        let numbers = others.iter().filter_map(|other| other.rows.number.as_ref());
-        let number = Flow::mix(numbers);
+        let number = Flow::mix(others.iter().filter_map(|other| other.rows.number.as_ref()));
         items.extend(others);
         if others_first {
             items.rotate_left(1);
@@ -305,7 +307,7 @@ impl Tracer<'_> {
             items.push(item);
         }
         let rows = self.targets_of(&clause.exprs, &Env::items(env, &items));
-        numbered(Result::Rows(rows), (!number.reads_nothing()).then_some(number))
+        Result::Rows(rows.numbered(&number))
     }
 
     /// The target's columns after the write.
@@ -341,17 +343,6 @@ impl Tracer<'_> {
             Rest { flow: Flow::mix(assigned.chain([&rest.flow])), relation }
         });
         Rows { fields, rest, ..Rows::default() }
-    }
-}
-
-/// Rows whose number tells of this, too.
-fn numbered(result: Result, number: Option<Flow>) -> Result {
-    match (result, number) {
-        (Result::Rows(mut rows), Some(number)) => {
-            rows.number = Some(Flow::mix(rows.number.iter().chain([&number])));
-            Result::Rows(rows)
-        }
-        (result, _) => result,
     }
 }
 

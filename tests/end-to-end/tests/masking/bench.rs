@@ -49,11 +49,7 @@ impl Bench {
 
     /// Runs these directly, as what must be there before.
     pub(super) async fn make(&self, texts: &[&str]) {
-        let mut direct = direct_session(&self.database).await;
-        for text in texts {
-            let answer = direct.query(text).await;
-            assert_eq!(sqlstate_of(&answer), None, "{text}: {}", sequence(&answer));
-        }
+        run_all(&mut direct_session(&self.database).await, texts).await;
     }
 
     pub(super) fn gives_away(&self, session: &Session) -> bool {
@@ -99,6 +95,14 @@ impl Bench {
         }
         let (direct, proxied) = answers.split_at(answers.len() / 2);
         assert_eq!(proxied, direct, "{what}");
+    }
+}
+
+/// Runs texts one after another, none of which fails.
+pub(super) async fn run_all(session: &mut Session, texts: &[&str]) {
+    for text in texts {
+        let answer = session.query(text).await;
+        assert_eq!(sqlstate_of(&answer), None, "{text}: {}", sequence(&answer));
     }
 }
 

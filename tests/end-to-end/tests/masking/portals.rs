@@ -2,7 +2,7 @@
 
 use end_to_end::frames::{Batch, first_column, sequence, sqlstate_of};
 
-use super::bench::Bench;
+use super::bench::{Bench, run_all};
 
 /// The server has read the rows that the name stood for, and describes those it stands for now.
 #[tokio::test]
@@ -90,10 +90,7 @@ async fn a_cursor_is_of_what_its_names_meant() {
     let together = format!("{hidden}; {declare}");
     for steps in [&["BEGIN", hidden, declare, "COMMIT", harmless][..], &[&together, harmless]] {
         let mut session = bench.session().await;
-        for step in steps {
-            let answer = session.query(step).await;
-            assert_eq!(sqlstate_of(&answer), None, "{step}: {}", sequence(&answer));
-        }
+        run_all(&mut session, steps).await;
         let answer = session.query("FETCH 3 FROM c").await;
         assert!(sequence(&answer).contains("D*3"), "{}", sequence(&answer));
         bench.unharmed("FETCH", &session, &answer).await;
@@ -114,14 +111,12 @@ async fn what_a_statement_is_given_is_from_somewhere() {
         .make(&["SELECT lo_from_bytea(77777, (SELECT email::bytea FROM customers LIMIT 1))"])
         .await;
     let mut session = bench.session().await;
-    for step in [
+    let prepared = [
         "PREPARE p (bytea) AS SELECT encode($1, 'hex')",
         "PREPARE q (bytea) AS UPDATE scratch SET word = encode($1, 'hex')",
         "EXECUTE q ('ab')",
-    ] {
-        let answer = session.query(step).await;
-        assert_eq!(sqlstate_of(&answer), None, "{step}: {}", sequence(&answer));
-    }
+    ];
+    run_all(&mut session, &prepared).await;
     for step in [
         "EXECUTE p (lo_get(77777))",
         "EXPLAIN ANALYZE EXECUTE p (lo_get(77777))",
