@@ -67,7 +67,7 @@ fn names_that_readers_lose() {
               actions     create, select
               relations   read    users  all columns
                           define  n      all columns
-              written     n.*  from users.*
+              written     n.*  from users.*, *.*
         "#]],
     );
     check(
