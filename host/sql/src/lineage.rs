@@ -109,6 +109,8 @@ struct Tracer<'a> {
     depth: usize,
     steps: usize,
     view_depth: usize,
+    /// How many queries the one at hand stands in.
+    level: usize,
     /// The next query is a view's own: what it selects is not yet read.
     view_body: bool,
     /// Something in the statement reads what its text does not name.
@@ -136,6 +138,7 @@ impl<'a> Tracer<'a> {
             depth: 0,
             steps: 0,
             view_depth: 0,
+            level: 0,
             view_body: false,
             reads_anything: false,
             gave_up: false,

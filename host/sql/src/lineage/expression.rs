@@ -345,9 +345,6 @@ impl Tracer<'_> {
         if let Some(rest) = &item.rows.rest {
             flows.push(self.rest_column(rest, name));
         }
-        if item.rows.has_more {
-            flows.push(item.rows.whole());
-        }
         match flows.as_slice() {
             [only] => only.clone(),
             several => Flow::mix(several),
@@ -408,7 +405,9 @@ impl Tracer<'_> {
 
     /// The columns `*`, `t.*` or `(x).*` spreads into.
     pub(super) fn star(&mut self, value: &Node, env: &Env<'_>) -> Rows {
-        Rows { has_more: false, ..self.spread(value, env) }
+        let mut rows = self.spread(value, env);
+        rows.fields.retain(|field| field.in_star);
+        rows
     }
 
     fn spread(&mut self, value: &Node, env: &Env<'_>) -> Rows {

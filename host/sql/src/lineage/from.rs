@@ -78,7 +78,11 @@ impl Tracer<'_> {
         let cte = if range.schemaname.is_empty() { env.cte(&range.relname) } else { None };
         let mut item = match cte {
             Some(found) => {
-                let rows = self.cte(found.with, found.index, &found.env);
+                let mut rows = self.cte(found.with, found.index, &found.env);
+                if self.level == found.with.level && rows.fields.iter().any(is_added) {
+                    let all = &mut Rc::make_mut(&mut rows).fields;
+                    all.iter_mut().for_each(|field| field.in_star = true);
+                }
                 Item::new(Some(range.relname.clone()), rows)
             }
             None => self.relation_item(range),
@@ -123,7 +127,7 @@ impl Tracer<'_> {
         if function.ordinality {
             let number = rows.number.clone().unwrap_or_else(Flow::none);
             let flow = Flow::new(How::Count, Vec::new()).steered(&number);
-            rows.fields.push(Field { name: Some("ordinality".to_owned()), flow });
+            rows.fields.push(Field::new(Some("ordinality".to_owned()), flow));
         }
         aliased(rows, function.alias.as_ref(), name.as_deref())
     }
@@ -160,13 +164,14 @@ impl Tracer<'_> {
     /// The columns of a join, and those merged by USING or NATURAL, which come first.
     fn joined(&mut self, join: &JoinExpr, left: Rows, right: Rows) -> (Rows, Rows) {
         let number = Flow::mix(left.number.iter().chain(&right.number));
-        let has_more = left.has_more || right.has_more;
-        let is_named = |rows: &Rows| {
-            rows.rest.is_none()
-                && !rows.has_more
-                && rows.fields.iter().all(|field| field.name.is_some())
+        let using = names(&join.using_clause);
+        let merges = join.is_natural || !using.is_empty();
+        let is_known = |rows: &Rows| {
+            // Whether `*` gives a merged column of which it does not give a part hangs on the join.
+            let is_plain = |field: &Field| field.name.is_some() && field.in_star;
+            rows.fields.iter().all(is_plain) && !(join.is_natural && rows.rest.is_some())
         };
-        if join.is_natural && !(is_named(&left) && is_named(&right)) {
+        if merges && !(is_known(&left) && is_known(&right)) {
             // Which columns are merged, and so where each of the others stands, is not known.
             let all = Flow::mix([&left.whole(), &right.whole()]);
             self.refer(&all);
@@ -174,7 +179,7 @@ impl Tracer<'_> {
             return (Rows { number, ..Rows::open(all.clone()) }, Rows::open(all));
         }
         let common: Vec<String> = match join.is_natural {
-            false => names(&join.using_clause),
+            false => using,
             true => {
                 let named = left.fields.iter().filter_map(|field| field.name.clone());
                 named.filter(|name| has(&right, name)).collect()
@@ -184,9 +189,9 @@ impl Tracer<'_> {
         for name in common {
             let flow = self.merged(join.jointype(), &left, &right, &name);
             self.refer(&flow);
-            merged.fields.push(Field { name: Some(name), flow });
+            merged.fields.push(Field::new(Some(name), flow));
         }
-        let mut rows = Rows { has_more, ..merged.clone() };
+        let mut rows = merged.clone();
         for side in [left, right] {
             let own = side
                 .fields
@@ -260,11 +265,16 @@ fn defined(rows: Rows, definitions: &[Node]) -> Rows {
             Some(NodeEnum::ColumnDef(definition)) => Some(definition.colname.clone()),
             _ => text(node).map(str::to_owned),
         };
-        Field { name, flow: flow.clone() }
+        Field::new(name, flow.clone())
     });
     Rows { fields: fields.collect(), number: rows.number, ..Rows::default() }
 }
 
 fn has(rows: &Rows, name: &str) -> bool {
     rows.fields.iter().any(|field| field.name.as_deref() == Some(name))
+}
+
+/// SEARCH or CYCLE added it.
+fn is_added(field: &Field) -> bool {
+    !field.in_star
 }

@@ -118,7 +118,7 @@ impl Tracer<'_> {
                 true => Flow::new(How::Count, Vec::new()).steered(&document),
                 false => Flow::mix([&document, &spaces, &own]),
             };
-            rows.fields.push(Field { name: Some(column.colname.clone()), flow });
+            rows.fields.push(Field::new(Some(column.colname.clone()), flow));
         }
         rows.number = document.into_number();
         rows
@@ -158,7 +158,7 @@ impl Tracer<'_> {
                 | JsonTableColumnType::JtcFormatted => self.json_column(column, document, env),
                 JsonTableColumnType::Undefined => Flow::opaque(),
             };
-            rows.fields.push(Field { name: Some(column.name.clone()), flow });
+            rows.fields.push(Field::new(Some(column.name.clone()), flow));
         }
         for column in nested {
             self.json_columns(&column.columns, document, env, rows);

@@ -22,13 +22,23 @@ impl Tracer<'_> {
     /// A query, and what it uses from outside of itself.
     pub(super) fn query_and_control(&mut self, select: &SelectStmt, env: &Env<'_>) -> (Rows, Flow) {
         let view_body = std::mem::take(&mut self.view_body);
-        self.framed(env, |tracer| {
-            tracer.deeper(Rows::opaque(), |tracer| {
-                tracer.with(select.with_clause.as_ref(), env, |tracer, env| {
-                    tracer.body(select, env, view_body)
+        let level = self.level.saturating_add(1);
+        self.at_level(level, |tracer| {
+            tracer.framed(env, |tracer| {
+                tracer.deeper(Rows::opaque(), |tracer| {
+                    tracer.with(select.with_clause.as_ref(), env, |tracer, env| {
+                        tracer.body(select, env, view_body)
+                    })
                 })
             })
         })
+    }
+
+    fn at_level<T>(&mut self, level: usize, run: impl FnOnce(&mut Self) -> T) -> T {
+        let around = std::mem::replace(&mut self.level, level);
+        let done = run(self);
+        self.level = around;
+        done
     }
 
     /// Runs in a frame of its own, and steers the rows by what was used from outside.
@@ -63,7 +73,7 @@ impl Tracer<'_> {
             })
             .collect();
         let known = RefCell::new(vec![Known::NotYet; ctes.len()]);
-        let with = With { ctes, recursive: clause.recursive, known };
+        let with = With { ctes, recursive: clause.recursive, level: self.level, known };
         let inner = Env::with(env, &with);
         for index in 0..with.ctes.len() {
             self.cte(&with, index, &inner);
@@ -71,7 +81,8 @@ impl Tracer<'_> {
         run(self, &inner)
     }
 
-    /// The rows of a WITH item, traced when first asked for.
+    /// The rows of a WITH item, traced when first asked for; `*` does not give what SEARCH and CYCLE
+    /// add.
     pub(super) fn cte(&mut self, with: &With<'_>, index: usize, env: &Env<'_>) -> Rc<Rows> {
         let known = with.known.borrow().get(index).cloned();
         match known {
@@ -81,8 +92,10 @@ impl Tracer<'_> {
         }
         let Some(cte) = with.ctes.get(index) else { return Rc::new(Rows::opaque()) };
         set(with, index, Known::Underway(None));
-        let rows = self.cte_rows(cte, with, index, env);
-        let rows = Rc::new(self.search_and_cycle(cte, rows));
+        // It is a query below the one that has the WITH, wherever it is first asked for.
+        let level = with.level.saturating_add(1);
+        let rows = self.at_level(level, |tracer| tracer.cte_rows(cte, with, index, env));
+        let rows = Rc::new(search_and_cycle(cte, rows));
         set(with, index, Known::Done(Rc::clone(&rows)));
         rows
     }
@@ -104,8 +117,7 @@ impl Tracer<'_> {
         {
             let rounds = self.framed(env, |tracer| {
                 tracer.with(select.with_clause.as_ref(), env, |tracer, env| {
-                    let has_more = cte.search_clause.is_some() || cte.cycle_clause.is_some();
-                    let itself = Itself { with, index, has_more };
+                    let itself = Itself { cte, with, index };
                     let rows = tracer.rounds((first, again), &aliases, &itself, env);
                     tracer.order_by(&select.sort_clause, &rows, env);
                     tracer.limited(select, rows, env)
@@ -133,7 +145,7 @@ impl Tracer<'_> {
         let first = self.query(first, env).renamed(aliases);
         let mut current = first.clone();
         for _ in 0..ROUNDS_MAX {
-            let so_far = Rows { has_more: itself.has_more, ..current.clone() };
+            let so_far = search_and_cycle(itself.cte, current.clone());
             set(itself.with, itself.index, Known::Underway(Some(Rc::new(so_far))));
             let next = self.query(again, env);
             let next = union(current.clone(), &next);
@@ -147,31 +159,6 @@ impl Tracer<'_> {
             field.flow.how = How::Opaque;
         }
         current
-    }
-
-    /// The columns SEARCH and CYCLE add.
-    fn search_and_cycle(&mut self, cte: &CommonTableExpr, mut rows: Rows) -> Rows {
-        let listed = |rows: &Rows, list: &[Node]| {
-            let list = names(list);
-            let picked = rows
-                .fields
-                .iter()
-                .filter(|field| field.name.as_ref().is_some_and(|name| list.contains(name)));
-            let rest = rows.rest.as_ref().map(|rest| &rest.flow);
-            Flow::mix(picked.map(|field| &field.flow).chain(rest))
-        };
-        let mut added = Vec::new();
-        if let Some(search) = &cte.search_clause {
-            added.push((&search.search_seq_column, listed(&rows, &search.search_col_list)));
-        }
-        if let Some(cycle) = &cte.cycle_clause {
-            let flow = listed(&rows, &cycle.cycle_col_list);
-            added.push((&cycle.cycle_mark_column, flow.clone()));
-            added.push((&cycle.cycle_path_column, flow));
-        }
-        let added = added.into_iter();
-        rows.fields.extend(added.map(|(name, flow)| Field { name: Some(name.clone()), flow }));
-        rows
     }
 
     /// A query without its WITH.
@@ -234,7 +221,7 @@ impl Tracer<'_> {
                 let star = self.star(value, env);
                 extend(&mut row, &star);
             } else {
-                row.fields.push(Field { name: None, flow: self.expression(value, env) });
+                row.fields.push(Field::new(None, self.expression(value, env)));
             }
         }
         row
@@ -290,7 +277,7 @@ impl Tracer<'_> {
                 continue;
             }
             let flow = self.expression(value, env);
-            rows.fields.push(Field { name: name_of(target), flow });
+            rows.fields.push(Field::new(name_of(target), flow));
         }
         rows
     }
@@ -339,16 +326,42 @@ impl Tracer<'_> {
 
 /// A recursive item of a WITH clause, as it refers to itself.
 struct Itself<'w, 'e> {
+    cte: &'w CommonTableExpr,
     with: &'w With<'e>,
     index: usize,
-    has_more: bool,
+}
+
+/// The rows of a WITH item with the columns that SEARCH and CYCLE add.
+fn search_and_cycle(cte: &CommonTableExpr, mut rows: Rows) -> Rows {
+    let listed = |rows: &Rows, list: &[Node]| {
+        let list = names(list);
+        let picked = rows.fields.iter().filter(|field| {
+            // What has a name that is not known here may be meant.
+            field.name.as_ref().is_none_or(|name| list.contains(name))
+        });
+        let rest = rows.rest.as_ref().map(|rest| &rest.flow);
+        Flow::mix(picked.map(|field| &field.flow).chain(rest))
+    };
+    let mut added = Vec::new();
+    if let Some(search) = &cte.search_clause {
+        added.push((&search.search_seq_column, listed(&rows, &search.search_col_list)));
+    }
+    if let Some(cycle) = &cte.cycle_clause {
+        let flow = listed(&rows, &cycle.cycle_col_list);
+        added.push((&cycle.cycle_mark_column, flow.clone()));
+        added.push((&cycle.cycle_path_column, flow));
+    }
+    let added = added.into_iter();
+    rows.fields.extend(
+        added.map(|(name, flow)| Field { in_star: false, ..Field::new(Some(name.clone()), flow) }),
+    );
+    rows
 }
 
 /// Appends columns; where an open end is in the middle the whole becomes open.
 pub(super) fn extend(rows: &mut Rows, more: &Rows) {
     rows.fields.extend(more.fields.iter().cloned());
     rows.rest = both_rests(rows.rest.take(), more.rest.as_ref());
-    rows.has_more |= more.has_more;
 }
 
 pub(super) fn both_rests(left: Option<Rest>, right: Option<&Rest>) -> Option<Rest> {

@@ -138,7 +138,7 @@ impl<'a> Tracer<'a> {
                     sources.push(self.columns.known(ancestor.oid, inherited.attribute));
                 }
             }
-            Field { name: Some(column.name.clone()), flow: Flow::new(How::Direct, sources) }
+            Field::new(Some(column.name.clone()), Flow::new(How::Direct, sources))
         });
         Rows { fields: fields.collect(), ..Rows::default() }
     }
@@ -158,7 +158,7 @@ impl<'a> Tracer<'a> {
     fn unexplained(&mut self, relation: &Relation) -> Rows {
         let fields = relation.columns.iter().map(|column| {
             let sources = vec![self.columns.known(relation.oid, column.attribute)];
-            Field { name: Some(column.name.clone()), flow: Flow::new(How::Opaque, sources) }
+            Field::new(Some(column.name.clone()), Flow::new(How::Opaque, sources))
         });
         Rows { fields: fields.collect(), ..Rows::default() }
     }
@@ -220,7 +220,7 @@ pub(super) fn written(range: &RangeVar) -> String {
 }
 
 fn named_field(column: &Column, flow: Flow) -> Field {
-    Field { name: Some(column.name.clone()), flow }
+    Field::new(Some(column.name.clone()), flow)
 }
 
 /// A view's column: what is behind it, and itself, so that a label on either counts.

@@ -13,6 +13,16 @@ pub(super) struct Field {
     /// None: PostgreSQL gives it a name we do not know.
     pub(super) name: Option<String>,
     pub(super) flow: Flow,
+    /// `*` gives it, as it does all but what SEARCH and CYCLE add to a WITH item, in queries below
+    /// the one that has the WITH (`p_dontexpand` in `parse_relation.c`). What counts columns, as an
+    /// alias of a join does, counts it all the same.
+    pub(super) in_star: bool,
+}
+
+impl Field {
+    pub(super) fn new(name: Option<String>, flow: Flow) -> Field {
+        Field { name, flow, in_star: true }
+    }
 }
 
 /// Further columns of a row set, whose number and names are not known.
@@ -28,9 +38,6 @@ pub(super) struct Rest {
 pub(super) struct Rows {
     pub(super) fields: Vec<Field>,
     pub(super) rest: Option<Rest>,
-    /// There are columns that `*` does not give: in its recursive term a WITH item has those that
-    /// SEARCH and CYCLE add to it.
-    pub(super) has_more: bool,
     /// What the number of rows tells of, beyond predicates: arguments of functions in FROM.
     pub(super) number: Option<Flow>,
 }
@@ -88,10 +95,8 @@ impl Rows {
             let flow = Flow::mix(self.fields.iter().map(|field| &field.flow).chain([&rest.flow]));
             rest.flow = flow.clone();
             rest.relation = None;
-            self.fields = names
-                .iter()
-                .map(|name| Field { name: Some(name.clone()), flow: flow.clone() })
-                .collect();
+            self.fields =
+                names.iter().map(|name| Field::new(Some(name.clone()), flow.clone())).collect();
             return self;
         }
         for (field, name) in self.fields.iter_mut().zip(names) {
@@ -156,6 +161,8 @@ pub(super) enum Known {
 pub(super) struct With<'e> {
     pub(super) ctes: Vec<&'e pg_query::protobuf::CommonTableExpr>,
     pub(super) recursive: bool,
+    /// How deep in queries the one stands that has it.
+    pub(super) level: usize,
     pub(super) known: RefCell<Vec<Known>>,
 }
 
@@ -237,7 +244,7 @@ pub(super) fn is_system_column(name: &str) -> bool {
 /// Whether an unknown value can be behind an item's column of this name.
 pub(super) fn may_hold(item: &Item) -> bool {
     let rows = &item.rows;
-    rows.rest.is_some() || rows.has_more || rows.fields.iter().any(|field| field.name.is_none())
+    rows.rest.is_some() || rows.fields.iter().any(|field| field.name.is_none())
 }
 
 /// The strings of a list of names.

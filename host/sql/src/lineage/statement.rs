@@ -106,7 +106,7 @@ impl Tracer<'_> {
         if !listed.is_empty() {
             let fields = listed.iter().map(|name| {
                 let flow = self.column_of(&rows, name);
-                Field { name: Some(name.clone()), flow }
+                Field::new(Some(name.clone()), flow)
             });
             rows = Rows { fields: fields.collect(), ..Rows::default() };
         }
@@ -131,7 +131,7 @@ fn into_of(select: &SelectStmt) -> Option<&pg_query::protobuf::IntoClause> {
 }
 
 fn one_column(flow: Flow) -> Result {
-    Result::Rows(Rows { fields: vec![Field { name: None, flow }], ..Rows::default() })
+    Result::Rows(Rows { fields: vec![Field::new(None, flow)], ..Rows::default() })
 }
 
 /// `ANALYZE`, unless it says clearly that it is off.

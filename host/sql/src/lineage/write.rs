@@ -333,7 +333,7 @@ impl Tracer<'_> {
             }
             let changed = flows.iter().skip(1).any(|flow| !flow.reads_nothing());
             let flow = if changed { Flow::mix(flows) } else { field.flow.clone() };
-            Field { name: field.name.clone(), flow }
+            Field::new(field.name.clone(), flow)
         });
         let fields = fields.collect();
         let rest = rows.rest.as_ref().map(|rest| {

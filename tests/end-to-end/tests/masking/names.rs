@@ -42,6 +42,35 @@ pub(crate) const EITHER: &[Attack] = &[
         "WITH RECURSIVE r(e, x) AS (SELECT (SELECT word FROM scratch WHERE id = 1), 'a' UNION ALL SELECT e, seq::text FROM r WHERE x = 'a') SEARCH BREADTH FIRST BY e SET seq SELECT max(x) FROM r WHERE x <> 'a'",
     ),
     attack(
+        "column that SEARCH adds, in no star below",
+        &[
+            "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < 1) SEARCH DEPTH FIRST BY i SET seq SELECT encode(c4::bytea, 'hex') FROM (SELECT * FROM r, customers) x(c1, c2, c3, c4)",
+            "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < 1) CYCLE i SET cyc USING path SELECT encode(c4::bytea, 'hex') FROM (SELECT * FROM r, customers) x(c1, c2, c3, c4)",
+        ],
+        "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < 1) SEARCH DEPTH FIRST BY i SET seq SELECT encode(c3::bytea, 'hex') FROM (SELECT * FROM r, scratch) x(c1, c2, c3) ORDER BY c2",
+    ),
+    attack(
+        "column that SEARCH adds, counted by an alias",
+        &[
+            "WITH RECURSIVE r(i, v) AS (SELECT 0, '' UNION ALL SELECT 1, encode(j.c4::bytea, 'hex') FROM (r JOIN (SELECT email, id FROM customers) q ON r.i = 0) AS j(c1, c2, c3, c4)) SEARCH DEPTH FIRST BY i SET seq SELECT v FROM r",
+        ],
+        "WITH RECURSIVE r(i, v) AS (SELECT 0, '' UNION ALL SELECT 1, j.c4 FROM (r JOIN (SELECT word, id FROM scratch) q ON r.i = 0) AS j(c1, c2, c3, c4)) SEARCH DEPTH FIRST BY i SET seq SELECT v FROM r ORDER BY v",
+    ),
+    attack(
+        "column without a name, searched by",
+        &[
+            "WITH RECURSIVE r AS (SELECT (SELECT * FROM (SELECT email FROM customers WHERE id = 1) y) UNION ALL SELECT email FROM r WHERE false) SEARCH DEPTH FIRST BY email SET seq SELECT encode(seq::text::bytea, 'hex') FROM r",
+        ],
+        "WITH RECURSIVE r AS (SELECT (SELECT * FROM (SELECT word FROM scratch WHERE id = 1) y) UNION ALL SELECT word FROM r WHERE false) SEARCH DEPTH FIRST BY word SET seq SELECT seq::text FROM r",
+    ),
+    attack(
+        "column without a name, joined by",
+        &[
+            "SELECT encode(c4::bytea, 'hex') FROM ((SELECT (SELECT * FROM (SELECT id FROM orders WHERE id = 1) y), 5 AS five) l JOIN customers USING (id)) AS j(c1, c2, c3, c4)",
+        ],
+        "SELECT c3 FROM ((SELECT (SELECT * FROM (SELECT id FROM orders WHERE id = 1) y), 5 AS five) l JOIN scratch USING (id)) AS j(c1, c2, c3)",
+    ),
+    attack(
         "statement in a string, as an attribute",
         &[
             "SELECT ('SELECT array_to_tsvector(ARRAY[encode(email::bytea, ''hex'')]) FROM customers'::text).ts_stat",

@@ -297,6 +297,30 @@ fn names_that_could_stand_for_either() {
     ] {
         shows(sql, "users.email");
     }
+    // Which columns `*` gives, and which an alias counts.
+    let searched = "WITH RECURSIVE r(i, v) AS (SELECT 1, '' UNION ALL SELECT i + 1, v FROM r) \
+                    SEARCH DEPTH FIRST BY i SET seq CYCLE i SET cyc USING path";
+    let nameless = "SELECT (SELECT * FROM (SELECT id FROM orders) y), 5 AS five";
+    for sql in [
+        &format!("{searched} SELECT c4 FROM (SELECT * FROM r, users) x(c1, c2, c3, c4)"),
+        &format!("{searched} SELECT c7 FROM (r CROSS JOIN users) x(c1, c2, c3, c4, c5, c6, c7)"),
+        &format!("{searched} INSERT INTO orders SELECT * FROM r, users RETURNING note"),
+        &format!("{searched}, w AS (SELECT * FROM r, users) SELECT x FROM w AS w(a, b, c, x)"),
+        "WITH RECURSIVE r(i, v) AS (SELECT 1, '' UNION ALL SELECT 1, c5 FROM \
+         (r CROSS JOIN users) AS j(c1, c2, c3, c4, c5)) SEARCH DEPTH FIRST BY i SET seq \
+         SELECT v FROM r",
+        "WITH RECURSIVE r AS (SELECT (SELECT * FROM (SELECT email FROM users) y) UNION ALL \
+         SELECT email FROM r) SEARCH DEPTH FIRST BY email SET seq SELECT seq FROM r",
+        &format!("SELECT c3 FROM (({nameless}) l JOIN users USING (id)) j(c1, c2, c3)"),
+    ] {
+        shows(sql, "users.email");
+    }
+    for sql in [
+        &format!("{searched} SELECT c3 FROM (SELECT * FROM r, users) x(c1, c2, c3, c4)"),
+        &format!("{searched} SELECT c6 FROM (r CROSS JOIN users) x(c1, c2, c3, c4, c5, c6, c7)"),
+    ] {
+        hides(sql, "users.email");
+    }
     let show_statistics = [
         "SELECT s::text FROM pg_stats s",
         "SELECT (s).most_common_vals FROM pg_stats s",
