@@ -322,6 +322,15 @@ async fn a_masked_column_is_not_written_by_who_sees_it_masked() {
     let mut ana = portcullis.session(ANA).await;
     let answer = ana.query("UPDATE customers SET email = 'b***@example.com' WHERE id = 2").await;
     assert_eq!(sqlstate_of(&answer).as_deref(), Some("42501"), "{}", sequence(&answer));
+    // Nor is a table made that tells of it by how many rows it has.
+    let lengths = "generate_series(1, (SELECT length(email) FROM customers WHERE id = 2))";
+    for copy in [
+        format!("CREATE TABLE counted AS SELECT 1 AS one FROM {lengths}"),
+        format!("INSERT INTO scratch (amount) SELECT 1 FROM {lengths}"),
+    ] {
+        let answer = ana.query(&copy).await;
+        assert_eq!(sqlstate_of(&answer).as_deref(), Some("42501"), "{}", sequence(&answer));
+    }
     let answer = ana.query("UPDATE scratch SET word = 'mine' WHERE id = 2").await;
     assert_eq!(sequence(&answer), "C:UPDATE 1 Z:I");
     let mut developer = portcullis.session(DEVELOPER).await;

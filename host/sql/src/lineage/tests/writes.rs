@@ -179,6 +179,37 @@ fn writes() {
         direct: users.created
         users.salary <- users.salary"#]],
     );
+    let rows = "FROM generate_series(1, (SELECT salary FROM users LIMIT 1))";
+    check(
+        &format!("CREATE TABLE n AS SELECT 1 AS one {rows}"),
+        expect![[r#"
+        nothing
+        n.one? <-
+        n.*? <- users.salary"#]],
+    );
+    check(
+        &format!("INSERT INTO orders (note) SELECT 'x' {rows}"),
+        expect![[r#"
+        nothing
+        orders.note <-
+        orders.*? <- users.salary"#]],
+    );
+    check(
+        &format!(
+            "MERGE INTO orders USING (SELECT 1 AS id {rows}) s ON orders.id = s.id \
+             WHEN NOT MATCHED THEN INSERT (note) VALUES ('x')"
+        ),
+        expect![[r#"
+            nothing
+            orders.note <-
+            orders.*? <- users.salary"#]],
+    );
+    check(
+        "INSERT INTO orders (note) SELECT 'x' FROM generate_series(1, 3)",
+        expect![[r#"
+        nothing
+        orders.note <-"#]],
+    );
     check("CALL hidden()", expect!["anything"]);
     check("DROP TABLE users", expect!["nothing"]);
 }
