@@ -78,11 +78,9 @@ impl Tracer<'_> {
         let cte = if range.schemaname.is_empty() { env.cte(&range.relname) } else { None };
         let mut item = match cte {
             Some(found) => {
-                let mut rows = self.cte(found.with, found.index, &found.env);
-                if self.level == found.with.level && rows.fields.iter().any(is_added) {
-                    let all = &mut Rc::make_mut(&mut rows).fields;
-                    all.iter_mut().for_each(|field| field.in_star = true);
-                }
+                let rows = self.cte(found.with, found.index, &found.env);
+                let is_beside = self.level == found.with.level;
+                let rows = if is_beside { all_in_star(rows) } else { rows };
                 Item::new(Some(range.relname.clone()), rows)
             }
             None => self.relation_item(range),
@@ -274,7 +272,12 @@ fn has(rows: &Rows, name: &str) -> bool {
     rows.fields.iter().any(|field| field.name.as_deref() == Some(name))
 }
 
-/// SEARCH or CYCLE added it.
-fn is_added(field: &Field) -> bool {
-    !field.in_star
+/// The same rows, where `*` gives what SEARCH and CYCLE have added, too; as they are where there is
+/// nothing of it.
+fn all_in_star(mut rows: Rc<Rows>) -> Rc<Rows> {
+    if rows.fields.iter().any(|field| !field.in_star) {
+        let fields = &mut Rc::make_mut(&mut rows).fields;
+        fields.iter_mut().for_each(|field| field.in_star = true);
+    }
+    rows
 }

@@ -22,8 +22,7 @@ impl Tracer<'_> {
     /// A query, and what it uses from outside of itself.
     pub(super) fn query_and_control(&mut self, select: &SelectStmt, env: &Env<'_>) -> (Rows, Flow) {
         let view_body = std::mem::take(&mut self.view_body);
-        let level = self.level.saturating_add(1);
-        self.at_level(level, |tracer| {
+        self.below(self.level, |tracer| {
             tracer.framed(env, |tracer| {
                 tracer.deeper(Rows::opaque(), |tracer| {
                     tracer.with(select.with_clause.as_ref(), env, |tracer, env| {
@@ -34,8 +33,9 @@ impl Tracer<'_> {
         })
     }
 
-    fn at_level<T>(&mut self, level: usize, run: impl FnOnce(&mut Self) -> T) -> T {
-        let around = std::mem::replace(&mut self.level, level);
+    /// Runs in a query that stands in one of this level.
+    fn below<T>(&mut self, level: usize, run: impl FnOnce(&mut Self) -> T) -> T {
+        let around = std::mem::replace(&mut self.level, level.saturating_add(1));
         let done = run(self);
         self.level = around;
         done
@@ -92,9 +92,8 @@ impl Tracer<'_> {
         }
         let Some(cte) = with.ctes.get(index) else { return Rc::new(Rows::opaque()) };
         set(with, index, Known::Underway(None));
-        // It is a query below the one that has the WITH, wherever it is first asked for.
-        let level = with.level.saturating_add(1);
-        let rows = self.at_level(level, |tracer| tracer.cte_rows(cte, with, index, env));
+        // It stands in the query that has the WITH, wherever it is first asked for.
+        let rows = self.below(with.level, |tracer| tracer.cte_rows(cte, with, index, env));
         let rows = Rc::new(search_and_cycle(cte, rows));
         set(with, index, Known::Done(Rc::clone(&rows)));
         rows

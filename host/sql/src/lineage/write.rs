@@ -54,7 +54,7 @@ impl Tracer<'_> {
                 tracer.on_conflict(conflict, &mut target, env);
             }
             tracer.written(&target);
-            tracer.written_number(range, values.number.as_ref());
+            tracer.written_number(range, &values);
             match tracer.returning(insert.returning_clause.as_ref(), &target, Vec::new(), env) {
                 Result::Rows(rows) => {
                     Result::Rows(rows.numbered(&values.number.unwrap_or_else(Flow::none)))
@@ -135,7 +135,7 @@ impl Tracer<'_> {
             }
             tracer.written(&target);
             for item in source.iter().filter(|item| item.by_column) {
-                tracer.written_number(range, item.rows.number.as_ref());
+                tracer.written_number(range, &item.rows);
             }
             // RETURNING * gives the source first.
             tracer.returning_of(merge.returning_clause.as_ref(), &target, source, true, env)
@@ -164,18 +164,21 @@ impl Tracer<'_> {
             let target = self.columns.as_written(&relation, name);
             self.written.push(Write { target, flow: field.flow.clone() });
         }
-        if let Some(rest) = &rows.rest {
-            let target = self.columns.as_written(&relation, "*");
-            self.written.push(Write { target, flow: rest.flow.clone() });
-        }
-        self.written_number(range, rows.number.as_ref());
+        self.written_anywhere(range, rows.rest.as_ref().map(|rest| &rest.flow));
+        self.written_number(range, &rows);
     }
 
-    /// A relation into which as many rows are written as this tells of shows it to who counts them.
-    fn written_number(&mut self, range: &RangeVar, number: Option<&Flow>) {
-        let Some(number) = number else { return };
+    /// A relation into which as many rows are written as something tells of shows it to who counts
+    /// them.
+    fn written_number(&mut self, range: &RangeVar, rows: &Rows) {
+        self.written_anywhere(range, rows.number.as_ref());
+    }
+
+    /// Written to no column that has a name here.
+    fn written_anywhere(&mut self, range: &RangeVar, flow: Option<&Flow>) {
+        let Some(flow) = flow else { return };
         let target = self.columns.as_written(&written(range), "*");
-        self.written.push(Write { target, flow: number.clone() });
+        self.written.push(Write { target, flow: flow.clone() });
     }
 
     /// All these columns, or if none is listed all there are, are written from one flow.
