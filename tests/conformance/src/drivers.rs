@@ -53,7 +53,10 @@ pub struct Arguments {
 
 /// Runs them; the error says what differs.
 pub async fn run(arguments: &Arguments) -> Result<(), String> {
-    let suites = wanted(arguments)?;
+    let (suites, left_out) = wanted(arguments)?;
+    for suite in left_out {
+        println!("{}: not run, as it cannot be told to use TLS", suite.name);
+    }
     let temporary = tempfile::Builder::new().prefix("portcullis-drivers-").tempdir();
     let temporary = temporary.expect("a temporary directory");
     let place = arguments.keep.as_deref().unwrap_or(temporary.path());
@@ -74,8 +77,8 @@ pub async fn run(arguments: &Arguments) -> Result<(), String> {
 const HEADING: &str = "suite            version  PostgreSQL  TLS  passed directly  through  listed  \
                        again  seconds";
 
-/// Those named, or all; with TLS those that can be told to use it.
-fn wanted(arguments: &Arguments) -> Result<Vec<Suite>, String> {
+/// Those named, or all, and apart from them those that cannot be told to use TLS, which is asked for.
+fn wanted(arguments: &Arguments) -> Result<(Vec<Suite>, Vec<Suite>), String> {
     let is_named = |name: &String| SUITES.iter().any(|suite| suite.name == name);
     if let Some(unknown) = arguments.names.iter().find(|name| !is_named(name)) {
         let known = SUITES.map(|suite| suite.name).join(", ");
@@ -84,7 +87,8 @@ fn wanted(arguments: &Arguments) -> Result<Vec<Suite>, String> {
     let named = |suite: &Suite| {
         arguments.names.is_empty() || arguments.names.iter().any(|name| name == suite.name)
     };
-    Ok(SUITES.into_iter().filter(|suite| named(suite) && (suite.tls || !arguments.tls)).collect())
+    let wanted = SUITES.into_iter().filter(named);
+    Ok(wanted.partition(|suite| suite.tls || !arguments.tls))
 }
 
 /// How a suite went.
