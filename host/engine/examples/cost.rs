@@ -135,6 +135,7 @@ fn statement() -> Statement {
         outputs: Outputs::Nothing,
         written: Vec::new(),
         columns: Vec::new(),
+        redefined: Vec::new(),
         effect: SessionEffect::None,
         copy: None,
     }

@@ -10,6 +10,19 @@ pub struct ColumnRef {
     pub origin: Option<(u32, i16)>,
 }
 
+impl ColumnRef {
+    /// A column of PostgreSQL's own catalogs and views.
+    pub fn is_of_postgresql(&self) -> bool {
+        let own = ["pg_catalog.", "information_schema."];
+        self.origin.is_none() && own.iter().any(|schema| self.relation.starts_with(schema))
+    }
+
+    /// A column of a relation that is neither in the catalog nor PostgreSQL's own.
+    pub fn is_of_nobody_known(&self) -> bool {
+        self.origin.is_none() && !self.is_of_postgresql()
+    }
+}
+
 /// How an output column comes about. The cases are those of the WIT package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Derivation {

@@ -240,6 +240,9 @@ pub struct Statement {
     pub written: Vec<WrittenColumn>,
     /// Every column it refers to, in predicates and behind views too.
     pub columns: Vec<ColumnRef>,
+    /// Relations that were there before and whose definition it changes, by OID; none where it
+    /// cannot be told which.
+    pub redefined: Vec<Option<u32>>,
     /// What it does to the names a session keeps.
     pub effect: SessionEffect,
     /// The form of what COPY TO STDOUT sends; none where it is no such COPY, or one with

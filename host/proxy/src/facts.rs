@@ -15,6 +15,7 @@ use rustc_hash::FxHashMap;
 use crate::asking::is_locked_out;
 use crate::database::{DatabaseState, View};
 use crate::effects::leaves_nothing;
+use crate::moves::{moves, rests_on_everything};
 use crate::reading::Reading;
 use crate::recent::Recent;
 
@@ -40,6 +41,10 @@ pub struct Facts {
     pub lasting: bool,
     /// One of the statements has an effect beyond the rows it reads and writes.
     pub leave_something: bool,
+    /// Whether one of the statements may run depends on what is hidden anywhere in the database.
+    pub rest_on_everything: bool,
+    /// The same, where names may mean something else than the catalog says.
+    pub move_something: bool,
     /// What the ledger is told of each statement, once it was told.
     parts: OnceCell<Vec<Part>>,
 }
@@ -53,8 +58,17 @@ impl Facts {
         lasting: bool,
     ) -> Facts {
         let leave_something = !statements.iter().all(leaves_nothing);
-        let parts = OnceCell::new();
-        Facts { statements, view, classifiers, current, lasting, leave_something, parts }
+        Facts {
+            leave_something,
+            rest_on_everything: statements.iter().any(rests_on_everything),
+            move_something: statements.iter().any(moves),
+            parts: OnceCell::new(),
+            statements,
+            view,
+            classifiers,
+            current,
+            lasting,
+        }
     }
 
     /// What the ledger is told of one of the statements.
@@ -316,6 +330,7 @@ fn relations(statements: &[Statement], view: &View, classifiers: u64) -> Vec<u32
     let mut oids = BTreeSet::new();
     for statement in statements {
         oids.extend(statement.relations.iter().filter_map(|relation| relation.oid));
+        oids.extend(statement.redefined.iter().flatten());
         let columns = sources(&statement.outputs).chain(&statement.columns);
         oids.extend(columns.filter_map(|column| column.origin).map(|(oid, _)| oid));
         for written in &statement.written {

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use portcullis_policy::event::RelationTouched;
 use portcullis_policy::principal::Asker;
 use portcullis_policy::{
-    ColumnRef, Decision, Denial, Mode, Opaque, Outputs, Parameters, Permitted, PolicySet, Request,
-    Ruling, Statement, Unmatched, Verdict, VerdictAnswer, judge,
+    ColumnRef, Decision, Denial, Mode, Opaque, Parameters, Permitted, PolicySet, Request, Ruling,
+    Statement, Unmatched, Verdict, VerdictAnswer, judge,
 };
 use portcullis_wire::{Frame, encode};
 
@@ -15,7 +15,8 @@ use crate::buffers::Queue;
 use crate::effects::makes_unseen_code;
 use crate::facts::Facts;
 use crate::known::{Answered, Asked};
-use crate::masks::{Planner, Unanswered, is_of_nobody_known};
+use crate::masks::{Planner, Unanswered};
+use crate::moves::{carrier, carries_unknown, defines_unseen, moves};
 
 /// Messages of a client that carry no statement: they need no verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,6 +181,8 @@ impl Gate<'_> {
             .or_else(|| self.writes_what_is_hidden(statement))
             .or_else(|| self.carries_out_what_is_hidden(statement))
             .or_else(|| self.moves_what_cannot_be_told(statement, unseen_code))
+            .or_else(|| self.redefines_what_is_hidden(statement))
+            .or_else(|| self.defines_what_could_show(statement))
             .or_else(|| self.sets_what_is_the_proxys(statement))?;
         let verdict = Verdict { decision: Decision::Deny(denial), ..Verdict::allow() };
         Some(VerdictAnswer { policy: HOST.into(), mode: Mode::Enforce, answer: Ok(verdict) })
@@ -226,7 +229,7 @@ impl Gate<'_> {
                         hint: Some("Leave the column out of what is copied.".into()),
                     });
                 }
-                if is_of_nobody_known(source)
+                if source.is_of_nobody_known()
                     && *hides_anything.get_or_init(|| self.hides_anything())
                 {
                     return Some(Denial {
@@ -257,10 +260,7 @@ impl Gate<'_> {
             .any(|known| self.is_hidden(self.planner.hides_any_of(known)));
         // What is read through a view is not among the relations that the text names.
         let hidden = hidden || statement.columns.iter().any(|column| self.hides(column));
-        let unexplained =
-            matches!(statement.outputs, Outputs::Anything) && !statement.relations.is_empty();
-        let unknown = unexplained || statement.columns.iter().any(is_of_nobody_known);
-        (hidden || unknown && self.hides_anything()).then(|| Denial {
+        (hidden || carries_unknown(statement) && self.hides_anything()).then(|| Denial {
             reason: format!("{carrier} could carry out a value that is masked for you"),
             hint: Some("Call it in a statement that reads no masked column.".into()),
         })
@@ -273,12 +273,7 @@ impl Gate<'_> {
         statement: &Statement,
         unseen_code: bool,
     ) -> Option<Denial> {
-        let copies = statement
-            .written
-            .iter()
-            .any(|written| written.sources.iter().any(|source| *source != written.target));
-        let carries = carrier(statement).is_some() && !statement.columns.is_empty();
-        if !unseen_code || !(copies || carries) || !self.hides_anything() {
+        if !unseen_code || !moves(statement) || !self.hides_anything() {
             return None;
         }
         Some(Denial {
@@ -290,17 +285,40 @@ impl Gate<'_> {
     }
 }
 
-/// The function of a statement that puts a value where it can be read again.
-fn carrier(statement: &Statement) -> Option<&String> {
-    statement.functions.iter().find(|function| {
-        let name = function.rsplit('.').next().unwrap_or(function);
-        CARRIERS.contains(&name)
-            || CARRIER_FAMILIES.iter().any(|prefix| name.starts_with(prefix))
-                && !FAMILIES_WITHOUT_VALUES.contains(&name)
-    })
-}
-
 impl Gate<'_> {
+    /// A label is for a relation and a column by their names and by what they are now: who sees a
+    /// column masked does not rename it, move it elsewhere, or have others compute with it.
+    fn redefines_what_is_hidden(&self, statement: &Statement) -> Option<Denial> {
+        let hint = Some("Have it done by somebody who sees all of its columns.".into());
+        for redefined in &statement.redefined {
+            let known = redefined.and_then(|oid| self.planner.view.catalog.relation(oid));
+            let reason = match known {
+                Some(known) if self.is_hidden(self.planner.hides_any_of(known)) => format!(
+                    "{} has columns that are masked for you, so you may not change what it is",
+                    known.qualified()
+                ),
+                None if self.hides_anything() => {
+                    "what it changes could have columns that are masked for you".to_owned()
+                }
+                Some(_) | None => continue,
+            };
+            return Some(Denial { reason, hint });
+        }
+        None
+    }
+
+    /// Defaults, constraints and rules run within other statements, which do not tell of them.
+    fn defines_what_could_show(&self, statement: &Statement) -> Option<Denial> {
+        let what = defines_unseen(statement).filter(|_| self.hides_anything())?;
+        Some(Denial {
+            reason: format!(
+                "{what} could show or carry out a value that is masked for you, whenever what is \
+                 defined here is used"
+            ),
+            hint: Some("Have it defined by somebody who sees everything.".into()),
+        })
+    }
+
     /// The role and the subject that the proxy has given the server are not the client's to
     /// change. A name that is computed could be one of them.
     fn sets_what_is_the_proxys(&self, statement: &Statement) -> Option<Denial> {
@@ -316,45 +334,6 @@ impl Gate<'_> {
         })
     }
 }
-
-/// What writes a value it is given, or shows by what it does which value that was.
-const CARRIERS: [&str; 19] = [
-    "loread",
-    "lowrite",
-    "nextval",
-    "pg_backup_start",
-    "pg_cancel_backend",
-    "pg_copy_logical_replication_slot",
-    "pg_copy_physical_replication_slot",
-    "pg_create_logical_replication_slot",
-    "pg_create_physical_replication_slot",
-    "pg_create_restore_point",
-    "pg_drop_replication_slot",
-    "pg_log_backend_memory_contexts",
-    "pg_notify",
-    "pg_replication_slot_advance",
-    "pg_start_backup",
-    "pg_terminate_backend",
-    "set_config",
-    "setseed",
-    "setval",
-];
-
-/// Beginnings of the names of further ones: locks and large objects by number, messages in the
-/// log, statistics by hand, time.
-const CARRIER_FAMILIES: [&str; 9] = [
-    "lo_",
-    "pg_advisory_",
-    "pg_clear_",
-    "pg_logical_",
-    "pg_replication_origin_",
-    "pg_restore_",
-    "pg_sleep",
-    "pg_stat_reset",
-    "pg_try_advisory_",
-];
-
-const FAMILIES_WITHOUT_VALUES: [&str; 1] = ["lo_get"];
 
 /// The name under which the host's own refusals are recorded.
 pub const HOST: &str = "portcullis";

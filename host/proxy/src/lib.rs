@@ -19,6 +19,7 @@ mod database;
 mod registry;
 mod cancel;
 mod effects;
+mod moves;
 mod parameters;
 mod reading;
 mod recent;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use portcullis_masking::MaskColumn;
 use portcullis_policy::principal::Asker;
 use portcullis_policy::{
-    ColumnAction, ColumnRef, Derivation, Mode, OutputColumn, Outputs, PolicySet, ResultShape,
-    SourceColumn, Statement, Unmatched, WireFormat,
+    Access, ColumnAction, ColumnRef, Derivation, Mode, OutputColumn, Outputs, PolicySet,
+    ResultShape, SourceColumn, Statement, Unmatched, WireFormat,
 };
-use portcullis_sql::{RelationKind, TEXT_OID};
+use portcullis_sql::{Relation, RelationKind, TEXT_OID};
 
 use crate::database::View;
 use crate::names::ResultField;
@@ -149,19 +149,28 @@ impl Planner<'_> {
     }
 
     /// Would the principal see any column of this relation masked?
-    pub fn hides_any_of(&self, relation: &portcullis_sql::Relation) -> Result<bool, Unanswered> {
+    pub fn hides_any_of(&self, relation: &Relation) -> Result<bool, Unanswered> {
         any(relation.columns.iter().map(|column| self.hides(&relation.reference(column))))
     }
 
-    /// Would the principal see any column of the database masked?
+    /// Would the principal see any column of the database masked? What nobody has looked at could
+    /// have one.
     pub fn hides_anything(&self) -> Result<bool, Unanswered> {
-        any(self.view.catalog.relations().map(|relation| self.hides_any_of(relation)))
+        let looked_at = self.view.unseen(self.policies.classifiers()).is_empty();
+        let hides = || any(self.view.catalog.relations().map(|each| self.hides_any_of(each)));
+        if !looked_at && self.masks() { Ok(true) } else { hides() }
+    }
+
+    /// Could the principal see anything masked at all?
+    pub fn masks(&self) -> bool {
+        let coverage = self.policies.coverage(&self.asker.principal, &self.asker.database);
+        coverage.masker || self.unmatched != Unmatched::Allow
     }
 
     /// Would the principal see this column masked, were it selected?
     pub fn hides(&self, column: &ColumnRef) -> Result<bool, Unanswered> {
         // Of PostgreSQL's own columns some hold others' values: the maskers know which.
-        if self.view.labels.of_column(column).is_empty() && !is_of_postgresql(column) {
+        if self.view.labels.of_column(column).is_empty() && !column.is_of_postgresql() {
             return Ok(false);
         }
         let described = column.origin.and_then(|origin| self.column(origin));
@@ -250,6 +259,7 @@ impl Planner<'_> {
         field: &ResultField,
     ) -> (Derivation, Vec<SourceColumn>) {
         let relation = self.view.catalog.relation(field.table_oid);
+        let is_ruled = self.is_ruled(statement);
         let is_ordinary = relation.is_some_and(|relation| {
             matches!(
                 relation.kind,
@@ -261,19 +271,20 @@ impl Planner<'_> {
                 relation.columns.iter().find(|column| column.attribute == field.attribute)?;
             Some(self.source(&relation.reference(column)))
         });
-        if let (true, Some(own)) = (is_ordinary, &own) {
+        if let (true, Some(own)) = (is_ordinary && !is_ruled, &own) {
             return (Derivation::Direct, vec![own.clone()]);
         }
         let (derivation, mut sources) = match &statement.outputs {
+            _ if is_ruled => (Derivation::Unknown, self.everything()),
             Outputs::Columns(columns) if columns.len() == count => match columns.get(index) {
                 // Of a relation that nobody knows it could be anything behind it.
-                Some(column) if column.sources.iter().any(is_of_nobody_known) => {
+                Some(column) if column.sources.iter().any(ColumnRef::is_of_nobody_known) => {
                     (Derivation::Unknown, self.everything())
                 }
                 Some(column) => (column.derivation, self.sources(&column.sources)),
                 None => (Derivation::Unknown, self.everything()),
             },
-            Outputs::Unknown(columns) if columns.iter().any(is_of_nobody_known) => {
+            Outputs::Unknown(columns) if columns.iter().any(ColumnRef::is_of_nobody_known) => {
                 (Derivation::Unknown, self.everything())
             }
             Outputs::Unknown(columns) => (Derivation::Unknown, self.sources(columns)),
@@ -284,6 +295,23 @@ impl Planner<'_> {
         };
         sources.extend(own.filter(|own| !sources.contains(own)));
         (derivation, sources)
+    }
+
+    /// Could a rule answer in the place of what the statement writes? It gives back what it likes
+    /// under the names of that relation's columns.
+    fn is_ruled(&self, statement: &Statement) -> bool {
+        if statement.actions.iter().all(|action| action.is_read()) {
+            return false;
+        }
+        let is_ruled = |known: &Relation| !known.rewrites.is_empty();
+        let catalog = &self.view.catalog;
+        let written = statement.relations.iter().filter(|used| used.access == Access::Write);
+        if matches!(statement.outputs, Outputs::Anything) || written.clone().any(|it| !it.resolved)
+        {
+            // Whatever its names stand for.
+            return catalog.relations().any(is_ruled);
+        }
+        written.filter_map(|used| catalog.relation(used.oid?)).any(is_ruled)
     }
 
     fn sources(&self, columns: &[ColumnRef]) -> Vec<SourceColumn> {
@@ -339,17 +367,6 @@ const ANYTHING: &str = "*";
 
 fn is_anything(source: &SourceColumn) -> bool {
     source.relation == ANYTHING
-}
-
-/// A column of a relation that is neither in the catalog nor PostgreSQL's own.
-pub fn is_of_nobody_known(column: &ColumnRef) -> bool {
-    column.origin.is_none() && !is_of_postgresql(column)
-}
-
-/// A column of PostgreSQL's own catalogs and views.
-pub fn is_of_postgresql(column: &ColumnRef) -> bool {
-    let own = ["pg_catalog.", "information_schema."];
-    column.origin.is_none() && own.iter().any(|schema| column.relation.starts_with(schema))
 }
 
 fn labels(column: &OutputColumn) -> Vec<Arc<str>> {

@@ -6,7 +6,7 @@ use portcullis_policy::statement::{Access, Action, Opaque, RelationUse, Statemen
 
 use crate::builtins::{is_conversion, runs_strings};
 use crate::catalog::Scope;
-use crate::command::{actions, add, tag};
+use crate::command::{actions, add, object, tag};
 use crate::copy;
 use crate::deep;
 use crate::effect::effect;
@@ -15,7 +15,7 @@ use crate::limits::{Excess, Limits, measure};
 use crate::lineage::{Traced, trace};
 use crate::names::{Author, author};
 use crate::opinion::{Opinion, is_in_doubt, opinions};
-use crate::relations::{every_column, resolve, rewritten};
+use crate::relations::{every_column, redefined, resolve, rewritten};
 use crate::shape::{fingerprint, without_literals};
 use crate::tree::{Node, Tree};
 use crate::unread::{options, unread};
@@ -205,7 +205,12 @@ fn read_one(
         outputs: Outputs::Nothing,
         written: Vec::new(),
         columns: Vec::new(),
+        redefined: Vec::new(),
     };
+    if redefines(tree, &statement.actions) {
+        statement.redefined = redefined(&facts.relations, scope);
+        statement.redefined.extend(moves_unnamed(tree).then_some(None));
+    }
     statement.opaque.extend(rewritten(&facts.relations, scope));
     if stores(tree) && sets(&facts) {
         // Whoever uses what is made here sets something, and does not say so.
@@ -258,6 +263,24 @@ fn stores(tree: Node<'_>) -> bool {
     let runs_now = matches!(tree.kind, "CreateTableAsStmt" | "SelectStmt");
     let stores = |action: &Action| matches!(action, Action::Create | Action::Alter);
     !runs_now && actions(tree).iter().any(stores)
+}
+
+/// It makes or changes definitions, also of what was there before.
+fn redefines(tree: Node<'_>, actions: &[Action]) -> bool {
+    let defines = |action: &Action| matches!(action, Action::Create | Action::Alter);
+    tree.kind != "RefreshMatViewStmt" && actions.iter().any(defines)
+}
+
+/// It gives another name to relations or columns that it does not name: those of a schema, of an
+/// extension, or of tables that are of a type.
+fn moves_unnamed(tree: Node<'_>) -> bool {
+    match tree.kind {
+        "RenameStmt" => {
+            matches!(object(tree, "rename_type"), "OBJECT_SCHEMA" | "OBJECT_ATTRIBUTE")
+        }
+        "AlterObjectSchemaStmt" => object(tree, "object_type") == "OBJECT_EXTENSION",
+        _ => false,
+    }
 }
 
 /// It sets something by a call, or by a view through which it can be set.

@@ -44,6 +44,32 @@ pub(crate) fn functions_before(kind: &str) -> &'static [&'static str] {
     }
 }
 
+/// Functions of PostgreSQL that read files, large objects or the log of changes.
+pub(crate) fn reads_files(name: &str) -> bool {
+    matches!(
+        name,
+        "lo_get"
+            | "loread"
+            | "pg_logical_slot_get_binary_changes"
+            | "pg_logical_slot_get_changes"
+            | "pg_logical_slot_peek_binary_changes"
+            | "pg_logical_slot_peek_changes"
+            | "pg_read_binary_file"
+            | "pg_read_file"
+    )
+}
+
+/// Functions of PostgreSQL that give texts of other sessions' statements, as the view does.
+pub(crate) fn reads_activity(name: &str) -> bool {
+    matches!(name, "pg_stat_get_activity" | "pg_stat_get_backend_activity")
+}
+
+/// Functions of PostgreSQL, by bare name, whose value is neither made of their arguments nor of
+/// columns: contents of files and large objects, the log of changes, others' statements.
+pub fn reads_elsewhere(name: &str) -> bool {
+    reads_files(name) || reads_activity(name)
+}
+
 /// Functions that run SQL held in strings, or on another server, whichever schema they are in.
 pub(crate) fn runs_strings(name: &str, arguments: usize) -> bool {
     match name {

@@ -174,11 +174,24 @@ impl Catalog {
 
     /// The relation, and those that inherit from it or are its partitions, at any remove.
     pub fn heirs(&self, oid: u32) -> impl Iterator<Item = &Relation> {
+        self.reached(oid, |oid| self.children.get(&oid).map_or(&[], Vec::as_slice))
+    }
+
+    /// The relation, and those that it inherits from or is a partition of, at any remove.
+    pub fn ancestors(&self, oid: u32) -> impl Iterator<Item = &Relation> {
+        self.reached(oid, |oid| self.relation(oid).map_or(&[], |relation| &relation.parents))
+    }
+
+    /// What one comes to from a relation by such steps, itself first, each once.
+    fn reached<'a>(
+        &'a self,
+        oid: u32,
+        step: impl Fn(u32) -> &'a [u32],
+    ) -> impl Iterator<Item = &'a Relation> {
         let (mut waiting, mut seen) = (vec![oid], HashSet::from([oid]));
         let oids = std::iter::from_fn(move || {
             let next = waiting.pop()?;
-            let children = self.children.get(&next).map_or(&[][..], Vec::as_slice);
-            waiting.extend(children.iter().filter(|child| seen.insert(**child)));
+            waiting.extend(step(next).iter().filter(|oid| seen.insert(**oid)));
             Some(next)
         });
         oids.filter_map(|oid| self.relation(oid))

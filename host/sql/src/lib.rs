@@ -27,6 +27,7 @@ mod deep;
 mod analyze;
 
 pub use analyze::{analyze, analyze_by_both};
+pub use builtins::reads_elsewhere;
 pub use catalog::{Catalog, Column, Function, Relation, RelationKind, Scope, TEXT_OID};
 pub use lexer::unread_character;
 pub use limits::Limits;

@@ -38,6 +38,23 @@ pub(crate) fn rewritten(named: &[Named], scope: &Scope<'_>) -> Vec<Opaque> {
     ruled.map(|relation| Opaque::Rewritten(relation.qualified())).collect()
 }
 
+/// The relations that are there and that a statement defines anew, with those whose labels they
+/// have by inheritance; none for one that cannot be told. A name that nothing has is of nothing
+/// there.
+pub(crate) fn redefined(named: &[Named], scope: &Scope<'_>) -> Vec<Option<u32>> {
+    let mut oids = Vec::new();
+    for name in named.iter().filter(|name| name.access == Access::Define && !name.made) {
+        match (find(name, scope), scope.catalog) {
+            (Some(relation), Some(catalog)) => {
+                oids.extend(catalog.ancestors(relation.oid).map(|ancestor| Some(ancestor.oid)));
+            }
+            (None, Some(_)) if name.schema.is_some() || scope.search_path.is_some() => {}
+            (_, _) => oids.push(None),
+        }
+    }
+    oids
+}
+
 /// Every column of these relations; None where one of them is not known.
 pub(crate) fn every_column(uses: &[RelationUse], scope: &Scope<'_>) -> Option<Vec<ColumnRef>> {
     let mut columns = Vec::new();

@@ -4,6 +4,7 @@ mod benign;
 mod facts;
 mod limits;
 mod readers;
+mod redefined;
 mod shapes;
 
 use crate::catalog::{Catalog, Function, Relation, RelationKind, Scope};

@@ -36,6 +36,7 @@ pub(crate) fn unread(text: &str, strings: Option<bool>, reason: Opaque) -> State
         outputs: Outputs::Anything,
         written: Vec::new(),
         columns: Vec::new(),
+        redefined: Vec::new(),
         effect: SessionEffect::None,
         copy: None,
     }

@@ -6,6 +6,7 @@ mod bench;
 mod carriers;
 mod channels;
 mod copies;
+mod definitions;
 mod errors;
 mod meanings;
 mod names;

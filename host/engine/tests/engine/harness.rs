@@ -211,6 +211,7 @@ pub(crate) fn statement(text: &str) -> Statement {
         outputs: Outputs::Nothing,
         written: Vec::new(),
         columns: Vec::new(),
+        redefined: Vec::new(),
         effect: SessionEffect::None,
         copy: None,
     }

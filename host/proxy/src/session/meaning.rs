@@ -28,6 +28,21 @@ impl Session {
         text: Text<'_>,
         policies: &Rc<dyn PolicySet>,
     ) -> Result<Rc<Facts>, Refusal> {
+        let facts = self.understood_as(text, policies).await?;
+        let unseen_code = self.unseen_code || facts.leave_something;
+        let rests = facts.rest_on_everything || facts.move_something && unseen_code;
+        if rests && self.planner(&self.database.view(), &**policies).masks() {
+            // What nobody has looked at would count as hidden.
+            self.look_at_everything(&**policies).await;
+        }
+        Ok(facts)
+    }
+
+    async fn understood_as(
+        &self,
+        text: Text<'_>,
+        policies: &Rc<dyn PolicySet>,
+    ) -> Result<Rc<Facts>, Refusal> {
         // One that is too long is not even decoded.
         self.check_length(text.bytes().len())?;
         let text = &*self.reading.decode(text)?;

@@ -2,7 +2,7 @@
 
 use portcullis_policy::event::Ending;
 use portcullis_policy::statement::SessionEffect;
-use portcullis_policy::{Access, ColumnRef, Outputs, PolicySet, Unmatched};
+use portcullis_policy::{Access, ColumnRef, Outputs, PolicySet};
 use portcullis_sql::{Column, Relation};
 use portcullis_wire::backend;
 use portcullis_wire::{Frame, encode};
@@ -14,7 +14,7 @@ use super::response::Flow;
 use super::{End, Session};
 use crate::effects::{computes_anew, ends_failed, may_change_catalog};
 use crate::facts::Facts;
-use crate::masks::{Unanswered, any, is_of_nobody_known, is_of_postgresql};
+use crate::masks::{Unanswered, any};
 use crate::names::{Held, Portal, Prepared, Undone};
 use crate::run::{Masks, Role, Run, Running};
 
@@ -229,8 +229,7 @@ impl Session {
     /// True when the principal would see any column of the database masked, or when that
     /// cannot be told, as some have never been looked at.
     pub(super) async fn may_hide_anything(&mut self, policies: &Rc<dyn PolicySet>) -> bool {
-        let masker = policies.coverage(&self.asker.principal, &self.asker.database).masker;
-        if !masker && self.database.settings.unmatched == Unmatched::Allow {
+        if !self.planner(&self.database.view(), &**policies).masks() {
             return false;
         }
         if self.database.is_stale() && self.database.refresh().await.is_err() {
@@ -279,7 +278,7 @@ impl Session {
         if let Some(withholds) = running.known.withholds.get() {
             return withholds;
         }
-        if computes_anew(statement) || statement.columns.iter().any(is_of_nobody_known) {
+        if computes_anew(statement) || statement.columns.iter().any(ColumnRef::is_of_nobody_known) {
             return Box::pin(self.may_hide_anything(policies)).await;
         }
         let mut oids = statement.relations.iter().filter_map(|relation| relation.oid);
@@ -310,7 +309,7 @@ impl Session {
         }
         columns.extend(statement.columns.iter().cloned());
         columns.extend(crate::facts::sources(&statement.outputs).cloned());
-        columns.retain(|column| is_of_postgresql(column) || !labels.of_column(column).is_empty());
+        columns.retain(|column| column.is_of_postgresql() || !labels.of_column(column).is_empty());
         let withholds = any(columns.iter().map(|column| self.hides(column, facts, policies)));
         running.known.withholds.set(withholds.as_ref().ok().copied());
         withholds.unwrap_or(true)

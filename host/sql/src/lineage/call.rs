@@ -6,23 +6,7 @@ use pg_query::{Node, NodeEnum};
 use super::Tracer;
 use super::flow::{Flow, How};
 use super::space::{Env, Rows, names};
-use crate::builtins::{is_aggregate, is_builtin, runs_strings};
-
-/// Functions of PostgreSQL that read files, large objects or the log of changes. Those that run
-/// SQL held in strings are `runs_strings`.
-const READERS: &[&str] = &[
-    "lo_get",
-    "loread",
-    "pg_logical_slot_get_binary_changes",
-    "pg_logical_slot_get_changes",
-    "pg_logical_slot_peek_binary_changes",
-    "pg_logical_slot_peek_changes",
-    "pg_read_binary_file",
-    "pg_read_file",
-];
-
-/// Functions of PostgreSQL that give texts of other sessions' statements, as the view does.
-const ACTIVITY: &[&str] = &["pg_stat_get_activity", "pg_stat_get_backend_activity"];
+use crate::builtins::{is_aggregate, is_builtin, reads_activity, reads_files, runs_strings};
 
 /// Window functions that tell a position, not a value, unless an argument says which.
 const POSITIONS: &[&str] =
@@ -168,11 +152,11 @@ impl Tracer<'_> {
         if SPREADERS.contains(&name) {
             self.spreading = Flow::mix([&self.spreading, &args]);
         }
-        if ACTIVITY.contains(&name) {
+        if reads_activity(name) {
             let query = self.columns.as_written("pg_catalog.pg_stat_activity", "query");
             return Flow::mix([&args, &Flow::new(How::Derived, vec![query])]);
         }
-        if READERS.contains(&name) || runs_strings(name, count) {
+        if reads_files(name) || runs_strings(name, count) {
             self.reads_anything = true;
             return Flow { how: How::Opaque, sources: args.sources };
         }

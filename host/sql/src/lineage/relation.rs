@@ -129,8 +129,10 @@ impl<'a> Tracer<'a> {
     }
 
     fn table(&mut self, relation: &'a Relation) -> Rows {
-        let mut ancestors = Vec::new();
-        self.ancestors(relation, &mut ancestors);
+        let catalog = self.scope.catalog;
+        let ancestors = catalog.into_iter().flat_map(|catalog| catalog.ancestors(relation.oid));
+        // The first is the relation itself.
+        let ancestors: Vec<&Relation> = ancestors.skip(1).collect();
         let fields = relation.columns.iter().map(|column| {
             let mut sources = vec![self.columns.known(relation.oid, column.attribute)];
             for ancestor in &ancestors {
@@ -141,17 +143,6 @@ impl<'a> Tracer<'a> {
             Field::new(Some(column.name.clone()), Flow::new(How::Direct, sources))
         });
         Rows { fields: fields.collect(), ..Rows::default() }
-    }
-
-    fn ancestors(&self, relation: &'a Relation, found: &mut Vec<&'a Relation>) {
-        for parent in &relation.parents {
-            let parent = self.scope.catalog.and_then(|catalog| catalog.relation(*parent));
-            let Some(parent) = parent else { continue };
-            if parent.oid != relation.oid && !found.iter().any(|known| known.oid == parent.oid) {
-                found.push(parent);
-                self.ancestors(parent, found);
-            }
-        }
     }
 
     /// The columns of a relation without a word on what is behind them.
