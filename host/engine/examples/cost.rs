@@ -136,6 +136,7 @@ fn statement() -> Statement {
         written: Vec::new(),
         columns: Vec::new(),
         redefined: Vec::new(),
+        carriers: Vec::new(),
         effect: SessionEffect::None,
         copy: None,
     }

@@ -226,6 +226,9 @@ pub struct Statement {
     pub relations: Vec<RelationUse>,
     /// Lower case, schema-qualified where written so.
     pub functions: Vec<String>,
+    /// Of all functions that it calls, behind views too, those that put a value they are given where
+    /// it can be read again.
+    pub carriers: Vec<String>,
     /// Parameters set or reset, lower case; "all"; "?" when the name is computed.
     pub parameters_set: Vec<String>,
     /// UPDATE or DELETE whose WHERE is missing or always true.

@@ -61,7 +61,15 @@ pub fn changes_tokens(statement: &Statement) -> bool {
 /// Can what this statement makes change what names mean, ahead of its being seen?
 pub fn makes_unseen_code(statement: &Statement) -> bool {
     let changes = |action: &Action| matches!(action, Action::Create | Action::Alter | Action::Drop);
-    !statement.opaque.is_empty() || defines(statement) || statement.actions.iter().any(changes)
+    !statement.opaque.is_empty()
+        || defines(statement)
+        || discards_relations(statement)
+        || statement.actions.iter().any(changes)
+}
+
+/// Temporary tables are gone after it, and their names mean what they hid.
+fn discards_relations(statement: &Statement) -> bool {
+    matches!(statement.command.as_str(), "DISCARD TEMP" | "DISCARD ALL")
 }
 
 /// The catalog may be another once it has run.

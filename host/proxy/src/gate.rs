@@ -6,8 +6,8 @@ use std::rc::Rc;
 use portcullis_policy::event::RelationTouched;
 use portcullis_policy::principal::Asker;
 use portcullis_policy::{
-    ColumnRef, Decision, Denial, Mode, Opaque, Parameters, Permitted, PolicySet, Request, Ruling,
-    Statement, Unmatched, Verdict, VerdictAnswer, judge,
+    Access, ColumnRef, Decision, Denial, Mode, Opaque, Parameters, Permitted, PolicySet, Request,
+    Ruling, Statement, Unmatched, Verdict, VerdictAnswer, judge,
 };
 use portcullis_wire::{Frame, encode};
 
@@ -16,7 +16,7 @@ use crate::effects::makes_unseen_code;
 use crate::facts::Facts;
 use crate::known::{Answered, Asked};
 use crate::masks::{Planner, Unanswered};
-use crate::moves::{carrier, carries_unknown, defines_unseen, moves};
+use crate::moves::{carries_unknown, defines_unseen, moves};
 
 /// Messages of a client that carry no statement: they need no verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -253,8 +253,10 @@ impl Gate<'_> {
 impl Gate<'_> {
     /// Functions that put a value where it can be read again by other ways than a result.
     fn carries_out_what_is_hidden(&self, statement: &Statement) -> Option<Denial> {
-        let carrier = carrier(statement)?;
-        let labelled = statement.relations.iter().filter(|relation| !relation.labels.is_empty());
+        let carrier = statement.carriers.first()?;
+        // What is only defined, or referred to, is not read.
+        let used = statement.relations.iter().filter(|used| used.access != Access::Define);
+        let labelled = used.filter(|relation| !relation.labels.is_empty());
         let hidden = labelled
             .filter_map(|relation| self.planner.view.catalog.relation(relation.oid?))
             .any(|known| self.is_hidden(self.planner.hides_any_of(known)));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use portcullis_masking::MaskColumn;
 use portcullis_policy::principal::Asker;
 use portcullis_policy::{
-    Access, ColumnAction, ColumnRef, Derivation, Mode, OutputColumn, Outputs, PolicySet,
+    Access, ColumnAction, ColumnRef, Derivation, Mode, Opaque, OutputColumn, Outputs, PolicySet,
     ResultShape, SourceColumn, Statement, Unmatched, WireFormat,
 };
 use portcullis_sql::{Relation, RelationKind, TEXT_OID};
@@ -303,15 +303,14 @@ impl Planner<'_> {
         if statement.actions.iter().all(|action| action.is_read()) {
             return false;
         }
-        let is_ruled = |known: &Relation| !known.rewrites.is_empty();
-        let catalog = &self.view.catalog;
-        let written = statement.relations.iter().filter(|used| used.access == Access::Write);
-        if matches!(statement.outputs, Outputs::Anything) || written.clone().any(|it| !it.resolved)
-        {
-            // Whatever its names stand for.
-            return catalog.relations().any(is_ruled);
-        }
-        written.filter_map(|used| catalog.relation(used.oid?)).any(is_ruled)
+        let is_rewritten = |reason: &Opaque| matches!(reason, Opaque::Rewritten(_));
+        let mut written = statement.relations.iter().filter(|used| used.access == Access::Write);
+        // Whatever its names stand for.
+        let in_doubt =
+            matches!(statement.outputs, Outputs::Anything) || written.any(|used| !used.resolved);
+        let has_rules = |known: &Relation| !known.rewrites.is_empty();
+        statement.opaque.iter().any(is_rewritten)
+            || in_doubt && self.view.catalog.relations().any(has_rules)
     }
 
     fn sources(&self, columns: &[ColumnRef]) -> Vec<SourceColumn> {

@@ -4,7 +4,7 @@ use pg_query::protobuf::RawStmt;
 use portcullis_policy::lineage::Outputs;
 use portcullis_policy::statement::{Access, Action, Opaque, RelationUse, Statement};
 
-use crate::builtins::{is_conversion, runs_strings};
+use crate::builtins::{carriers, is_conversion, runs_strings};
 use crate::catalog::Scope;
 use crate::command::{actions, add, object, tag};
 use crate::copy;
@@ -206,6 +206,7 @@ fn read_one(
         written: Vec::new(),
         columns: Vec::new(),
         redefined: Vec::new(),
+        carriers: Vec::new(),
     };
     if redefines(tree, &statement.actions) {
         statement.redefined = redefined(&facts.relations, scope);
@@ -224,6 +225,8 @@ fn read_one(
     let is_told = is_traced(tree) && !traced.gave_up;
     let as_attributes = if is_told { &traced.called } else { &facts.attributes };
     notice_attributes(&mut statement, as_attributes, scope);
+    statement.carriers = carriers(&statement.functions);
+    statement.carriers.extend_from_slice(&traced.carriers);
     if let Some(opinion) = opinion {
         weigh(&mut statement, &facts, opinion);
     }
@@ -271,13 +274,14 @@ fn redefines(tree: Node<'_>, actions: &[Action]) -> bool {
     tree.kind != "RefreshMatViewStmt" && actions.iter().any(defines)
 }
 
-/// It gives another name to relations or columns that it does not name: those of a schema, of an
-/// extension, or of tables that are of a type.
+/// It gives another name or type to relations or columns that it does not name: those of a schema, of
+/// an extension, or of tables that are of a type.
 fn moves_unnamed(tree: Node<'_>) -> bool {
     match tree.kind {
         "RenameStmt" => {
             matches!(object(tree, "rename_type"), "OBJECT_SCHEMA" | "OBJECT_ATTRIBUTE")
         }
+        "AlterTableStmt" => object(tree, "objtype") == "OBJECT_TYPE",
         "AlterObjectSchemaStmt" => object(tree, "object_type") == "OBJECT_EXTENSION",
         _ => false,
     }

@@ -64,11 +64,68 @@ pub(crate) fn reads_activity(name: &str) -> bool {
     matches!(name, "pg_stat_get_activity" | "pg_stat_get_backend_activity")
 }
 
-/// Functions of PostgreSQL, by bare name, whose value is neither made of their arguments nor of
-/// columns: contents of files and large objects, the log of changes, others' statements.
-pub fn reads_elsewhere(name: &str) -> bool {
+/// Functions of PostgreSQL, with a schema or without, whose value is neither made of their arguments
+/// nor of columns: contents of files and large objects, the log of changes, others' statements.
+pub fn reads_elsewhere(function: &str) -> bool {
+    let name = bare(function);
     reads_files(name) || reads_activity(name)
 }
+
+/// A function's name without its schema.
+pub(crate) fn bare(function: &str) -> &str {
+    function.rsplit('.').next().unwrap_or(function)
+}
+
+/// Functions that put a value they are given where it can be read again, or show by what they do
+/// which value that was.
+pub(crate) fn keeps_values(name: &str) -> bool {
+    CARRIERS.contains(&name)
+        || CARRIER_FAMILIES.iter().any(|prefix| name.starts_with(prefix))
+            && !FAMILIES_WITHOUT_VALUES.contains(&name)
+}
+
+/// Those of some functions, with a schema or without, that do.
+pub(crate) fn carriers(functions: &[String]) -> Vec<String> {
+    functions.iter().filter(|function| keeps_values(bare(function))).cloned().collect()
+}
+
+const CARRIERS: [&str; 19] = [
+    "loread",
+    "lowrite",
+    "nextval",
+    "pg_backup_start",
+    "pg_cancel_backend",
+    "pg_copy_logical_replication_slot",
+    "pg_copy_physical_replication_slot",
+    "pg_create_logical_replication_slot",
+    "pg_create_physical_replication_slot",
+    "pg_create_restore_point",
+    "pg_drop_replication_slot",
+    "pg_log_backend_memory_contexts",
+    "pg_notify",
+    "pg_replication_slot_advance",
+    "pg_start_backup",
+    "pg_terminate_backend",
+    "set_config",
+    "setseed",
+    "setval",
+];
+
+/// Beginnings of the names of further ones: locks and large objects by number, messages in the
+/// log, statistics by hand, time.
+const CARRIER_FAMILIES: [&str; 9] = [
+    "lo_",
+    "pg_advisory_",
+    "pg_clear_",
+    "pg_logical_",
+    "pg_replication_origin_",
+    "pg_restore_",
+    "pg_sleep",
+    "pg_stat_reset",
+    "pg_try_advisory_",
+];
+
+const FAMILIES_WITHOUT_VALUES: [&str; 1] = ["lo_get"];
 
 /// Functions that run SQL held in strings, or on another server, whichever schema they are in.
 pub(crate) fn runs_strings(name: &str, arguments: usize) -> bool {

@@ -168,6 +168,12 @@ impl Catalog {
         self.relation(*self.by_name.get(schema)?.get(name)?)
     }
 
+    /// The relations of this name, in any schema.
+    pub fn named(&self, name: &str) -> impl Iterator<Item = &Relation> {
+        let oids = self.by_name.values().filter_map(move |names| names.get(name));
+        oids.filter_map(|oid| self.relation(*oid))
+    }
+
     pub fn relations(&self) -> impl Iterator<Item = &Relation> {
         self.relations.values().map(Arc::as_ref)
     }

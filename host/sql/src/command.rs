@@ -111,9 +111,8 @@ pub(crate) fn tag(statement: Node<'_>) -> String {
         }
         "RenameStmt" => match object(statement, "rename_type") {
             // What is renamed is part of a table, view or type.
-            "OBJECT_COLUMN" | "OBJECT_ATTRIBUTE" | "OBJECT_TABCONSTRAINT" => {
-                of("relation_type", "ALTER")
-            }
+            "OBJECT_COLUMN" | "OBJECT_ATTRIBUTE" => of("relation_type", "ALTER"),
+            "OBJECT_TABCONSTRAINT" => "ALTER TABLE".to_owned(),
             "OBJECT_DOMCONSTRAINT" => "ALTER DOMAIN".to_owned(),
             _ => of("rename_type", "ALTER"),
         },

@@ -4,7 +4,7 @@ use pg_query::protobuf::summary_result::Context;
 use portcullis_policy::lineage::Outputs;
 use portcullis_policy::statement::{Access, Opaque, RelationUse, Statement};
 
-use crate::builtins::runs_strings;
+use crate::builtins::{carriers, runs_strings};
 use crate::catalog::Scope;
 use crate::command::{add, described};
 use crate::lexer::{Kind, Lexer};
@@ -67,6 +67,7 @@ pub(crate) fn summarise(text: &str, scope: &Scope<'_>, strings: bool) -> Stateme
         statement.functions.push(name);
     }
     statement.functions.sort_unstable();
+    statement.carriers = carriers(&statement.functions);
     for table in &summary.tables {
         let schema = Some(table.schema_name.as_str()).filter(|schema| !schema.is_empty());
         let access = match table.context {

@@ -31,7 +31,7 @@ use std::rc::Rc;
 use pg_query::NodeEnum;
 use portcullis_policy::lineage::{ColumnRef, Outputs, WrittenColumn};
 
-use crate::catalog::Scope;
+use crate::catalog::{Relation, Scope};
 use flow::{ColumnId, Columns, Flow, How};
 use space::Rows;
 
@@ -55,6 +55,8 @@ pub(crate) struct Traced {
     visited: Vec<i32>,
     /// What was called as an attribute, `x.f` for `f(x)`, or may have been.
     pub called: Vec<String>,
+    /// What puts a value it is given where it can be read again, and is called in a view.
+    pub carriers: Vec<String>,
     /// Some of it was not followed.
     pub gave_up: bool,
 }
@@ -73,6 +75,15 @@ pub(crate) fn trace(statement: &NodeEnum, scope: &Scope<'_>) -> Traced {
     let mut tracer = Tracer::new(scope);
     let result = tracer.statement(statement, &space::Env::empty());
     tracer.finish(result)
+}
+
+/// Every relation that a view reads, at any remove, by OID, itself among them; None where that
+/// cannot be told.
+pub(crate) fn read_by(view: &Relation, scope: &Scope<'_>) -> Option<Vec<u32>> {
+    let mut tracer = Tracer::new(scope);
+    let whole = tracer.relation(view).whole();
+    let is_told = !tracer.gave_up && whole.how < How::Named;
+    is_told.then(|| tracer.relations.into_keys().collect())
 }
 
 /// What a statement gives back.
@@ -102,6 +113,9 @@ struct Tracer<'a> {
     referenced: BTreeSet<ColumnId>,
     visited: Vec<i32>,
     called: Vec<String>,
+    carriers: Vec<String>,
+    /// What those are given.
+    carried: Flow,
     written: Vec<Write>,
     /// Row sets of relations already looked at; None while a view is being followed.
     relations: HashMap<u32, Option<Rc<Rows>>>,
@@ -120,6 +134,8 @@ struct Tracer<'a> {
     blind: bool,
     /// What calls in this query that give several rows are given: the number of rows tells of it.
     spreading: Flow,
+    /// This query has calls over windows.
+    windows: bool,
     /// What the frames of this query's named windows depend on.
     framing: Flow,
 }
@@ -132,6 +148,8 @@ impl<'a> Tracer<'a> {
             referenced: BTreeSet::new(),
             visited: Vec::new(),
             called: Vec::new(),
+            carriers: Vec::new(),
+            carried: Flow::none(),
             written: Vec::new(),
             relations: HashMap::new(),
             frames: Vec::new(),
@@ -144,6 +162,7 @@ impl<'a> Tracer<'a> {
             gave_up: false,
             blind: false,
             spreading: Flow::none(),
+            windows: false,
             framing: Flow::none(),
         }
     }
@@ -199,14 +218,23 @@ impl<'a> Tracer<'a> {
                 written.push(column);
             }
         }
+        self.referenced.extend(&self.carried.sources);
         let referenced: Vec<ColumnId> = self.referenced.iter().copied().collect();
         let mut columns = self.columns.references(&referenced, catalog);
-        if self.reads_anything {
+        if self.reads_anything || self.carried.how >= How::Opaque {
             add(&mut columns, anything());
         }
         let mut visited = self.visited;
         visited.sort_unstable();
-        Traced { outputs, written, columns, visited, called: self.called, gave_up: self.gave_up }
+        Traced {
+            outputs,
+            written,
+            columns,
+            visited,
+            called: self.called,
+            carriers: self.carriers,
+            gave_up: self.gave_up,
+        }
     }
 
     fn outputs(&mut self, result: Result) -> Outputs {

@@ -3,9 +3,9 @@
 use portcullis_policy::lineage::{ColumnRef, Outputs};
 use portcullis_policy::statement::{Access, Opaque, RelationUse};
 
-use crate::catalog::{Relation, RelationKind, Scope};
-use crate::lineage::Traced;
-use crate::walk::Named;
+use crate::catalog::{Catalog, Relation, RelationKind, Scope};
+use crate::lineage::{Traced, read_by};
+use crate::walk::{Named, Stands};
 
 /// Resolves what a statement names.
 pub(crate) fn resolve(named: &[Named], scope: &Scope<'_>, traced: &Traced) -> Vec<RelationUse> {
@@ -29,30 +29,56 @@ pub(crate) fn resolve(named: &[Named], scope: &Scope<'_>, traced: &Traced) -> Ve
     uses
 }
 
-/// What a rule makes of a write is not in its text. Triggers run beside the write, which
-/// stays what it says.
+/// What a rule makes of a write is not in its text, be it one of a table behind the view that is
+/// written. Triggers run beside the write, which stays what it says.
 pub(crate) fn rewritten(named: &[Named], scope: &Scope<'_>) -> Vec<Opaque> {
     let written = named.iter().filter(|name| name.access == Access::Write);
     let relations = written.filter_map(|name| find(name, scope));
-    let ruled = relations.filter(|relation| !relation.rewrites.is_empty());
+    let ruled = relations.filter(|relation| is_ruled(relation, scope));
     ruled.map(|relation| Opaque::Rewritten(relation.qualified())).collect()
 }
 
-/// The relations that are there and that a statement defines anew, with those whose labels they
-/// have by inheritance; none for one that cannot be told. A name that nothing has is of nothing
-/// there.
+fn is_ruled(written: &Relation, scope: &Scope<'_>) -> bool {
+    let has_rules = |relation: &Relation| !relation.rewrites.is_empty();
+    let Some(catalog) = scope.catalog.filter(|_| written.kind == RelationKind::View) else {
+        return has_rules(written);
+    };
+    catalog.relations().any(has_rules)
+        && read_by(written, scope).is_none_or(|behind| {
+            behind.into_iter().filter_map(|oid| catalog.relation(oid)).any(has_rules)
+        })
+}
+
+/// The relations that are there and that a statement could define anew, by their names or by what
+/// they make of a materialised view, with those whose labels they have by inheritance; none for one
+/// that cannot be told. Which of several a name without a schema means can be another by the time
+/// that it runs, and counts for all of them.
 pub(crate) fn redefined(named: &[Named], scope: &Scope<'_>) -> Vec<Option<u32>> {
-    let mut oids = Vec::new();
-    for name in named.iter().filter(|name| name.access == Access::Define && !name.made) {
-        match (find(name, scope), scope.catalog) {
-            (Some(relation), Some(catalog)) => {
-                oids.extend(catalog.ancestors(relation.oid).map(|ancestor| Some(ancestor.oid)));
-            }
-            (None, Some(_)) if name.schema.is_some() || scope.search_path.is_some() => {}
-            (_, _) => oids.push(None),
-        }
+    let Some(catalog) = scope.catalog else { return vec![None] };
+    let called = |stands: Stands| {
+        let named =
+            named.iter().filter(move |name| name.access == Access::Define && name.stands == stands);
+        named.flat_map(|name| {
+            let all = catalog.named(&name.name);
+            all.filter(|found| name.schema.as_ref().is_none_or(|schema| *schema == found.schema))
+        })
+    };
+    let there = called(Stands::There);
+    let lineages = there.flat_map(|relation| catalog.ancestors(relation.oid));
+    let mut oids: Vec<Option<u32>> = lineages.map(|relation| Some(relation.oid)).collect();
+    let mut replaced = called(Stands::Made).filter(|relation| relation.kind == RelationKind::View);
+    if replaced.any(|view| is_kept(view, scope)) {
+        oids.push(None);
     }
     oids
+}
+
+/// A materialised view holds what this one showed: with another meaning nobody would know what that
+/// was.
+fn is_kept(view: &Relation, scope: &Scope<'_>) -> bool {
+    let relations = scope.catalog.into_iter().flat_map(Catalog::relations);
+    let mut kept = relations.filter(|relation| relation.kind == RelationKind::MaterializedView);
+    kept.any(|kept| read_by(kept, scope).is_none_or(|behind| behind.contains(&view.oid)))
 }
 
 /// Every column of these relations; None where one of them is not known.
@@ -76,7 +102,7 @@ pub(crate) fn every_column(uses: &[RelationUse], scope: &Scope<'_>) -> Option<Ve
 }
 
 fn find<'a>(name: &Named, scope: &Scope<'a>) -> Option<&'a Relation> {
-    if !name.made {
+    if name.stands != Stands::Made {
         return scope.resolve(name.schema.as_deref(), &name.name);
     }
     // What is made is made in the first schema of the path, whatever the others have.

@@ -37,6 +37,7 @@ pub(crate) fn unread(text: &str, strings: Option<bool>, reason: Opaque) -> State
         written: Vec::new(),
         columns: Vec::new(),
         redefined: Vec::new(),
+        carriers: Vec::new(),
         effect: SessionEffect::None,
         copy: None,
     }

@@ -18,8 +18,17 @@ pub(crate) struct Named {
     pub schema: Option<String>,
     pub name: String,
     pub access: Access,
-    /// Made by this statement: it means no relation that is there already.
-    pub made: bool,
+    pub stands: Stands,
+}
+
+/// What a name in a statement has to do with what is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stands {
+    There,
+    /// It means no relation that is there already: the statement makes it.
+    Made,
+    /// It means one that stays what it is: a foreign key refers to it.
+    Referred,
 }
 
 /// What a walk collects.
@@ -146,6 +155,15 @@ impl Walker<'_> {
                 self.made(node.node("sequence"), place);
                 self.rest(node, place, &["sequence"]);
             }
+            // It may write what the other table has by then into this one.
+            "Constraint" if node.text("fk_upd_action") != "c" => {
+                if let Some(range) = node.node("pktable") {
+                    let schema = Some(range.text("schemaname")).filter(|name| !name.is_empty());
+                    let name = range.text("relname");
+                    self.named(schema, name, Access::Define, Stands::Referred);
+                }
+                self.rest(node, place, &["pktable"]);
+            }
             "CompositeTypeStmt" => self.rest(node, place, &["typevar"]),
             "RuleStmt" | "CreateFunctionStmt" | "CreatePolicyStmt" | "AlterPolicyStmt" => {
                 self.rest(node, place.stored(), &[]);
@@ -229,14 +247,14 @@ impl Walker<'_> {
         let schema = Some(range.text("schemaname")).filter(|schema| !schema.is_empty());
         let name = range.text("relname");
         if schema.is_some() || place.access != Access::Read || !place.names.knows(name) {
-            self.named(schema, name, place.access, false);
+            self.named(schema, name, place.access, Stands::There);
         }
         self.rest(range, place, &[]);
     }
 
-    fn named(&mut self, schema: Option<&str>, name: &str, access: Access, made: bool) {
+    fn named(&mut self, schema: Option<&str>, name: &str, access: Access, stands: Stands) {
         let named =
-            Named { schema: schema.map(str::to_owned), name: name.to_owned(), access, made };
+            Named { schema: schema.map(str::to_owned), name: name.to_owned(), access, stands };
         if !name.is_empty() && !self.facts.relations.contains(&named) {
             self.facts.relations.push(named);
         }
@@ -245,10 +263,11 @@ impl Walker<'_> {
     fn made(&mut self, range: Option<Node<'_>>, place: Place<'_>) {
         let Some(range) = range else { return };
         if range.text("relpersistence") == "t" && !range.has("schemaname") {
-            return self.named(Some("pg_temp"), range.text("relname"), Access::Define, true);
+            let name = range.text("relname");
+            return self.named(Some("pg_temp"), name, Access::Define, Stands::Made);
         }
         let schema = Some(range.text("schemaname")).filter(|schema| !schema.is_empty());
-        self.named(schema, range.text("relname"), Access::Define, true);
+        self.named(schema, range.text("relname"), Access::Define, Stands::Made);
         self.rest(range, place, &[]);
     }
 
@@ -343,6 +362,10 @@ impl Walker<'_> {
         if !self.facts.functions.contains(&shown) {
             self.facts.functions.push(shown);
         }
+        if by_syntax && name == "system_user" && !place.names.knows(name) {
+            // Before version 16 it is a name like any other.
+            self.named(None, name, Access::Read, Stands::There);
+        }
         self.facts.places.push(call.number("location"));
         self.rest(call, place, &[]);
     }
@@ -423,8 +446,10 @@ impl Walker<'_> {
     fn by_names(&mut self, names: &[&str]) {
         match names {
             [] => {}
-            [name] => self.named(None, name, Access::Define, false),
-            [.., schema, name] => self.named(Some(schema), name, Access::Define, false),
+            [name] => self.named(None, name, Access::Define, Stands::There),
+            [.., schema, name] => {
+                self.named(Some(schema), name, Access::Define, Stands::There);
+            }
         }
     }
 }

@@ -212,6 +212,7 @@ pub(crate) fn statement(text: &str) -> Statement {
         written: Vec::new(),
         columns: Vec::new(),
         redefined: Vec::new(),
+        carriers: Vec::new(),
         effect: SessionEffect::None,
         copy: None,
     }

@@ -50,6 +50,7 @@ fn statement() -> Statement {
         written: Vec::new(),
         columns: Vec::new(),
         redefined: Vec::new(),
+        carriers: Vec::new(),
         effect: SessionEffect::None,
         copy: None,
     }

@@ -265,6 +265,7 @@ fn take_over(statement: &mut Statement, inner: &Statement) {
     statement.actions.extend(&inner.actions);
     statement.relations.extend(inner.relations.iter().cloned());
     statement.functions.extend(inner.functions.iter().cloned());
+    statement.carriers.extend(inner.carriers.iter().cloned());
     statement.opaque.extend(inner.opaque.iter().cloned());
     statement.parameters_set.extend(inner.parameters_set.iter().cloned());
     statement.unbounded_write |= inner.unbounded_write;

@@ -6,7 +6,9 @@ use pg_query::{Node, NodeEnum};
 use super::Tracer;
 use super::flow::{Flow, How};
 use super::space::{Env, Rows, names};
-use crate::builtins::{is_aggregate, is_builtin, reads_activity, reads_files, runs_strings};
+use crate::builtins::{
+    is_aggregate, is_builtin, keeps_values, reads_activity, reads_files, runs_strings,
+};
 
 /// Window functions that tell a position, not a value, unless an argument says which.
 const POSITIONS: &[&str] =
@@ -79,6 +81,7 @@ impl Tracer<'_> {
         }
         let mut filter = self.computed(call.agg_filter.as_deref(), env);
         if let Some(window) = &call.over {
+            self.windows = true;
             // Which rows a frame has decides what is made of them, as a filter does.
             let frame = self.window(window, env);
             filter = Flow::mix([&filter, &frame, &self.framing]);
@@ -88,8 +91,8 @@ impl Tracer<'_> {
         if !own && name == "count" && (call.agg_star || !call.args.is_empty()) {
             let count = self.counted(&call.args, env);
             self.order_by(&call.agg_order, &Rows::default(), env);
-            let number = number_of(env);
-            return Flow::mix([&count.steered(&number).steered(&filter)]);
+            let tells = Flow::mix([&number_of(env), &filter]);
+            return Flow::mix([&count.counting(&tells)]);
         }
         if !own
             && schema.is_none()
@@ -107,9 +110,9 @@ impl Tracer<'_> {
             return Flow::new(How::Count, Vec::new()).steered(&number);
         }
         let value = self.applied(schema, name, call.args.len(), args);
-        // A filter decides which values count, as a CASE would; of how many rows an aggregate is
-        // made tells what makes the rows.
-        let aggregates = is_aggregate(name) || call.agg_within_group;
+        // A filter decides which values count, as a CASE would; of how many rows an aggregate or a
+        // window is made tells what makes the rows.
+        let aggregates = is_aggregate(name) || call.agg_within_group || call.over.is_some();
         let number = if aggregates { number } else { Flow::none() };
         let steers = Flow::mix([&filter, &number]);
         if steers.reads_nothing() { value } else { Flow::mix([&value, &steers]) }
@@ -142,7 +145,13 @@ impl Tracer<'_> {
         count: usize,
         args: Flow,
     ) -> Flow {
+        if self.view_depth > 0 && keeps_values(name) {
+            self.carriers.push(name.to_owned());
+            self.carried = Flow::mix([&self.carried, &args]);
+        }
         if self.is_user_function(schema, name) {
+            // It may give several rows.
+            self.spreading = Flow::mix([&self.spreading, &args]);
             if self.is_trusted(schema, name) {
                 return Flow { how: args.how.max(How::Derived), sources: args.sources };
             }

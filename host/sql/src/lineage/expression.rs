@@ -7,7 +7,7 @@ use pg_query::{Node, NodeEnum};
 
 use super::Tracer;
 use super::flow::{Flow, How};
-use super::space::{Env, Item, Rest, Rows, is_system_column, may_hold, text};
+use super::space::{Env, InDoubt, Item, Rest, Rows, is_system_column, may_hold, text};
 use crate::builtins::{is_builtin, is_conversion};
 
 /// Whether an output spreads into several: `*`, `t.*`, `(x).*`.
@@ -109,6 +109,21 @@ impl Tracer<'_> {
                 (Flow::mix(&flows), plain.into_iter().all(|is_plain| is_plain))
             });
         }
+        if let Some(NodeEnum::SubLink(link)) = &value.node
+            && link.sub_link_type() == SubLinkType::ExprSublink
+            && let Some(NodeEnum::SelectStmt(select)) =
+                link.subselect.as_deref().and_then(|query| query.node.as_ref())
+        {
+            // That there is nothing tells that there is no such row, as EXISTS does.
+            let (rows, control) = self.query_and_control(select, env);
+            let number = rows.number.clone().unwrap_or_else(Flow::none);
+            let value = rows.at(0);
+            let is_plain = value.how <= How::Direct;
+            let value = if is_plain { Flow::new(How::Count, value.sources) } else { value };
+            let flow = Flow::mix([&value, &control, &number]);
+            let is_plain = flow.reads_nothing();
+            return (flow, is_plain);
+        }
         let flow = self.expression(value, env);
         let is_plain = flow.how <= How::Direct
             || match &value.node {
@@ -198,11 +213,11 @@ impl Tracer<'_> {
                 let count = Flow::new(How::Count, Vec::new());
                 count.steered(&Flow::mix([&control, &number]))
             }
-            SubLinkType::ExprSublink => rows.at(0).steered(&number),
-            SubLinkType::ArraySublink => Flow::mix([&rows.at(0).steered(&number)]),
+            SubLinkType::ExprSublink => rows.at(0).counting(&number),
+            SubLinkType::ArraySublink => Flow::mix([&rows.at(0).counting(&number)]),
             SubLinkType::AnySublink | SubLinkType::AllSublink | SubLinkType::RowcompareSublink => {
-                let tells = Flow::mix([&control, &number]);
-                Flow::mix([&test, &rows.whole()]).steered(&tells)
+                // It tells whether there is such a row, as EXISTS does.
+                Flow::mix([&test, &rows.whole(), &control, &number])
             }
             SubLinkType::MultiexprSublink | SubLinkType::CteSublink | SubLinkType::Undefined => {
                 Flow::opaque()
@@ -223,7 +238,11 @@ impl Tracer<'_> {
             Some(NodeEnum::RowExpr(row)) => self.items(&row.args, env).at(position),
             Some(NodeEnum::SubLink(link)) => {
                 match link.subselect.as_deref().and_then(|query| query.node.as_ref()) {
-                    Some(NodeEnum::SelectStmt(select)) => self.query(select, env).at(position),
+                    Some(NodeEnum::SelectStmt(select)) => {
+                        let rows = self.query(select, env);
+                        let number = rows.number.clone().unwrap_or_else(Flow::none);
+                        rows.at(position).counting(&number)
+                    }
                     _ => Flow::opaque(),
                 }
             }
@@ -277,7 +296,11 @@ impl Tracer<'_> {
             Some((flow, false)) => Some(flow),
             None => None,
         };
-        let Some((depth, item)) = env.item(None, name) else { return hidden };
+        let (depth, item) = match env.item(None, name) {
+            Ok(Some(found)) => found,
+            Ok(None) => return hidden,
+            Err(InDoubt) => return Some(Flow::opaque()),
+        };
         let row = self.use_row(item, depth);
         Some(match hidden {
             Some(hidden) => Flow::mix([&hidden, &row]),
@@ -394,7 +417,8 @@ impl Tracer<'_> {
                 if self.has_column(name, env) {
                     return None;
                 }
-                env.item(None, name).map(|(depth, item)| (depth, item.clone()))
+                let (depth, item) = env.item(None, name).ok()??;
+                Some((depth, item.clone()))
             }
             _ => match qualified(column, env)? {
                 (depth, item, None) => Some((depth, item.clone())),
@@ -481,6 +505,6 @@ fn qualified<'r, 'e>(
         [schema, table] | [_, schema, table] => (Some(text(schema)?), text(table)?),
         _ => return None,
     };
-    let (depth, item) = env.item(schema, table)?;
+    let (depth, item) = env.item(schema, table).ok()??;
     Some((depth, item, last))
 }

@@ -91,6 +91,11 @@ impl Flow {
         self.clone()
     }
 
+    /// The same value, where how many rows there are decides it too, whatever it reads itself.
+    pub(super) fn counting(&self, number: &Flow) -> Flow {
+        if number.reads_nothing() { self.steered(number) } else { Flow::mix([self, number]) }
+    }
+
     pub(super) fn reads_nothing(&self) -> bool {
         self.how <= How::Count
     }

@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use pg_query::protobuf::{Alias, JoinExpr, JoinType, RangeFunction, RangeSubselect, RangeVar};
+use pg_query::protobuf::{
+    Alias, CoercionForm, JoinExpr, JoinType, RangeFunction, RangeSubselect, RangeVar,
+};
 use pg_query::{Node, NodeEnum};
 
 use super::flow::{Flow, How};
@@ -31,7 +33,7 @@ impl Tracer<'_> {
 
     /// One entry: a join brings its arms along, for `arm.column`.
     pub(super) fn entry(&mut self, node: &Node, outer: &Env<'_>, left: &[Item]) -> Vec<Item> {
-        let opaque = || vec![Item::new(None, Rc::new(Rows::opaque()))];
+        let opaque = || vec![Item::unnamed(Rows::opaque())];
         let Some(node) = &node.node else { return opaque() };
         self.deeper(opaque(), |tracer| tracer.entry_node(node, outer, left))
     }
@@ -59,7 +61,7 @@ impl Tracer<'_> {
                 let chosen = self.computed(sample.args.iter().chain(seed), outer);
                 let mut items = match sample.relation.as_deref() {
                     Some(relation) => self.entry(relation, outer, left),
-                    None => vec![Item::new(None, Rc::new(Rows::opaque()))],
+                    None => vec![Item::unnamed(Rows::opaque())],
                 };
                 if !chosen.reads_nothing() {
                     for item in &mut items {
@@ -69,7 +71,7 @@ impl Tracer<'_> {
                 items
             }
             NodeEnum::JoinExpr(join) => self.join(join, outer, left),
-            _ => vec![Item::new(None, Rc::new(Rows::opaque()))],
+            _ => vec![Item::unnamed(Rows::opaque())],
         }
     }
 
@@ -101,9 +103,13 @@ impl Tracer<'_> {
     }
 
     fn range_function(&mut self, function: &RangeFunction, env: &Env<'_>) -> Item {
+        if is_system_user(function) {
+            return self.system_user(function, env);
+        }
         let mut rows = Rows::default();
+        // Of several functions the first gives the name.
         let mut name = None;
-        for node in &function.functions {
+        for (index, node) in function.functions.iter().enumerate() {
             // Each is a pair: the call, and its column definitions.
             let Some(NodeEnum::List(pair)) = &node.node else {
                 extend(&mut rows, &Rows::opaque());
@@ -115,7 +121,9 @@ impl Tracer<'_> {
                 _ => &function.coldeflist,
             };
             let (columns, called) = self.function_rows(call, env);
-            name = name.or(called);
+            if index == 0 {
+                name = called;
+            }
             let number = Flow::mix(rows.number.iter().chain(&columns.number));
             extend(&mut rows, &defined(columns, definitions));
             rows.number = number.into_number();
@@ -127,12 +135,26 @@ impl Tracer<'_> {
             let flow = Flow::new(How::Count, Vec::new()).steered(&number);
             rows.fields.push(Field::new(Some("ordinality".to_owned()), flow));
         }
-        aliased(rows, function.alias.as_ref(), name.as_deref())
+        match (&function.alias, name) {
+            (None, None) => Item::unnamed(rows),
+            (alias, name) => aliased(rows, alias.as_ref(), name.as_deref()),
+        }
+    }
+
+    /// Before version 16 a relation or a WITH item, and later a function.
+    fn system_user(&mut self, function: &RangeFunction, env: &Env<'_>) -> Item {
+        let name = SYSTEM_USER.to_owned();
+        let range = RangeVar { relname: name.clone(), inh: true, ..RangeVar::default() };
+        let named = self.range(&range, env);
+        let flow = Flow::mix([&named.rows.whole(), &Flow::opaque()]);
+        self.refer(&flow);
+        let rows = Rows { number: named.rows.number.clone(), ..Rows::open(flow) };
+        aliased(rows, function.alias.as_ref(), Some(&name))
     }
 
     fn join(&mut self, join: &JoinExpr, outer: &Env<'_>, left: &[Item]) -> Vec<Item> {
         let (Some(larg), Some(rarg)) = (join.larg.as_deref(), join.rarg.as_deref()) else {
-            return vec![Item::new(None, Rc::new(Rows::opaque()))];
+            return vec![Item::unnamed(Rows::opaque())];
         };
         let mut items = self.entry(larg, outer, left);
         let mut seen = left.to_vec();
@@ -220,6 +242,18 @@ impl Tracer<'_> {
 }
 
 /// An entry under its alias, or else under a name of its own.
+const SYSTEM_USER: &str = "system_user";
+
+/// `FROM system_user`, which to the grammar is a call since version 16.
+fn is_system_user(function: &RangeFunction) -> bool {
+    let [node] = function.functions.as_slice() else { return false };
+    let Some(NodeEnum::List(pair)) = &node.node else { return false };
+    let first = pair.items.first().and_then(|node| node.node.as_ref());
+    matches!(first, Some(NodeEnum::FuncCall(call))
+        if call.funcformat() == CoercionForm::CoerceSqlSyntax
+            && names(&call.funcname) == ["pg_catalog", SYSTEM_USER])
+}
+
 fn aliased(rows: Rows, alias: Option<&Alias>, name: Option<&str>) -> Item {
     match alias {
         Some(alias) => {

@@ -1,8 +1,8 @@
 //! The name PostgreSQL gives an output column without an alias.
 
 use pg_query::protobuf::{
-    AExprKind, AIndirection, MinMaxOp, SelectStmt, SqlValueFunctionOp, SubLink, SubLinkType,
-    XmlExprOp,
+    AExprKind, AIndirection, JsonExprOp, MinMaxOp, SelectStmt, SqlValueFunctionOp, SubLink,
+    SubLinkType, XmlExprOp,
 };
 use pg_query::{Node, NodeEnum};
 
@@ -75,8 +75,13 @@ fn label_of(value: &Node) -> Label {
         }
         NodeEnum::JsonObjectAgg(_) => strong("json_objectagg"),
         NodeEnum::JsonArrayAgg(_) => strong("json_arrayagg"),
-        // Their names depend on what is asked; no reference by name is worth a guess.
-        NodeEnum::JsonFuncExpr(_) => Label::Unknown,
+        NodeEnum::JsonFuncExpr(expr) => match expr.op() {
+            JsonExprOp::JsonExistsOp => strong("json_exists"),
+            JsonExprOp::JsonQueryOp => strong("json_query"),
+            JsonExprOp::JsonValueOp => strong("json_value"),
+            JsonExprOp::JsonTableOp => strong("json_table"),
+            JsonExprOp::Undefined => Label::Unknown,
+        },
         _ => Label::Nothing,
     }
 }

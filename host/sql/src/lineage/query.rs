@@ -229,6 +229,7 @@ impl Tracer<'_> {
     fn select(&mut self, select: &SelectStmt, outer: &Env<'_>, view_body: bool) -> Rows {
         let around = std::mem::replace(&mut self.spreading, Flow::none());
         let framing = std::mem::replace(&mut self.framing, Flow::none());
+        let windows = std::mem::take(&mut self.windows);
         let items = self.from(&select.from_clause, select.where_clause.as_deref(), outer);
         let env = Env::items(outer, &items);
         for window in &select.window_clause {
@@ -247,6 +248,13 @@ impl Tracer<'_> {
             self.expression(having, &env);
         }
         self.group_by(&select.group_clause, &rows, &env);
+        if !select.group_clause.is_empty() || self.windows {
+            // What gives several rows there, gives them to what aggregates and windows are made of.
+            for flow in rows.flows_mut() {
+                *flow = flow.counting(&self.spreading);
+            }
+        }
+        self.windows = windows;
         self.order_by(&select.sort_clause, &rows, &env);
         self.order_by(&select.distinct_clause, &rows, &env);
         self.framing = framing;
@@ -393,8 +401,8 @@ pub(super) fn union(mut left: Rows, right: &Rows) -> Rows {
 }
 
 fn steered(mut rows: Rows, control: &Flow) -> Rows {
-    for field in &mut rows.fields {
-        field.flow = field.flow.steered(control);
+    for flow in rows.flows_mut() {
+        *flow = flow.steered(control);
     }
     rows
 }

@@ -53,7 +53,7 @@ impl<'a> Tracer<'a> {
 
     fn named_rows(&mut self, named: Named<'a>) -> Rc<Rows> {
         match named {
-            Named::Known(relation) => self.rows_of(relation),
+            Named::Known(relation) => self.relation(relation),
             Named::Stranger(name) => {
                 let star = self.columns.read_stranger(&name);
                 let flow = Flow::new(How::Database, vec![star]);
@@ -105,7 +105,25 @@ impl<'a> Tracer<'a> {
         stranger
     }
 
-    fn rows_of(&mut self, relation: &'a Relation) -> Rc<Rows> {
+    /// What a materialised view holds once it is made anew.
+    pub(super) fn refreshed(&mut self, range: &RangeVar) -> Rows {
+        match self.named(range) {
+            Named::Known(relation) => {
+                // Its own columns too: it may be another by then.
+                let own = self.relation(relation);
+                let mut rows = self.behind(relation).unwrap_or_else(Rows::opaque);
+                let whole = own.whole();
+                for flow in rows.flows_mut() {
+                    *flow = Flow::mix([&*flow, &whole]);
+                }
+                rows
+            }
+            Named::System(_) | Named::Stranger(_) => Rows::opaque(),
+        }
+    }
+
+    /// The columns of a relation, with what is behind them.
+    pub(super) fn relation(&mut self, relation: &'a Relation) -> Rc<Rows> {
         self.columns.read(relation.oid);
         if let Some(known) = self.relations.get(&relation.oid) {
             return match known {

@@ -59,13 +59,16 @@ impl Rows {
         Flow::mix(fields.chain(self.rest.as_ref().map(|rest| &rest.flow)))
     }
 
+    /// What each column, and what is behind those that are known, is made of.
+    pub(super) fn flows_mut(&mut self) -> impl Iterator<Item = &mut Flow> {
+        let fields = self.fields.iter_mut().map(|field| &mut field.flow);
+        fields.chain(self.rest.as_mut().map(|rest| &mut rest.flow))
+    }
+
     /// The same rows, where which of them there are tells of `chosen`.
     pub(super) fn chosen_by(mut self, chosen: &Flow) -> Rows {
-        for field in &mut self.fields {
-            field.flow = Flow::mix([&field.flow, chosen]);
-        }
-        if let Some(rest) = &mut self.rest {
-            rest.flow = Flow::mix([&rest.flow, chosen]);
+        for flow in self.flows_mut() {
+            *flow = Flow::mix([&*flow, chosen]);
         }
         self.numbered(chosen)
     }
@@ -111,6 +114,8 @@ impl Rows {
 pub(super) struct Item {
     /// None for a join without an alias.
     pub(super) name: Option<String>,
+    /// It has a name that is not known here: it could be any.
+    pub(super) any_name: bool,
     /// The schema of a relation without an alias, for `schema.table.column`.
     pub(super) schema: Option<String>,
     /// None where `schema` is not known though the entry is a relation without an alias.
@@ -129,6 +134,7 @@ impl Item {
         Item {
             by_name: name.is_some(),
             name,
+            any_name: false,
             schema: None,
             any_schema: false,
             rows,
@@ -137,8 +143,13 @@ impl Item {
         }
     }
 
+    /// One whose name is not known.
+    pub(super) fn unnamed(rows: Rows) -> Item {
+        Item { any_name: true, by_name: true, ..Item::new(None, Rc::new(rows)) }
+    }
+
     fn answers(&self, schema: Option<&str>, name: &str) -> bool {
-        if !self.by_name || self.name.as_deref() != Some(name) {
+        if !self.by_name || self.name.as_deref() != Some(name) && !self.any_name {
             return false;
         }
         match schema {
@@ -181,6 +192,9 @@ enum Layer<'e> {
     With(&'e With<'e>),
 }
 
+/// Several entries could be meant.
+pub(super) struct InDoubt;
+
 /// A CTE found, and the scope its WITH clause stands in.
 pub(super) struct FoundCte<'e> {
     pub(super) with: &'e With<'e>,
@@ -213,15 +227,22 @@ impl<'e> Env<'e> {
         })
     }
 
-    /// The entry of this name, nearest first; None also where it cannot be told which it is.
-    pub(super) fn item(&self, schema: Option<&str>, name: &str) -> Option<(usize, &'e Item)> {
+    /// The entry of this name, nearest first.
+    ///
+    /// # Errors
+    /// Where it cannot be told which it is.
+    pub(super) fn item(
+        &self,
+        schema: Option<&str>,
+        name: &str,
+    ) -> Result<Option<(usize, &'e Item)>, InDoubt> {
         let mut found = self.levels().flat_map(|(depth, items)| {
             let answering = items.iter().filter(move |item| item.answers(schema, name));
             answering.map(move |item| (depth, item))
         });
-        let first = found.next()?;
-        let in_doubt = schema.is_some() && first.1.any_schema && found.next().is_some();
-        (!in_doubt).then_some(first)
+        let Some(first) = found.next() else { return Ok(None) };
+        let any_schema = schema.is_some() && first.1.any_schema && found.next().is_some();
+        if first.1.any_name || any_schema { Err(InDoubt) } else { Ok(Some(first)) }
     }
 
     pub(super) fn cte(&self, name: &str) -> Option<FoundCte<'e>> {

@@ -42,6 +42,13 @@ impl Tracer<'_> {
             NodeEnum::DeclareCursorStmt(declare) => self.silent(declare.query.as_deref(), env),
             NodeEnum::PrepareStmt(prepare) => self.silent(prepare.query.as_deref(), env),
             NodeEnum::ViewStmt(view) => self.silent(view.query.as_deref(), env),
+            NodeEnum::RefreshMatViewStmt(refresh) => {
+                if let Some(range) = refresh.relation.as_ref().filter(|_| !refresh.skip_data) {
+                    let rows = self.refreshed(range);
+                    self.write_all(range, &rows);
+                }
+                Result::Nothing
+            }
             NodeEnum::VariableShowStmt(_) => one_column(Flow::none()),
             NodeEnum::FetchStmt(fetch) if fetch.ismove => Result::Nothing,
             NodeEnum::FetchStmt(_) => Result::Anything,

@@ -168,6 +168,12 @@ impl Tracer<'_> {
         self.written_number(range, &rows);
     }
 
+    /// All columns are written anew, from all of these.
+    pub(super) fn write_all(&mut self, range: &RangeVar, rows: &Rows) {
+        let flow = Flow::mix(rows.number.iter().chain([&rows.whole()]));
+        self.written_anywhere(range, Some(&flow));
+    }
+
     /// A relation into which as many rows are written as something tells of shows it to who counts
     /// them.
     fn written_number(&mut self, range: &RangeVar, rows: &Rows) {

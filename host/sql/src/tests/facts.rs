@@ -414,6 +414,10 @@ fn functions() {
         "INSERT INTO ruled VALUES (1)",
         expect!["INSERT [insert] write:public.ruled !rewritten: public.ruled"],
     );
+    check(
+        "ALTER TABLE orders RENAME CONSTRAINT a TO b",
+        expect!["ALTER TABLE [alter] define:public.orders"],
+    );
 }
 
 #[test]

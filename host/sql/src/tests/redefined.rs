@@ -1,6 +1,6 @@
 //! Which relations that are there a statement defines anew.
 
-use crate::catalog::{Catalog, Relation, Scope};
+use crate::catalog::{Catalog, Relation, RelationKind, Scope};
 use crate::{Limits, analyze};
 
 /// A table, a child of it, and one that has nothing to do with either.
@@ -41,6 +41,10 @@ fn what_is_there_and_is_named() {
         ("ALTER TABLE nobodys RENAME TO somebodys", &[]),
         ("ALTER SCHEMA public RENAME TO other", &[None]),
         ("ALTER TYPE pair RENAME ATTRIBUTE a TO b CASCADE", &[None]),
+        ("ALTER TYPE pair ALTER ATTRIBUTE a TYPE integer CASCADE", &[None]),
+        ("CREATE TABLE more (id integer REFERENCES users (id))", &[]),
+        ("ALTER TABLE notes ADD FOREIGN KEY (id) REFERENCES users (id)", &[Some(103)]),
+        ("CREATE TABLE more (e text REFERENCES users (email) ON UPDATE CASCADE)", &[Some(101)]),
         ("ALTER EXTENSION e SET SCHEMA other", &[None]),
         ("ALTER SCHEMA public OWNER TO ana", &[]),
         ("REFRESH MATERIALIZED VIEW users", &[]),
@@ -53,14 +57,52 @@ fn what_is_there_and_is_named() {
     }
 }
 
+/// By the time it runs, what has the name first may be gone from the path.
 #[test]
-fn where_a_name_may_be_of_any_relation() {
-    for (sql, expected) in [
-        ("ALTER TABLE users RENAME TO people", &[None][..]),
-        ("ALTER TABLE nobodys RENAME TO somebodys", &[None]),
-        ("ALTER TABLE public.users RENAME TO people", &[Some(101)]),
-        ("CREATE TABLE made (id integer)", &[]),
-    ] {
-        assert_eq!(redefined(sql, None), expected, "{sql}");
+fn where_a_name_may_be_of_several_relations() {
+    let path = ["other".to_owned(), "public".to_owned()];
+    for path in [None, Some(&path[..])] {
+        for (sql, expected) in [
+            ("ALTER TABLE users RENAME TO people", &[Some(101)][..]),
+            ("ALTER TABLE nobodys RENAME TO somebodys", &[]),
+            ("ALTER TABLE public.users RENAME TO people", &[Some(101)]),
+            ("ALTER TABLE other.users RENAME TO people", &[]),
+            ("CREATE TABLE made (id integer)", &[]),
+        ] {
+            assert_eq!(redefined(sql, path), expected, "{sql}");
+        }
+    }
+}
+
+/// What a materialised view was made of is known only as long as the views that it reads stay.
+#[test]
+fn views_below_a_materialised_one() {
+    let view = |oid, name: &str, kind, definition: &str| Relation {
+        kind,
+        definition: Some(definition.to_owned()),
+        ..Relation::table(oid, "public", name, ["email"])
+    };
+    let catalog = Catalog::new(
+        1,
+        [
+            Relation::table(101, "public", "users", ["id", "email"]),
+            view(102, "low", RelationKind::View, "SELECT users.email FROM public.users;"),
+            view(103, "middle", RelationKind::View, "SELECT low.email FROM public.low;"),
+            view(104, "kept", RelationKind::MaterializedView, "SELECT email FROM public.middle;"),
+            view(105, "beside", RelationKind::View, "SELECT users.email FROM public.users;"),
+        ],
+        [],
+    );
+    let path = ["public".to_owned()];
+    let scope = Scope {
+        catalog: Some(&catalog),
+        search_path: Some(&path),
+        standard_conforming_strings: Some(true),
+        trusted_functions: &[],
+    };
+    for (name, expected) in [("low", &[None][..]), ("public.middle", &[None]), ("beside", &[])] {
+        let text = format!("CREATE OR REPLACE VIEW {name} AS SELECT 'x'::text AS email");
+        let statements = analyze(&text, &scope, &Limits::default());
+        assert_eq!(statements[0].redefined, expected, "{name}");
     }
 }

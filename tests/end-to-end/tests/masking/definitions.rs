@@ -14,6 +14,16 @@ const MADE: &[&str] = &[
     "CREATE TABLE mine (email text)",
     "CREATE SCHEMA aside",
     "CREATE DOMAIN word AS text",
+    "CREATE TABLE aside.api_tokens (id integer, token text)",
+    "CREATE TYPE pair AS (id integer, password text)",
+    "CREATE TABLE pairs OF pair",
+    "INSERT INTO pairs VALUES (1, 'of the pair')",
+    "CREATE VIEW below AS SELECT id, email AS word FROM customers",
+    "CREATE VIEW between AS TABLE below",
+    "CREATE MATERIALIZED VIEW kept AS TABLE between",
+    "CREATE VIEW letters AS SELECT 'x'::text AS word",
+    "CREATE MATERIALIZED VIEW letter AS TABLE letters",
+    "CREATE VIEW told AS SELECT pg_notify('told', word)::text AS said FROM below",
     "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
 ];
 
@@ -40,6 +50,15 @@ const CHANGES: &[&str] = &[
     "ALTER TABLE mine ADD FOREIGN KEY (email) REFERENCES customers (email) ON UPDATE CASCADE",
     "ALTER SCHEMA public RENAME TO private",
     "SET search_path = public; ALTER TABLE customers RENAME TO people",
+    // What has the name first goes out of the way before it runs.
+    "ALTER TABLE aside.api_tokens RENAME TO gone; ALTER TABLE api_tokens RENAME token TO word",
+    "DISCARD TEMP; ALTER TABLE customers RENAME COLUMN email TO plain",
+    "ALTER TYPE pair ALTER ATTRIBUTE password TYPE integer CASCADE",
+    "ALTER TYPE pair RENAME ATTRIBUTE password TO word CASCADE",
+    // It would hold what nobody knows the origin of.
+    "CREATE OR REPLACE VIEW below AS SELECT id, 'x'::text AS word FROM customers",
+    "REFRESH MATERIALIZED VIEW customer_directory",
+    "BEGIN; CREATE MATERIALIZED VIEW again AS TABLE letters; ALTER MATERIALIZED VIEW letter RENAME TO gone; ALTER MATERIALIZED VIEW again RENAME TO letter; REFRESH MATERIALIZED VIEW letter",
 ];
 
 /// What would compute past a mask later.
@@ -57,6 +76,14 @@ const STORED: &[&str] = &[
     "ALTER VIEW customer_contacts ALTER COLUMN address SET DEFAULT customer_email(1)",
     "CREATE RULE told AS ON INSERT TO scratch DO ALSO INSERT INTO mine SELECT email FROM customers",
     "CREATE RULE told AS ON UPDATE TO mine DO INSTEAD UPDATE customers SET id = id RETURNING email",
+    "CREATE POLICY told ON mine USING (pg_notify('told', (SELECT word FROM below LIMIT 1)) IS NULL)",
+    "CREATE SCHEMA told CREATE VIEW t AS SELECT pg_notify('told', word) FROM public.below",
+    "CREATE FOREIGN TABLE told (word text OPTIONS (column_name 'email')) SERVER nobodys",
+    "IMPORT FOREIGN SCHEMA public FROM SERVER nobodys INTO aside",
+    // What is there already, and hands on what is masked.
+    "SELECT 1 FROM told",
+    "SELECT count(said) FROM told, mine",
+    "DISCARD TEMP; CREATE TABLE public.stolen AS SELECT email FROM customers",
 ];
 
 /// What has nothing to do with masks.
@@ -74,7 +101,14 @@ const HARMLESS: &[&str] = &[
     "CREATE TABLE like_customers (LIKE customers INCLUDING ALL)",
     "CREATE OR REPLACE VIEW seen AS SELECT id, word FROM scratch",
     "ALTER VIEW seen RENAME COLUMN word TO words",
-    "REFRESH MATERIALIZED VIEW customer_directory",
+    "CREATE OR REPLACE VIEW between_two AS SELECT email FROM customers",
+    "CREATE OR REPLACE VIEW between_two AS SELECT email FROM customers WHERE id > 5",
+    "REFRESH MATERIALIZED VIEW letter",
+    "CREATE TABLE sold (id serial PRIMARY KEY, n bigint DEFAULT nextval('counted'), customer integer REFERENCES customers (id) ON DELETE CASCADE)",
+    "ALTER TABLE sold RENAME CONSTRAINT sold_customer_fkey TO of_customer",
+    "ALTER TABLE sold DROP CONSTRAINT of_customer, ADD FOREIGN KEY (customer) REFERENCES customers",
+    "BEGIN; CREATE TEMP TABLE held (id integer) ON COMMIT DROP; CREATE INDEX ON held (id); ALTER TABLE held ADD more text; COMMIT",
+    "BEGIN; CREATE SCHEMA own; SET LOCAL search_path = own; CREATE TABLE made (id integer); CREATE INDEX ON made (id); COMMIT",
     "BEGIN; CREATE TABLE passing (word text); ALTER TABLE passing RENAME TO passed; DROP TABLE passed; COMMIT",
 ];
 
@@ -135,6 +169,8 @@ async fn a_rule_that_is_there_shows_nothing_masked() {
             "CREATE TABLE asked (id integer, word text)",
             "CREATE RULE answers AS ON UPDATE TO asked DO INSTEAD UPDATE customers SET name = name \
              WHERE id < 5 RETURNING id, encode(email::bytea, 'hex')",
+            "CREATE VIEW through AS SELECT id, word FROM asked",
+            "CREATE VIEW through_both AS TABLE through",
             "CREATE RULE gives AS ON INSERT TO asked DO INSTEAD UPDATE customers SET name = name \
              WHERE id < 5 RETURNING id, encode(email::bytea, 'hex')",
         ])
@@ -143,6 +179,9 @@ async fn a_rule_that_is_there_shows_nothing_masked() {
         "UPDATE asked SET word = 'x' RETURNING word",
         "UPDATE asked SET word = 'x' RETURNING id, asked.*",
         "INSERT INTO asked VALUES (1, 'x') RETURNING *",
+        "UPDATE through SET word = 'x' RETURNING word",
+        "INSERT INTO through_both VALUES (1, 'x') RETURNING word",
+        "COPY (UPDATE through SET word = 'x' RETURNING word) TO STDOUT",
         "WITH given AS (INSERT INTO asked VALUES (1, 'x') RETURNING word) TABLE given",
     ] {
         for way in Way::ALL {

@@ -71,6 +71,20 @@ pub(crate) const EITHER: &[Attack] = &[
         "SELECT c3 FROM ((SELECT (SELECT * FROM (SELECT id FROM orders WHERE id = 1) y), 5 AS five) l JOIN scratch USING (id)) AS j(c1, c2, c3)",
     ),
     attack(
+        "entry without a name, called like another",
+        &[
+            "SELECT (SELECT encode(k.k::bytea, 'hex') FROM ROWS FROM (CAST((SELECT * FROM (SELECT c.email AS k) z) AS text))) FROM customers c, (SELECT word AS k FROM scratch LIMIT 1) k",
+        ],
+        "SELECT (SELECT k.k FROM (SELECT 'x' AS k) k) FROM scratch s, (SELECT 1 AS k) k",
+    ),
+    attack(
+        "name that became a function",
+        &[
+            "WITH \"system_user\"(w) AS (SELECT email FROM customers) SELECT encode(w::bytea, 'hex') FROM system_user",
+        ],
+        "WITH \"user_system\"(w) AS (SELECT word FROM scratch) SELECT w FROM user_system ORDER BY w",
+    ),
+    attack(
         "statement in a string, as an attribute",
         &[
             "SELECT ('SELECT array_to_tsvector(ARRAY[encode(email::bytea, ''hex'')]) FROM customers'::text).ts_stat",

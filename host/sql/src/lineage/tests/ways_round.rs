@@ -401,9 +401,95 @@ fn how_many_rows_there_are() {
         "SELECT JSON_OBJECTAGG('a' : 1) {rows}",
         "SELECT jsonb_object_agg_strict('a', 1) {rows}",
         "SELECT JSON_ARRAYAGG(1) OVER (ROWS (SELECT ascii(email) FROM users LIMIT 1) PRECEDING)",
+        // Whatever the value reads itself.
+        "SELECT count(c.id + 0) {rows}",
+        "SELECT ARRAY(SELECT c.id {rows})",
+        "SELECT c.id IN (SELECT c.id {rows}) FROM orders c",
+        "SELECT (SELECT c.id {rows} OFFSET 116 LIMIT 1)",
+        "UPDATE orders SET (id, note) = (SELECT 7, 'b' {rows} LIMIT 1) RETURNING id",
+        "SELECT nth_value(1, 117) OVER () {rows}",
+        "SELECT lag(1, 116) OVER () {rows}",
+        "SELECT count(*) FROM (SELECT vouched(email) FROM users) q",
+        // Groups and windows are made of what it gives.
+        "SELECT count(*) FROM users GROUP BY generate_series(1, ascii(email)) > 0",
+        "SELECT generate_series(1, ascii(email)) > 0 AS x, count(*) FROM users GROUP BY x",
+        "SELECT sum(1) FROM users GROUP BY ROLLUP (generate_series(1, ascii(email)))",
+        "SELECT count(*) OVER (PARTITION BY generate_series(1, ascii(email)) > 0) FROM users",
+        "SELECT rank() OVER w FROM users WINDOW w AS (ORDER BY generate_series(1, ascii(email)))",
     ] {
         shows(&sql.replace("{rows}", rows), "users.email");
     }
+}
+
+/// Whether there is a row, or which, tells of what decides it.
+#[test]
+fn which_rows_there_are() {
+    for sql in [
+        "SELECT count(id + 0) FILTER (WHERE email LIKE 'a%') FROM users",
+        "SELECT count(id + 0) OVER (ROWS (SELECT ascii(email) FROM users LIMIT 1) PRECEDING) FROM users",
+        "SELECT (SELECT * FROM generate_series(1, 255) g WHERE g = ascii(u.email)) FROM users u",
+        "SELECT 1 IN (SELECT o.id FROM orders o WHERE u.email LIKE 'a%') FROM users u",
+        "SELECT (SELECT o.id FROM orders o WHERE u.email LIKE 'a%') IS NULL FROM users u",
+        "SELECT count((SELECT o.id FROM orders o WHERE u.email LIKE 'a%')) FROM users u",
+    ] {
+        shows(sql, "users.email");
+    }
+    for sql in [
+        "SELECT (SELECT o.id FROM orders o WHERE o.user_id = u.id) IS NULL FROM users u",
+        "SELECT (SELECT email FROM users LIMIT 1) IS NULL",
+        "SELECT u.id IN (SELECT o.user_id FROM orders o WHERE o.amount > u.salary) FROM users u",
+        "SELECT name, count(*) FROM users, unnest(ARRAY[1, 2]) n GROUP BY name, n ORDER BY max(email)",
+        "SELECT generate_series(1, salary::int), count(*) FROM users GROUP BY 1",
+    ] {
+        hides(sql, "users.email");
+    }
+}
+
+/// An entry of FROM with a name that the text does not show can be meant by any.
+#[test]
+fn entries_whose_name_is_not_known() {
+    for sql in [
+        "SELECT (SELECT k.k FROM ROWS FROM (CAST((SELECT * FROM (SELECT u.email AS k) z) AS text))) FROM users u, (SELECT note AS k FROM orders) k",
+        "SELECT (SELECT \"?column?\".\"?column?\" FROM ROWS FROM (CAST((SELECT * FROM (SELECT email || '' FROM users) z) AS text))) FROM (SELECT 'c') \"?column?\"",
+        "SELECT (WITH m AS (SELECT min(email) FROM users) SELECT min.min FROM ROWS FROM (CAST((TABLE m) AS text))) FROM (SELECT note AS min FROM orders) min",
+        "SELECT (SELECT k FROM ROWS FROM (CAST((SELECT * FROM (SELECT email AS k FROM users) z) AS text))) FROM (SELECT 1) k",
+        "SELECT (SELECT json_value.json_value FROM json_value(to_jsonb((SELECT email FROM users)), '$')) FROM (SELECT 'c' AS json_value) json_value",
+        "SELECT (SELECT json_query.json_query FROM json_query(to_jsonb((SELECT email FROM users)), '$')) FROM (SELECT 'c' AS json_query) json_query",
+        "WITH \"system_user\" AS (SELECT id, email AS w FROM users) SELECT w || '' FROM system_user",
+        "WITH \"system_user\"(w) AS (SELECT email FROM users) SELECT (x).w || '' FROM system_user x",
+    ] {
+        shows(sql, "users.email");
+    }
+    let copied = |sql: &str| {
+        let written = traced(sql, Some(&catalog())).written;
+        written.iter().any(|written| written.sources.iter().any(|from| from.column == "email"))
+    };
+    for sql in [
+        "CREATE TABLE copy AS WITH \"system_user\"(w) AS (SELECT email FROM users) SELECT w FROM system_user",
+        "REFRESH MATERIALIZED VIEW mv",
+    ] {
+        assert!(copied(sql), "{sql}");
+    }
+    assert!(!copied("REFRESH MATERIALIZED VIEW mv WITH NO DATA"));
+}
+
+/// What hands a value on in a view does so whenever it is read.
+#[test]
+fn what_views_hand_on() {
+    let notifies = view(
+        40,
+        "notifies",
+        "z",
+        "SELECT pg_notify('c'::text, v.mail)::text AS z FROM public.v_users v;",
+    );
+    let relations: Vec<Relation> = catalog().relations().cloned().chain([notifies]).collect();
+    let catalog = Catalog::new(1, relations, []);
+    for sql in ["SELECT 1 FROM notifies", "SELECT count(z) FROM notifies", "TABLE notifies"] {
+        let traced = traced(sql, Some(&catalog));
+        assert_eq!(traced.carriers, ["pg_notify"], "{sql}");
+        assert!(traced.columns.iter().any(|column| column.column == "email"), "{sql}");
+    }
+    assert!(traced("SELECT mail FROM v_users", Some(&catalog)).carriers.is_empty());
 }
 
 /// What lineage gives up on is neither shown nor copied.
