@@ -69,9 +69,9 @@ impl View {
     }
 
     /// All relations whose content nobody has looked at yet.
-    pub fn unseen(&self, classifiers: u64) -> Vec<u32> {
+    pub fn unseen(&self, classifiers: u64) -> impl Iterator<Item = u32> {
         let oids = self.catalog.relations().map(|relation| relation.oid);
-        oids.filter(|oid| self.is_unseen(*oid, classifiers)).collect()
+        oids.filter(move |oid| self.is_unseen(*oid, classifiers))
     }
 }
 
@@ -422,15 +422,18 @@ impl DatabaseState {
             // Another session was first.
             return Ok(());
         }
-        let mut outcome = Ok(());
+        let (mut outcome, mut learned) = (Ok(()), false);
         for relation in unseen {
             let sampled = self
                 .ask(&mut asking, async |asking| labels.sample(asking, relation, policies).await)
                 .await;
+            learned |= sampled.is_ok();
             outcome = outcome.and(sampled);
         }
-        let version = self.next_version();
-        self.publish(View { version, labels, ..View::clone(&view) });
+        if learned {
+            let version = self.next_version();
+            self.publish(View { version, labels, ..View::clone(&view) });
+        }
         outcome
     }
 

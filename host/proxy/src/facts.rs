@@ -43,7 +43,8 @@ pub struct Facts {
     pub leave_something: bool,
     /// Whether one of the statements may run depends on what is hidden anywhere in the database.
     pub rest_on_everything: bool,
-    /// The same, where names may mean something else than the catalog says.
+    /// One of them copies values, or hands some on: where names may mean something else than the
+    /// catalog says, that depends on it too.
     pub move_something: bool,
     /// What the ledger is told of each statement, once it was told.
     parts: OnceCell<Vec<Part>>,
@@ -330,7 +331,6 @@ fn relations(statements: &[Statement], view: &View, classifiers: u64) -> Vec<u32
     let mut oids = BTreeSet::new();
     for statement in statements {
         oids.extend(statement.relations.iter().filter_map(|relation| relation.oid));
-        oids.extend(statement.redefined.iter().flatten());
         let columns = sources(&statement.outputs).chain(&statement.columns);
         oids.extend(columns.filter_map(|column| column.origin).map(|(oid, _)| oid));
         for written in &statement.written {

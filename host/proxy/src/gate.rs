@@ -128,6 +128,8 @@ pub struct Gate<'a> {
     pub parameters: &'a dyn Parameters,
     /// A masker was asked what it hides, and failed to answer.
     pub in_doubt: Cell<bool>,
+    /// Whether anything at all is hidden, once that was asked.
+    pub hides_anything: OnceCell<bool>,
 }
 
 /// A judged message and the answers that led there.
@@ -194,7 +196,7 @@ impl Gate<'_> {
     }
 
     fn hides_anything(&self) -> bool {
-        self.is_hidden(self.planner.hides_anything())
+        *self.hides_anything.get_or_init(|| self.is_hidden(self.planner.hides_anything()))
     }
 
     fn is_hidden(&self, answer: Result<bool, Unanswered>) -> bool {
@@ -207,7 +209,6 @@ impl Gate<'_> {
     /// A principal who sees a column masked would write the mask back, and one who copies it
     /// would read it from the copy.
     fn writes_what_is_hidden(&self, statement: &Statement) -> Option<Denial> {
-        let hides_anything = OnceCell::new();
         for written in &statement.written {
             if self.hides(&written.target) {
                 return Some(Denial {
@@ -229,9 +230,7 @@ impl Gate<'_> {
                         hint: Some("Leave the column out of what is copied.".into()),
                     });
                 }
-                if source.is_of_nobody_known()
-                    && *hides_anything.get_or_init(|| self.hides_anything())
-                {
+                if source.is_of_nobody_known() && self.hides_anything() {
                     return Some(Denial {
                         reason: format!(
                             "what it copies into {} could be a column that is masked for you",
@@ -295,7 +294,7 @@ impl Gate<'_> {
         for redefined in &statement.redefined {
             let known = redefined.and_then(|oid| self.planner.view.catalog.relation(oid));
             let reason = match known {
-                Some(known) if self.is_hidden(self.planner.hides_any_of(known)) => format!(
+                Some(known) if self.is_hidden(self.planner.may_hide_any_of(known)) => format!(
                     "{} has columns that are masked for you, so you may not change what it is",
                     known.qualified()
                 ),

@@ -67,10 +67,14 @@ pub struct Planner<'a> {
 impl Planner<'_> {
     /// Plans a result whose columns the server described.
     pub fn rows(&self, statement: &Statement, fields: &[ResultField]) -> MaskPlan {
+        let is_ruled = self.is_ruled(statement);
         let columns: Vec<OutputColumn> = fields
             .iter()
             .enumerate()
-            .map(|(index, field)| self.output(statement, fields.len(), index, field))
+            .map(|(index, field)| {
+                let lineage = self.lineage((statement, is_ruled), fields.len(), index, field);
+                self.output(field, lineage)
+            })
             .collect();
         let not_null = |field: &ResultField| self.is_not_null(field.table_oid, field.attribute);
         let planned = self.plan(&statement.shape, &columns);
@@ -153,16 +157,26 @@ impl Planner<'_> {
         any(relation.columns.iter().map(|column| self.hides(&relation.reference(column))))
     }
 
+    /// The same; of one that nobody has looked at, any could be.
+    pub fn may_hide_any_of(&self, relation: &Relation) -> Result<bool, Unanswered> {
+        let is_unseen = self.view.is_unseen(relation.oid, self.policies.classifiers());
+        if is_unseen && self.may_mask() { Ok(true) } else { self.hides_any_of(relation) }
+    }
+
     /// Would the principal see any column of the database masked? What nobody has looked at could
     /// have one.
     pub fn hides_anything(&self) -> Result<bool, Unanswered> {
-        let looked_at = self.view.unseen(self.policies.classifiers()).is_empty();
-        let hides = || any(self.view.catalog.relations().map(|each| self.hides_any_of(each)));
-        if !looked_at && self.masks() { Ok(true) } else { hides() }
+        if !self.may_mask() {
+            return Ok(false);
+        }
+        if self.view.unseen(self.policies.classifiers()).next().is_some() {
+            return Ok(true);
+        }
+        any(self.view.catalog.relations().map(|relation| self.hides_any_of(relation)))
     }
 
     /// Could the principal see anything masked at all?
-    pub fn masks(&self) -> bool {
+    pub fn may_mask(&self) -> bool {
         let coverage = self.policies.coverage(&self.asker.principal, &self.asker.database);
         coverage.masker || self.unmatched != Unmatched::Allow
     }
@@ -228,12 +242,9 @@ impl Planner<'_> {
 
     fn output(
         &self,
-        statement: &Statement,
-        count: usize,
-        index: usize,
         field: &ResultField,
+        (derivation, sources): (Derivation, Vec<SourceColumn>),
     ) -> OutputColumn {
-        let (derivation, sources) = self.lineage(statement, count, index, field);
         let origin = (field.table_oid, field.attribute);
         let type_name = match self.column(origin).filter(|column| column.type_oid == field.type_oid)
         {
@@ -253,13 +264,12 @@ impl Planner<'_> {
     /// The server's word on where a column comes from, where it is final; lineage else.
     fn lineage(
         &self,
-        statement: &Statement,
+        (statement, is_ruled): (&Statement, bool),
         count: usize,
         index: usize,
         field: &ResultField,
     ) -> (Derivation, Vec<SourceColumn>) {
         let relation = self.view.catalog.relation(field.table_oid);
-        let is_ruled = self.is_ruled(statement);
         let is_ordinary = relation.is_some_and(|relation| {
             matches!(
                 relation.kind,
@@ -305,7 +315,7 @@ impl Planner<'_> {
         }
         let is_rewritten = |reason: &Opaque| matches!(reason, Opaque::Rewritten(_));
         let mut written = statement.relations.iter().filter(|used| used.access == Access::Write);
-        // Whatever its names stand for.
+        // Where it cannot be told what is written, any rule of the database could answer.
         let in_doubt =
             matches!(statement.outputs, Outputs::Anything) || written.any(|used| !used.resolved);
         let has_rules = |known: &Relation| !known.rewrites.is_empty();

@@ -18,7 +18,6 @@ pub fn moves(statement: &Statement) -> bool {
 /// What it hands to such a function could be of any column.
 pub fn carries_unknown(statement: &Statement) -> bool {
     matches!(statement.outputs, Outputs::Anything)
-        || !statement.opaque.is_empty()
         || statement.columns.iter().any(|column| column.is_of_nobody_known())
 }
 
@@ -28,6 +27,9 @@ pub fn defines_unseen(statement: &Statement) -> Option<String> {
     let command = statement.command.as_str();
     if FOLLOWED_NOWHERE.contains(&command) {
         return Some(format!("what {command} makes"));
+    }
+    if command == "CREATE VIEW" {
+        return statement.carriers.first().cloned();
     }
     if !STORES_EXPRESSIONS.contains(&command) {
         return None;
@@ -44,15 +46,21 @@ pub fn defines_unseen(statement: &Statement) -> Option<String> {
 /// Whether such a statement may run depends on what is hidden anywhere in the database.
 pub fn rests_on_everything(statement: &Statement) -> bool {
     let mut sources = statement.written.iter().flat_map(|written| &written.sources);
-    statement.redefined.contains(&None)
+    !statement.redefined.is_empty()
         || defines_unseen(statement).is_some()
         || sources.any(|source| source.is_of_nobody_known())
         || !statement.carriers.is_empty() && carries_unknown(statement)
 }
 
 /// Commands that make what can show the columns of another relation under names of its own.
-const FOLLOWED_NOWHERE: [&str; 4] =
-    ["ALTER FOREIGN TABLE", "CREATE FOREIGN TABLE", "CREATE RULE", "IMPORT FOREIGN SCHEMA"];
+const FOLLOWED_NOWHERE: [&str; 6] = [
+    "ALTER FOREIGN TABLE",
+    "ALTER SERVER",
+    "ALTER USER MAPPING",
+    "CREATE FOREIGN TABLE",
+    "CREATE RULE",
+    "IMPORT FOREIGN SCHEMA",
+];
 
 /// Commands that store expressions: defaults, constraints and policies.
 const STORES_EXPRESSIONS: [&str; 8] = [

@@ -15,7 +15,7 @@ use crate::limits::{Excess, Limits, measure};
 use crate::lineage::{Traced, trace};
 use crate::names::{Author, author};
 use crate::opinion::{Opinion, is_in_doubt, opinions};
-use crate::relations::{every_column, redefined, resolve, rewritten};
+use crate::relations::{every_column, moves_what_is_kept, redefined, resolve, rewritten};
 use crate::shape::{fingerprint, without_literals};
 use crate::tree::{Node, Tree};
 use crate::unread::{options, unread};
@@ -210,7 +210,9 @@ fn read_one(
     };
     if redefines(tree, &statement.actions) {
         statement.redefined = redefined(&facts.relations, scope);
-        statement.redefined.extend(moves_unnamed(tree).then_some(None));
+        let replaces = tree.kind == "ViewStmt" && tree.has("replace");
+        let unnamed = moves_unnamed(tree) || moves_what_is_kept(&facts.relations, replaces, scope);
+        statement.redefined.extend(unnamed.then_some(None));
     }
     statement.opaque.extend(rewritten(&facts.relations, scope));
     if stores(tree) && sets(&facts) {
@@ -226,7 +228,7 @@ fn read_one(
     let as_attributes = if is_told { &traced.called } else { &facts.attributes };
     notice_attributes(&mut statement, as_attributes, scope);
     statement.carriers = carriers(&statement.functions);
-    statement.carriers.extend_from_slice(&traced.carriers);
+    statement.carriers.extend(traced.carriers.iter().cloned());
     if let Some(opinion) = opinion {
         weigh(&mut statement, &facts, opinion);
     }

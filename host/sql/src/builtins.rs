@@ -78,7 +78,7 @@ pub(crate) fn bare(function: &str) -> &str {
 
 /// Functions that put a value they are given where it can be read again, or show by what they do
 /// which value that was.
-pub(crate) fn keeps_values(name: &str) -> bool {
+pub(crate) fn is_carrier(name: &str) -> bool {
     CARRIERS.contains(&name)
         || CARRIER_FAMILIES.iter().any(|prefix| name.starts_with(prefix))
             && !FAMILIES_WITHOUT_VALUES.contains(&name)
@@ -86,7 +86,7 @@ pub(crate) fn keeps_values(name: &str) -> bool {
 
 /// Those of some functions, with a schema or without, that do.
 pub(crate) fn carriers(functions: &[String]) -> Vec<String> {
-    functions.iter().filter(|function| keeps_values(bare(function))).cloned().collect()
+    functions.iter().filter(|function| is_carrier(bare(function))).cloned().collect()
 }
 
 const CARRIERS: [&str; 19] = [

@@ -3,7 +3,7 @@
 //! A snapshot of plain data. Whoever talks to the server fills it; nothing here does I/O.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use portcullis_policy::lineage::ColumnRef;
 
@@ -118,6 +118,9 @@ pub struct Catalog {
     children: HashMap<u32, Vec<u32>>,
     /// User functions by bare name.
     functions: HashMap<String, Vec<Function>>,
+    /// What materialised views read, at any remove, by OID, once somebody has asked; None where that
+    /// cannot be told.
+    pub(crate) kept: OnceLock<Option<HashSet<u32>>>,
     /// The database is not in UTF-8: where the server cuts a long name beyond ASCII is not known.
     pub cuts_names_elsewhere: bool,
 }

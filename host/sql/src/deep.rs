@@ -77,8 +77,6 @@ pub(crate) fn summarise(text: &str, scope: &Scope<'_>, strings: bool) -> Stateme
         };
         statement.relations.push(table_use(schema, &table.table_name, access, scope));
     }
-    let defined = statement.relations.iter().filter(|entry| entry.access == Access::Define);
-    statement.redefined = defined.filter(|entry| entry.resolved).map(|entry| entry.oid).collect();
     statement.relations.sort_by(|left, right| left.name.cmp(&right.name));
     let columns = every_column(&statement.relations, scope);
     statement.outputs = columns.map_or(Outputs::Anything, Outputs::Unknown);

@@ -56,7 +56,7 @@ pub(crate) struct Traced {
     /// What was called as an attribute, `x.f` for `f(x)`, or may have been.
     pub called: Vec<String>,
     /// What puts a value it is given where it can be read again, and is called in a view.
-    pub carriers: Vec<String>,
+    pub carriers: BTreeSet<String>,
     /// Some of it was not followed.
     pub gave_up: bool,
 }
@@ -81,8 +81,8 @@ pub(crate) fn trace(statement: &NodeEnum, scope: &Scope<'_>) -> Traced {
 /// cannot be told.
 pub(crate) fn read_by(view: &Relation, scope: &Scope<'_>) -> Option<Vec<u32>> {
     let mut tracer = Tracer::new(scope);
-    let whole = tracer.relation(view).whole();
-    let is_told = !tracer.gave_up && whole.how < How::Named;
+    tracer.rows_of(view);
+    let is_told = !tracer.gave_up && !tracer.unread && !tracer.columns.have_strangers();
     is_told.then(|| tracer.relations.into_keys().collect())
 }
 
@@ -113,9 +113,11 @@ struct Tracer<'a> {
     referenced: BTreeSet<ColumnId>,
     visited: Vec<i32>,
     called: Vec<String>,
-    carriers: Vec<String>,
-    /// What those are given.
+    carriers: BTreeSet<String>,
+    /// What those, and others that the text itself calls, are given.
     carried: Flow,
+    /// How many of them were come by.
+    carrying: usize,
     written: Vec<Write>,
     /// Row sets of relations already looked at; None while a view is being followed.
     relations: HashMap<u32, Option<Rc<Rows>>>,
@@ -130,6 +132,8 @@ struct Tracer<'a> {
     /// Something in the statement reads what its text does not name.
     reads_anything: bool,
     gave_up: bool,
+    /// The query of a view could not be read.
+    unread: bool,
     /// A function nobody can see into is called.
     blind: bool,
     /// What calls in this query that give several rows are given: the number of rows tells of it.
@@ -148,8 +152,9 @@ impl<'a> Tracer<'a> {
             referenced: BTreeSet::new(),
             visited: Vec::new(),
             called: Vec::new(),
-            carriers: Vec::new(),
+            carriers: BTreeSet::new(),
             carried: Flow::none(),
+            carrying: 0,
             written: Vec::new(),
             relations: HashMap::new(),
             frames: Vec::new(),
@@ -160,6 +165,7 @@ impl<'a> Tracer<'a> {
             view_body: false,
             reads_anything: false,
             gave_up: false,
+            unread: false,
             blind: false,
             spreading: Flow::none(),
             windows: false,

@@ -1,5 +1,7 @@
 //! Relations as a statement names them, resolved, with the columns it uses of them.
 
+use std::collections::{BTreeSet, HashSet};
+
 use portcullis_policy::lineage::{ColumnRef, Outputs};
 use portcullis_policy::statement::{Access, Opaque, RelationUse};
 
@@ -49,36 +51,56 @@ fn is_ruled(written: &Relation, scope: &Scope<'_>) -> bool {
         })
 }
 
-/// The relations that are there and that a statement could define anew, by their names or by what
-/// they make of a materialised view, with those whose labels they have by inheritance; none for one
-/// that cannot be told. Which of several a name without a schema means can be another by the time
-/// that it runs, and counts for all of them.
+/// The relations that are there and that a statement could define anew, with those whose labels they
+/// have by inheritance, by OID; none for one that cannot be told, or that shows what its definition
+/// says. Which of several a name without a schema means can be another by the time that it runs, and
+/// counts for all of them.
 pub(crate) fn redefined(named: &[Named], scope: &Scope<'_>) -> Vec<Option<u32>> {
     let Some(catalog) = scope.catalog else { return vec![None] };
-    let called = |stands: Stands| {
-        let named =
-            named.iter().filter(move |name| name.access == Access::Define && name.stands == stands);
-        named.flat_map(|name| {
-            let all = catalog.named(&name.name);
-            all.filter(|found| name.schema.as_ref().is_none_or(|schema| *schema == found.schema))
-        })
-    };
-    let there = called(Stands::There);
-    let lineages = there.flat_map(|relation| catalog.ancestors(relation.oid));
-    let mut oids: Vec<Option<u32>> = lineages.map(|relation| Some(relation.oid)).collect();
-    let mut replaced = called(Stands::Made).filter(|relation| relation.kind == RelationKind::View);
-    if replaced.any(|view| is_kept(view, scope)) {
-        oids.push(None);
-    }
-    oids
+    let there = called(named, Stands::There, catalog);
+    let with_ancestors = there.flat_map(|relation| catalog.ancestors(relation.oid));
+    let oids: BTreeSet<Option<u32>> = with_ancestors
+        .map(|relation| (relation.kind != RelationKind::ForeignTable).then_some(relation.oid))
+        .collect();
+    oids.into_iter().collect()
 }
 
-/// A materialised view holds what this one showed: with another meaning nobody would know what that
-/// was.
-fn is_kept(view: &Relation, scope: &Scope<'_>) -> bool {
-    let relations = scope.catalog.into_iter().flat_map(Catalog::relations);
-    let mut kept = relations.filter(|relation| relation.kind == RelationKind::MaterializedView);
-    kept.any(|kept| read_by(kept, scope).is_none_or(|behind| behind.contains(&view.oid)))
+/// A view that it may replace, or give another name to be replaced under, is one below a materialised
+/// view, which holds what this one showed: with another meaning nobody would know what that was.
+pub(crate) fn moves_what_is_kept(named: &[Named], replaces: bool, scope: &Scope<'_>) -> bool {
+    let Some(catalog) = scope.catalog else { return true };
+    let there = called(named, Stands::There, catalog);
+    let mut views = there
+        .chain(called(named, Stands::Made, catalog).filter(|_| replaces))
+        .filter(|relation| relation.kind == RelationKind::View)
+        .peekable();
+    if views.peek().is_none() {
+        return false;
+    }
+    let kept = catalog.kept.get_or_init(|| {
+        let relations = catalog.relations();
+        let kept = relations.filter(|relation| relation.kind == RelationKind::MaterializedView);
+        let mut all = HashSet::new();
+        for kept in kept {
+            all.extend(read_by(kept, scope)?);
+        }
+        Some(all)
+    });
+    kept.as_ref().is_none_or(|kept| views.any(|view| kept.contains(&view.oid)))
+}
+
+/// What bears the names of what a statement defines.
+fn called<'a>(
+    named: &'a [Named],
+    stands: Stands,
+    catalog: &'a Catalog,
+) -> impl Iterator<Item = &'a Relation> {
+    let named =
+        named.iter().filter(move |name| name.access == Access::Define && name.stands == stands);
+    named.flat_map(|name| {
+        let all = catalog.named(&name.name);
+        all.filter(|found| name.schema.as_ref().is_none_or(|schema| *schema == found.schema))
+    })
 }
 
 /// Every column of these relations; None where one of them is not known.

@@ -21,9 +21,11 @@ const SHAPE_TOKENS_MAX: usize = 1_000;
 pub(crate) fn unread(text: &str, strings: Option<bool>, reason: Opaque) -> Statement {
     let cut = strings.and_then(|strings| front(text, strings, SHAPE_TOKENS_MAX).ok());
     let shape = cut.unwrap_or_else(|| "<unparsed>".to_owned());
+    let actions = guess(&shape);
+    let defines = actions.iter().any(|action| matches!(action, Action::Create | Action::Alter));
     Statement {
         text: text.trim().to_owned(),
-        actions: guess(&shape),
+        actions,
         fingerprint: fingerprint(&shape),
         shape,
         command: String::new(),
@@ -36,7 +38,7 @@ pub(crate) fn unread(text: &str, strings: Option<bool>, reason: Opaque) -> State
         outputs: Outputs::Anything,
         written: Vec::new(),
         columns: Vec::new(),
-        redefined: Vec::new(),
+        redefined: if defines { vec![None] } else { Vec::new() },
         carriers: Vec::new(),
         effect: SessionEffect::None,
         copy: None,

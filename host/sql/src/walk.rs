@@ -137,6 +137,8 @@ impl Walker<'_> {
                 let place = if is_analyze(node) { place } else { place.stored() };
                 self.rest(node, place, &[]);
             }
+            // They change nothing of what it is.
+            "LockStmt" | "VacuumStmt" => self.rest(node, read, &[]),
             "TruncateStmt" => self.rest(node, place.with(Access::Write), &[]),
             "TableLikeClause" => self.rest(node, read, &[]),
             "IntoClause" => {
@@ -155,7 +157,8 @@ impl Walker<'_> {
                 self.made(node.node("sequence"), place);
                 self.rest(node, place, &["sequence"]);
             }
-            // It may write what the other table has by then into this one.
+            // Without ON UPDATE CASCADE a foreign key leaves the other table what it is; with it what
+            // changes there is written here.
             "Constraint" if node.text("fk_upd_action") != "c" => {
                 if let Some(range) = node.node("pktable") {
                     let schema = Some(range.text("schemaname")).filter(|name| !name.is_empty());

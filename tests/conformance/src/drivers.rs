@@ -70,7 +70,9 @@ pub async fn run(arguments: &Arguments) -> Result<(), String> {
         writeln!(table, "{}", held.line).expect("a String takes all");
         faults.extend(held.faults.iter().map(|fault| format!("{}: {fault}", suite.name)));
     }
-    println!("\n{HEADING}\n{table}");
+    if !table.is_empty() {
+        println!("\n{HEADING}\n{table}");
+    }
     if faults.is_empty() { Ok(()) } else { Err(faults.join("\n")) }
 }
 

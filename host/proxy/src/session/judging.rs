@@ -1,6 +1,6 @@
 //! What becomes of a message, by what guardrails and the gate say about its statements.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use portcullis_policy::{Parameters, PolicySet, Statement};
@@ -67,6 +67,7 @@ impl Session {
                 asked: &asked,
                 parameters,
                 in_doubt: Cell::new(false),
+                hides_anything: OnceCell::new(),
             };
             let decoded = self.reading.decode(text);
             let text = decoded.unwrap_or_else(|_| String::from_utf8_lossy(text.bytes()));

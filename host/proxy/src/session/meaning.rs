@@ -29,13 +29,18 @@ impl Session {
         policies: &Rc<dyn PolicySet>,
     ) -> Result<Rc<Facts>, Refusal> {
         let facts = self.understood_as(text, policies).await?;
-        let unseen_code = self.unseen_code || facts.leave_something;
+        // A statement ahead of it in the text may have made such names, too.
+        let unseen_code = self.unseen_code || facts.leave_something || !facts.current;
         let rests = facts.rest_on_everything || facts.move_something && unseen_code;
-        if rests && self.planner(&self.database.view(), &**policies).masks() {
-            // What nobody has looked at would count as hidden.
-            self.look_at_everything(&**policies).await;
+        if !rests || !self.planner(&self.database.view(), &**policies).may_mask() {
+            return Ok(facts);
         }
-        Ok(facts)
+        // What nobody has looked at would count as hidden.
+        Box::pin(self.look_at_everything(&**policies)).await;
+        if facts.view.version == self.database.view_version() {
+            return Ok(facts);
+        }
+        Box::pin(self.understood_as(text, policies)).await
     }
 
     async fn understood_as(
@@ -264,6 +269,7 @@ fn take_over(statement: &mut Statement, inner: &Statement) {
     statement.actions.retain(|action| *action != Action::ExecuteDynamic);
     statement.actions.extend(&inner.actions);
     statement.relations.extend(inner.relations.iter().cloned());
+    statement.redefined.extend(&inner.redefined);
     statement.functions.extend(inner.functions.iter().cloned());
     statement.carriers.extend(inner.carriers.iter().cloned());
     statement.opaque.extend(inner.opaque.iter().cloned());

@@ -229,7 +229,7 @@ impl Session {
     /// True when the principal would see any column of the database masked, or when that
     /// cannot be told, as some have never been looked at.
     pub(super) async fn may_hide_anything(&mut self, policies: &Rc<dyn PolicySet>) -> bool {
-        if !self.planner(&self.database.view(), &**policies).masks() {
+        if !self.planner(&self.database.view(), &**policies).may_mask() {
             return false;
         }
         if self.database.is_stale() && self.database.refresh().await.is_err() {

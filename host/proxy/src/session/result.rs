@@ -282,15 +282,15 @@ impl Session {
     /// Looks at what nobody has looked at yet. True when nothing is left of it.
     pub(super) async fn look_at_everything(&self, policies: &dyn PolicySet) -> bool {
         let classifiers = policies.classifiers();
-        let mut unseen = self.database.view().unseen(classifiers);
+        let unseen: Vec<u32> =
+            self.database.view().unseen(classifiers).take(LOOKED_AT_MAX).collect();
         if unseen.is_empty() {
             return true;
         }
-        unseen.truncate(LOOKED_AT_MAX);
         if let Err(error) = self.database.sample(&unseen, policies).await {
             tell_unseen(&error);
         }
-        self.database.view().unseen(classifiers).is_empty()
+        self.database.view().unseen(classifiers).next().is_none()
     }
 
     /// Where names may mean something else than the catalog says, lineage says nothing.

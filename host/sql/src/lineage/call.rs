@@ -7,7 +7,7 @@ use super::Tracer;
 use super::flow::{Flow, How};
 use super::space::{Env, Rows, names};
 use crate::builtins::{
-    is_aggregate, is_builtin, keeps_values, reads_activity, reads_files, runs_strings,
+    is_aggregate, is_builtin, is_carrier, reads_activity, reads_files, runs_strings,
 };
 
 /// Window functions that tell a position, not a value, unless an argument says which.
@@ -145,9 +145,9 @@ impl Tracer<'_> {
         count: usize,
         args: Flow,
     ) -> Flow {
-        if self.view_depth > 0 && keeps_values(name) {
-            self.carriers.push(name.to_owned());
-            self.carried = Flow::mix([&self.carried, &args]);
+        if is_carrier(name) {
+            let behind = self.view_depth > 0;
+            self.hand_on(behind.then_some(name), &args);
         }
         if self.is_user_function(schema, name) {
             // It may give several rows.
@@ -156,7 +156,7 @@ impl Tracer<'_> {
                 return Flow { how: args.how.max(How::Derived), sources: args.sources };
             }
             self.blind = true;
-            return Flow { how: args.how.max(How::Opaque), sources: args.sources };
+            return Flow::mix([&args, &self.anything()]);
         }
         if SPREADERS.contains(&name) {
             self.spreading = Flow::mix([&self.spreading, &args]);
@@ -176,6 +176,13 @@ impl Tracer<'_> {
             return Flow { how: args.how.max(How::Opaque), sources: args.sources };
         }
         Flow::mix([&args])
+    }
+
+    /// Notes that this is put where it can be read again, and by what where the text does not say so.
+    pub(super) fn hand_on(&mut self, unsaid: Option<&str>, given: &Flow) {
+        self.carried = Flow::mix([&self.carried, given]);
+        self.carrying = self.carrying.saturating_add(1);
+        self.carriers.extend(unsaid.map(str::to_owned));
     }
 
     /// The rows of a function in FROM.

@@ -147,6 +147,11 @@ impl Columns {
         id
     }
 
+    /// Relations are read that nobody knows.
+    pub(super) fn have_strangers(&self) -> bool {
+        !self.strangers.is_empty()
+    }
+
     /// All columns of the known relations read, and with `strangers` those of the others.
     pub(super) fn all(&mut self, catalog: Option<&Catalog>, strangers: bool) -> Vec<ColumnId> {
         let mut all = Vec::new();

@@ -241,7 +241,7 @@ impl Tracer<'_> {
     }
 }
 
-/// An entry under its alias, or else under a name of its own.
+/// A function of SQL since version 16.
 const SYSTEM_USER: &str = "system_user";
 
 /// `FROM system_user`, which to the grammar is a call since version 16.
@@ -254,6 +254,7 @@ fn is_system_user(function: &RangeFunction) -> bool {
             && names(&call.funcname) == ["pg_catalog", SYSTEM_USER])
 }
 
+/// An entry under its alias, or else under a name of its own.
 fn aliased(rows: Rows, alias: Option<&Alias>, name: Option<&str>) -> Item {
     match alias {
         Some(alias) => {

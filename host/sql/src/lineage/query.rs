@@ -238,10 +238,13 @@ impl Tracer<'_> {
                 self.framing = Flow::mix([&self.framing, &frame]);
             }
         }
-        let before = view_body.then(|| self.referenced.clone());
+        let before = view_body.then(|| (self.referenced.clone(), self.carrying));
         let mut rows = self.targets_of(&select.target_list, &env);
-        if let Some(before) = before {
-            // Who reads a view reads those columns of it that he names.
+        if let Some((before, carrying)) = before
+            && carrying == self.carrying
+        {
+            // Who reads a view reads those columns of it that he names. What it hands on depends on
+            // whatever stands beside it.
             self.referenced = before;
         }
         for having in select.having_clause.iter() {

@@ -53,7 +53,7 @@ impl<'a> Tracer<'a> {
 
     fn named_rows(&mut self, named: Named<'a>) -> Rc<Rows> {
         match named {
-            Named::Known(relation) => self.relation(relation),
+            Named::Known(relation) => self.rows_of(relation),
             Named::Stranger(name) => {
                 let star = self.columns.read_stranger(&name);
                 let flow = Flow::new(How::Database, vec![star]);
@@ -110,20 +110,15 @@ impl<'a> Tracer<'a> {
         match self.named(range) {
             Named::Known(relation) => {
                 // Its own columns too: it may be another by then.
-                let own = self.relation(relation);
-                let mut rows = self.behind(relation).unwrap_or_else(Rows::opaque);
-                let whole = own.whole();
-                for flow in rows.flows_mut() {
-                    *flow = Flow::mix([&*flow, &whole]);
-                }
-                rows
+                let own = self.rows_of(relation).whole();
+                let rows = self.behind(relation).unwrap_or_else(Rows::opaque);
+                blurred(rows, &own)
             }
             Named::System(_) | Named::Stranger(_) => Rows::opaque(),
         }
     }
 
-    /// The columns of a relation, with what is behind them.
-    pub(super) fn relation(&mut self, relation: &'a Relation) -> Rc<Rows> {
+    pub(super) fn rows_of(&mut self, relation: &'a Relation) -> Rc<Rows> {
         self.columns.read(relation.oid);
         if let Some(known) = self.relations.get(&relation.oid) {
             return match known {
@@ -149,8 +144,8 @@ impl<'a> Tracer<'a> {
     fn table(&mut self, relation: &'a Relation) -> Rows {
         let catalog = self.scope.catalog;
         let ancestors = catalog.into_iter().flat_map(|catalog| catalog.ancestors(relation.oid));
-        // The first is the relation itself.
-        let ancestors: Vec<&Relation> = ancestors.skip(1).collect();
+        let ancestors: Vec<&Relation> =
+            ancestors.filter(|ancestor| ancestor.oid != relation.oid).collect();
         let fields = relation.columns.iter().map(|column| {
             let mut sources = vec![self.columns.known(relation.oid, column.attribute)];
             for ancestor in &ancestors {
@@ -173,7 +168,14 @@ impl<'a> Tracer<'a> {
     }
 
     fn view(&mut self, relation: &'a Relation) -> Rows {
-        let Some(behind) = self.behind(relation) else { return self.unexplained(relation) };
+        let Some(behind) = self.behind(relation) else {
+            self.unread = true;
+            // It shows and does what it likes.
+            let anything = self.anything();
+            self.hand_on(Some(&relation.qualified()), &anything);
+            let rows = self.unexplained(relation);
+            return blurred(rows, &anything);
+        };
         if behind.rest.is_some() || behind.fields.len() != relation.columns.len() {
             let whole = behind.whole();
             let rows = self.unexplained(relation);
@@ -251,8 +253,8 @@ fn view_flow(own: ColumnId, behind: &Flow, stored: bool) -> Flow {
 
 /// All columns may come from all of `whole`.
 fn blurred(mut rows: Rows, whole: &Flow) -> Rows {
-    for field in &mut rows.fields {
-        field.flow = Flow::mix([&field.flow, whole]);
+    for flow in rows.flows_mut() {
+        *flow = Flow::mix([&*flow, whole]);
     }
     rows
 }

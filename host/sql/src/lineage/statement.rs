@@ -123,7 +123,7 @@ impl Tracer<'_> {
     }
 
     /// A value that could be anything in the database.
-    fn anything(&mut self) -> Flow {
+    pub(super) fn anything(&mut self) -> Flow {
         Flow::new(How::Database, vec![self.columns.as_written(ANYTHING, ANYTHING)])
     }
 }

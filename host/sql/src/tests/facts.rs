@@ -155,9 +155,9 @@ fn every_place_a_relation_can_stand() {
         "TRUNCATE users, orders",
         expect!["TRUNCATE TABLE [truncate] write:public.users write:public.orders"],
     );
-    check("LOCK TABLE users", expect!["LOCK TABLE [lock] define:public.users"]);
-    check("VACUUM FULL users", expect!["VACUUM [vacuum] define:public.users"]);
-    check("ANALYZE users (email)", expect!["ANALYZE [vacuum] define:public.users"]);
+    check("LOCK TABLE users", expect!["LOCK TABLE [lock] read:public.users"]);
+    check("VACUUM FULL users", expect!["VACUUM [vacuum] read:public.users"]);
+    check("ANALYZE users (email)", expect!["ANALYZE [vacuum] read:public.users"]);
     check("COMMENT ON COLUMN users.email IS 'x'", expect!["COMMENT [alter] define:public.users"]);
     check(
         "ALTER SEQUENCE s OWNED BY users.id",

@@ -70,7 +70,7 @@ fn views_and_children() {
     );
     check("SELECT at FROM events", expect!["direct: events.at"]);
     check("SELECT x FROM loop_a", expect!["unknown: loop_a.x loop_b.x"]);
-    check("SELECT x FROM broken", expect!["unknown: broken.x"]);
+    check("SELECT x FROM broken", expect!["unknown: *.*? broken.x"]);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn unknown() {
     check("SELECT x FROM stranger", expect!["unknown: stranger.x?"]);
     check(
         "SELECT hidden(id) FROM orders",
-        expect!["unknown: orders.amount orders.id orders.note orders.user_id"],
+        expect!["unknown: *.*? orders.amount orders.id orders.note orders.user_id"],
     );
     check("SELECT vouched(id) FROM orders", expect!["derived: orders.id"]);
     check(
@@ -132,7 +132,7 @@ fn unknown() {
     );
     check(
         "SELECT pg_temp.f(id) FROM orders",
-        expect!["unknown: orders.amount orders.id orders.note orders.user_id"],
+        expect!["unknown: *.*? orders.amount orders.id orders.note orders.user_id"],
     );
     check(
         "SELECT relname, now() FROM pg_class",
