@@ -7,6 +7,7 @@ use super::{Traced, trace};
 use crate::catalog::{Catalog, Function, Relation, RelationKind, Scope};
 
 mod queries;
+mod views;
 mod ways_round;
 mod writes;
 
