@@ -10,7 +10,7 @@ fn copies(statement: &Statement) -> bool {
     written.any(|written| written.sources.iter().any(|source| *source != written.target))
 }
 
-/// It copies values, or hands some to such a function.
+/// It copies values, or hands some to a function that keeps them.
 pub fn moves(statement: &Statement) -> bool {
     copies(statement) || !statement.carriers.is_empty() && !statement.columns.is_empty()
 }

@@ -4,9 +4,9 @@ use pg_query::protobuf::RawStmt;
 use portcullis_policy::lineage::Outputs;
 use portcullis_policy::statement::{Access, Action, Opaque, RelationUse, Statement};
 
-use crate::builtins::{carriers, is_conversion, runs_strings};
+use crate::builtins::{bare, carriers, is_conversion, runs_strings};
 use crate::catalog::Scope;
-use crate::command::{actions, add, object, tag};
+use crate::command::{actions, add, defines, object, tag};
 use crate::copy;
 use crate::deep;
 use crate::effect::effect;
@@ -266,14 +266,12 @@ fn is_traced(tree: Node<'_>) -> bool {
 /// materialised view run now, and at a REFRESH, which takes back what they set.
 fn stores(tree: Node<'_>) -> bool {
     let runs_now = matches!(tree.kind, "CreateTableAsStmt" | "SelectStmt");
-    let stores = |action: &Action| matches!(action, Action::Create | Action::Alter);
-    !runs_now && actions(tree).iter().any(stores)
+    !runs_now && defines(&actions(tree))
 }
 
 /// It makes or changes definitions, also of what was there before.
 fn redefines(tree: Node<'_>, actions: &[Action]) -> bool {
-    let defines = |action: &Action| matches!(action, Action::Create | Action::Alter);
-    tree.kind != "RefreshMatViewStmt" && actions.iter().any(defines)
+    tree.kind != "RefreshMatViewStmt" && defines(actions)
 }
 
 /// It gives another name or type to relations or columns that it does not name: those of a schema, of
@@ -291,7 +289,7 @@ fn moves_unnamed(tree: Node<'_>) -> bool {
 
 /// It sets something by a call, or by a view through which it can be set.
 fn sets(facts: &Facts) -> bool {
-    let calls = |function: &String| function.rsplit('.').next() == Some("set_config");
+    let calls = |function: &String| bare(function) == "set_config";
     facts.functions.iter().any(calls)
         || facts.relations.iter().any(|named| named.name == "pg_settings")
 }
@@ -379,7 +377,7 @@ fn weigh(statement: &mut Statement, facts: &Facts, opinion: &Opinion) {
 
 /// A relation, or what the second reader is known to take for one.
 fn is_known(facts: &Facts, name: &str) -> bool {
-    let last = |function: &String| function.rsplit('.').next() == Some(name);
+    let last = |function: &String| bare(function) == name;
     name == "only"
         || facts.relations.iter().any(|known: &Named| known.name == name)
         || facts.local_names.iter().any(|known| known == name)

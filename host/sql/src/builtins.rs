@@ -84,11 +84,12 @@ pub(crate) fn is_carrier(name: &str) -> bool {
             && !FAMILIES_WITHOUT_VALUES.contains(&name)
 }
 
-/// Those of some functions, with a schema or without, that do.
+/// The carriers among functions that are named with a schema or without.
 pub(crate) fn carriers(functions: &[String]) -> Vec<String> {
     functions.iter().filter(|function| is_carrier(bare(function))).cloned().collect()
 }
 
+/// What writes a value it is given, or shows by what it does which value that was.
 const CARRIERS: [&str; 19] = [
     "loread",
     "lowrite",

@@ -12,6 +12,11 @@ pub(crate) fn actions(statement: Node<'_>) -> Vec<Action> {
     actions
 }
 
+/// Something is made, or what is there is changed.
+pub(crate) fn defines(actions: &[Action]) -> bool {
+    actions.iter().any(|action| matches!(action, Action::Create | Action::Alter))
+}
+
 /// Adds an action once.
 pub(crate) fn add(actions: &mut Vec<Action>, action: Action) {
     if !actions.contains(&action) {

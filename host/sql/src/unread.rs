@@ -4,6 +4,7 @@ use pg_query::ParserOptions;
 use portcullis_policy::lineage::Outputs;
 use portcullis_policy::statement::{Action, Opaque, SessionEffect, Statement};
 
+use crate::command::defines;
 use crate::shape::{fingerprint, front};
 
 pub(crate) fn options(standard_conforming_strings: bool) -> ParserOptions {
@@ -22,9 +23,9 @@ pub(crate) fn unread(text: &str, strings: Option<bool>, reason: Opaque) -> State
     let cut = strings.and_then(|strings| front(text, strings, SHAPE_TOKENS_MAX).ok());
     let shape = cut.unwrap_or_else(|| "<unparsed>".to_owned());
     let actions = guess(&shape);
-    let defines = actions.iter().any(|action| matches!(action, Action::Create | Action::Alter));
     Statement {
         text: text.trim().to_owned(),
+        redefined: if defines(&actions) { vec![None] } else { Vec::new() },
         actions,
         fingerprint: fingerprint(&shape),
         shape,
@@ -38,7 +39,6 @@ pub(crate) fn unread(text: &str, strings: Option<bool>, reason: Opaque) -> State
         outputs: Outputs::Anything,
         written: Vec::new(),
         columns: Vec::new(),
-        redefined: if defines { vec![None] } else { Vec::new() },
         carriers: Vec::new(),
         effect: SessionEffect::None,
         copy: None,

@@ -137,10 +137,9 @@ impl Walker<'_> {
                 let place = if is_analyze(node) { place } else { place.stored() };
                 self.rest(node, place, &[]);
             }
-            // They change nothing of what it is.
-            "LockStmt" | "VacuumStmt" => self.rest(node, read, &[]),
             "TruncateStmt" => self.rest(node, place.with(Access::Write), &[]),
-            "TableLikeClause" => self.rest(node, read, &[]),
+            // They change nothing of what it is.
+            "LockStmt" | "TableLikeClause" | "VacuumStmt" => self.rest(node, read, &[]),
             "IntoClause" => {
                 self.made(node.node("rel"), place);
                 self.rest(node, place, &["rel"]);
@@ -161,9 +160,8 @@ impl Walker<'_> {
             // changes there is written here.
             "Constraint" if node.text("fk_upd_action") != "c" => {
                 if let Some(range) = node.node("pktable") {
-                    let schema = Some(range.text("schemaname")).filter(|name| !name.is_empty());
                     let name = range.text("relname");
-                    self.named(schema, name, Access::Define, Stands::Referred);
+                    self.named(schema_of(range), name, Access::Define, Stands::Referred);
                 }
                 self.rest(node, place, &["pktable"]);
             }
@@ -247,7 +245,7 @@ impl Walker<'_> {
     }
 
     fn relation(&mut self, range: Node<'_>, place: Place<'_>) {
-        let schema = Some(range.text("schemaname")).filter(|schema| !schema.is_empty());
+        let schema = schema_of(range);
         let name = range.text("relname");
         if schema.is_some() || place.access != Access::Read || !place.names.knows(name) {
             self.named(schema, name, place.access, Stands::There);
@@ -269,8 +267,7 @@ impl Walker<'_> {
             let name = range.text("relname");
             return self.named(Some("pg_temp"), name, Access::Define, Stands::Made);
         }
-        let schema = Some(range.text("schemaname")).filter(|schema| !schema.is_empty());
-        self.named(schema, range.text("relname"), Access::Define, Stands::Made);
+        self.named(schema_of(range), range.text("relname"), Access::Define, Stands::Made);
         self.rest(range, place, &[]);
     }
 
@@ -295,7 +292,7 @@ impl Walker<'_> {
     }
 
     fn judge_write(&mut self, node: Node<'_>, range: Node<'_>, action: Action) {
-        let schema = Some(range.text("schemaname")).filter(|schema| !schema.is_empty());
+        let schema = schema_of(range);
         let table = range.text("relname");
         let scope = self.scope;
         let target = Target {
@@ -455,6 +452,11 @@ impl Walker<'_> {
             }
         }
     }
+}
+
+/// The schema that a relation is written with.
+fn schema_of<'t>(range: Node<'t>) -> Option<&'t str> {
+    Some(range.text("schemaname")).filter(|schema| !schema.is_empty())
 }
 
 /// The parameter that a call of set_config names; "?" where it is computed.

@@ -111,12 +111,9 @@ impl Tracer<'_> {
         }
         if let Some(NodeEnum::SubLink(link)) = &value.node
             && link.sub_link_type() == SubLinkType::ExprSublink
-            && let Some(NodeEnum::SelectStmt(select)) =
-                link.subselect.as_deref().and_then(|query| query.node.as_ref())
+            && let Some((rows, control, number)) = self.sub_query(link, env)
         {
             // That there is nothing tells that there is no such row, as EXISTS does.
-            let (rows, control) = self.query_and_control(select, env);
-            let number = rows.number.clone().unwrap_or_else(Flow::none);
             let value = rows.at(0);
             let is_plain = value.how <= How::Direct;
             let value = if is_plain { Flow::new(How::Count, value.sources) } else { value };
@@ -202,12 +199,9 @@ impl Tracer<'_> {
 
     fn sub_link(&mut self, link: &SubLink, env: &Env<'_>) -> Flow {
         let test = self.computed(link.testexpr.as_deref(), env);
-        let select = match link.subselect.as_deref().and_then(|query| query.node.as_ref()) {
-            Some(NodeEnum::SelectStmt(select)) => select,
-            _ => return Flow::opaque(),
+        let Some((rows, control, number)) = self.sub_query(link, env) else {
+            return Flow::opaque();
         };
-        let (rows, control) = self.query_and_control(select, env);
-        let number = rows.number.clone().unwrap_or_else(Flow::none);
         match link.sub_link_type() {
             SubLinkType::ExistsSublink => {
                 let count = Flow::new(How::Count, Vec::new());
@@ -225,6 +219,16 @@ impl Tracer<'_> {
         }
     }
 
+    /// The rows of a query in an expression, what it uses from outside of itself, and what their
+    /// number tells of.
+    fn sub_query(&mut self, link: &SubLink, env: &Env<'_>) -> Option<(Rows, Flow, Flow)> {
+        let query = link.subselect.as_deref()?.node.as_ref()?;
+        let NodeEnum::SelectStmt(select) = query else { return None };
+        let (rows, control) = self.query_and_control(select, env);
+        let number = rows.number.clone().unwrap_or_else(Flow::none);
+        Some((rows, control, number))
+    }
+
     /// One column of `(a, b) = (SELECT …)` or `= ROW(…)`.
     fn multi_assign(&mut self, assign: &MultiAssignRef, env: &Env<'_>) -> Flow {
         let position = usize::try_from(assign.colno).unwrap_or(0).saturating_sub(1);
@@ -236,16 +240,10 @@ impl Tracer<'_> {
                 }
             }
             Some(NodeEnum::RowExpr(row)) => self.items(&row.args, env).at(position),
-            Some(NodeEnum::SubLink(link)) => {
-                match link.subselect.as_deref().and_then(|query| query.node.as_ref()) {
-                    Some(NodeEnum::SelectStmt(select)) => {
-                        let rows = self.query(select, env);
-                        let number = rows.number.clone().unwrap_or_else(Flow::none);
-                        rows.at(position).counting(&number)
-                    }
-                    _ => Flow::opaque(),
-                }
-            }
+            Some(NodeEnum::SubLink(link)) => match self.sub_query(link, env) {
+                Some((rows, _, number)) => rows.at(position).counting(&number),
+                None => Flow::opaque(),
+            },
             _ => Flow::opaque(),
         }
     }

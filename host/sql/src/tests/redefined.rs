@@ -23,9 +23,12 @@ fn catalog() -> Catalog {
 }
 
 fn redefined(sql: &str, search_path: Option<&[String]>) -> Vec<Option<u32>> {
-    let catalog = catalog();
+    redefined_in(&catalog(), sql, search_path)
+}
+
+fn redefined_in(catalog: &Catalog, sql: &str, search_path: Option<&[String]>) -> Vec<Option<u32>> {
     let scope = Scope {
-        catalog: Some(&catalog),
+        catalog: Some(catalog),
         search_path,
         standard_conforming_strings: Some(true),
         trusted_functions: &[],
@@ -112,16 +115,7 @@ fn views_below_a_materialised_one() {
         [],
     );
     let path = ["public".to_owned()];
-    let scope = Scope {
-        catalog: Some(&catalog),
-        search_path: Some(&path),
-        standard_conforming_strings: Some(true),
-        trusted_functions: &[],
-    };
-    let any = |text: &str| {
-        let statements = analyze(text, &scope, &Limits::default());
-        statements[0].redefined.contains(&None)
-    };
+    let any = |text: &str| redefined_in(&catalog, text, Some(&path)).contains(&None);
     for (name, expected) in [("low", true), ("public.middle", true), ("beside", false)] {
         for way in ["CREATE OR REPLACE VIEW {} AS SELECT 'x'::text", "ALTER VIEW {} RENAME TO it"] {
             let text = way.replace("{}", name);
